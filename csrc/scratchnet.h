@@ -1,0 +1,99 @@
+/* scratchnet.h: every kernel that Python may call, each declared once.
+ *
+ * Arrays are C-contiguous, in native byte order; `type` says what `void` is. Shapes stand in brackets:
+ * x[N,D] is N rows of D numbers. The caller allocates and checks; a kernel reads its const arguments,
+ * overwrites its outputs (never accumulates into them), keeps nothing, allocates nothing and cannot fail.
+ * An output overlaps another argument only where `in place` is said. Sizes may be 0: outputs are still
+ * fully written. The functions hold no state, so any number of threads may call them at once.
+ *
+ * Accuracy, u = one unit in the last place of the type:
+ *   exact     the same bits as the formula evaluated operation by operation in the type
+ *   n ulp     at most n units in the last place from the true value, over the whole range
+ *   sum(K)    a sum of K terms added one after another: at most K u times the sum of the terms' magnitudes
+ *
+ * The formulas are those of backends/reference.py; the loops are in the .inc files named on the right.
+ */
+#ifndef SCRATCHNET_H
+#define SCRATCHNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { SN_FLOAT32, SN_FLOAT64 } sn_type;
+typedef ptrdiff_t sn_size;  /* number of rows, columns or elements */
+typedef int64_t sn_label;   /* class or row index */
+
+/* The name of the instruction set whose loops run: "baseline", ... */
+const char *sn_isa(void);
+
+/* Position of the first of t[n] outside [0, limit), or -1. Kernels that take labels rely on it. */
+sn_size sn_find_label_outside(sn_size n, const sn_label *t, sn_size limit);
+
+/* ---- affine.inc: products and sums over rows ------------------------------------------------ */
+
+/* out[N,M] = x[N,D] W[D,M] + b[M]; b may be NULL. sum(D). */
+void sn_affine_forward(sn_type type, sn_size N, sn_size D, sn_size M,
+                       const void *x, const void *W, const void *b, void *out);
+/* dx[N,D] = dout[N,M] W', sum(M); dW[D,M] = x' dout, sum(N); db[M] = sum of dout's rows, sum(N).
+ * dx and db may be NULL: then they are not computed. */
+void sn_affine_backward(sn_type type, sn_size N, sn_size D, sn_size M,
+                        const void *dout, const void *x, const void *W, void *dx, void *dW, void *db);
+/* out[D] = x[0,:] + x[1,:] + ... from the first row on. sum(N). */
+void sn_sum_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out);
+/* out[N,D]: N copies of x[D]. exact. */
+void sn_repeat_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out);
+/* out[B,D] = x[index[B],:]; every index in [0, N). exact. */
+void sn_take_rows(sn_type type, sn_size B, sn_size D, const void *x, const sn_label *index, void *out);
+
+/* ---- activation.inc: element by element, or row by row ------------------------------------- */
+
+/* out[n] = 1 / (1 + exp(-x)), without overflow at either end; may be in place. 3 ulp. */
+void sn_sigmoid_forward(sn_type type, sn_size n, const void *x, void *out);
+/* dx[n] = dout (1 - y) y; may be in place of dout. exact. */
+void sn_sigmoid_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx);
+/* out[n] = 0 where x <= 0, else x (NaN passes); may be in place. exact. */
+void sn_relu_forward(sn_type type, sn_size n, const void *x, void *out);
+/* dx[n] = 0 where y <= 0, else dout; y may be relu's input or its output; may be in place of dout. exact. */
+void sn_relu_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx);
+/* y[N,C] = exp(x - max) / sum over each row. (C + 6) ulp. */
+void sn_softmax_forward(sn_type type, sn_size N, sn_size C, const void *x, void *y);
+/* dx[N,C] = y (dout - sum over the row of dout y). sum(C). */
+void sn_softmax_backward(sn_type type, sn_size N, sn_size C, const void *dout, const void *y, void *dx);
+
+/* ---- loss.inc: labels are in range; the logarithm and the mean are taken in double ---------- */
+
+/* Returns the mean over the rows of -log(y[i, t[i]] + 1e-7); 0 for no rows. sum(N). */
+double sn_cross_entropy_forward(sn_type type, sn_size N, sn_size C, const void *y, const sn_label *t);
+/* y[N,C] = softmax of x's rows; returns the cross entropy of y. */
+double sn_softmax_cross_entropy_forward(sn_type type, sn_size N, sn_size C,
+                                        const void *x, const sn_label *t, void *y);
+/* dx[N,C] = (y - onehot(t)) dout / N. exact. */
+void sn_softmax_cross_entropy_backward(sn_type type, sn_size N, sn_size C,
+                                       const void *y, const sn_label *t, double dout, void *dx);
+/* y[n] = sigmoid(x); returns the mean of -log(y + 1e-7) where t is 1, -log(1 - y + 1e-7) where it is 0. */
+double sn_sigmoid_cross_entropy_forward(sn_type type, sn_size n, const void *x, const sn_label *t, void *y);
+/* dx[n] = (y - t) dout / n. exact. */
+void sn_sigmoid_cross_entropy_backward(sn_type type, sn_size n,
+                                       const void *y, const sn_label *t, double dout, void *dx);
+
+/* ---- update.inc: optimizers, all exact; p[n] and the state change in place ------------------- */
+
+/* p -= lr g */
+void sn_sgd_update(sn_type type, sn_size n, void *p, const void *g, double lr);
+/* v = momentum v - lr g;  p += v */
+void sn_momentum_update(sn_type type, sn_size n, void *p, const void *g, void *v, double lr, double momentum);
+/* p += momentum^2 v - (1 + momentum) lr g, then v = momentum v - lr g */
+void sn_nesterov_update(sn_type type, sn_size n, void *p, const void *g, void *v, double lr, double momentum);
+/* h += g g;  p -= lr g / (sqrt(h) + 1e-7) */
+void sn_adagrad_update(sn_type type, sn_size n, void *p, const void *g, void *h, double lr);
+/* h = decay_rate h + (1 - decay_rate) g g;  p -= lr g / (sqrt(h) + 1e-7) */
+void sn_rmsprop_update(sn_type type, sn_size n, void *p, const void *g, void *h, double lr, double decay_rate);
+/* m += (1 - beta1)(g - m);  v += (1 - beta2)(g g - v);  p -= lr m / (sqrt(v) + 1e-7); the caller corrects lr */
+void sn_adam_update(sn_type type, sn_size n, void *p, const void *g, void *m, void *v,
+                    double lr, double beta1, double beta2);
+/* Returns the sum of g[n] squared, added in double. */
+double sn_squared_norm(sn_type type, sn_size n, const void *g);
+/* x[n] *= factor */
+void sn_scale(sn_type type, sn_size n, void *x, double factor);
+
+#endif

@@ -1,0 +1,103 @@
+"""The neural-network library of *Deep Learning from Scratch* with a compiled heart.
+
+Modules have the books' names: `scratchnet.layers`, `functions`, `optimizer`, `trainer`, `dataset`, ... The
+names used most are here as well.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as _numpy
+
+from . import config, dataset, functions, gradient, layers, models, optimizer, plotting, trainer, util
+from ._version import __version__
+from .backends import cpu as _cpu
+from .backends import reference_uses as _reference_uses
+from .gradient import gradient_check
+from .layers import Affine, MatMul, Relu, Repeat, Sigmoid, SigmoidWithLoss, Softmax, SoftmaxWithLoss, Sum
+from .models import MultiLayerNet, TwoLayerNet
+from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
+from .trainer import Trainer
+from .weights import load_params, save_params
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "Affine",
+    "MatMul",
+    "Momentum",
+    "MultiLayerNet",
+    "Nesterov",
+    "RMSprop",
+    "Relu",
+    "Repeat",
+    "Sigmoid",
+    "SigmoidWithLoss",
+    "Softmax",
+    "SoftmaxWithLoss",
+    "Sum",
+    "Trainer",
+    "TwoLayerNet",
+    "__version__",
+    "config",
+    "dataset",
+    "functions",
+    "gradient",
+    "gradient_check",
+    "layers",
+    "load_params",
+    "models",
+    "optimizer",
+    "plotting",
+    "save_params",
+    "show_config",
+    "trainer",
+    "util",
+]
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
+    """Show what runs: versions, instruction set, optional packages, and what ran uncompiled.
+
+    Parameters
+    ----------
+    mode
+        "stdout" prints; "dicts" returns the same as a dictionary.
+
+    Raises
+    ------
+    ValueError
+        The mode is another.
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"show_config: mode must be 'stdout' or 'dicts', got {mode!r}")
+    optional = {name: find_spec(name) is not None for name in ("matplotlib", "pooch", "tqdm")}
+    configuration: dict[str, Any] = {
+        "scratchnet": __version__,
+        "python": platform.python_version(),
+        "numpy": _numpy.__version__,
+        "platform": f"{sys.platform} {platform.machine()}",
+        "kernels": {"backend": "cpu", "instruction set": _cpu.isa(), "dtypes": ["float32", "float64"]},
+        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "optional packages": optional,
+        "reference used in place of a kernel": _reference_uses(),
+    }
+    if mode == "dicts":
+        return configuration
+    for name, value in configuration.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k}: {_text(v)}" for k, v in value.items()) or "never"
+        print(f"{name + ':':<36} {_text(value)}")
+    return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "installed" if value else "not installed"
+    return " ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,219 @@
+"""Reading the books' pickled weights without running anything that a file asks for.
+
+A pickle is a small program: it names functions, and its reader calls them. Here only the names in
+`_BUILDERS` exist, and each stands for a function of this module or a plain container.
+"""
+
+import io
+import math
+import os
+import pickle
+from collections import OrderedDict
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RefusedPickleError", "load_pickle"]
+
+
+class RefusedPickleError(pickle.UnpicklingError, ValueError):
+    """A pickle holds, or asks for, something other than arrays and plain containers.
+
+    Both an ``UnpicklingError``, as ``pickle`` raises, and a ``ValueError``, as `load_pickle` raises for a
+    file that is no whole pickle: ``except ValueError`` catches whatever can be wrong with a file's content.
+    """
+
+
+def load_pickle(path: str | os.PathLike[str]) -> Any:
+    """Read arrays and plain containers from a pickle file; refuse everything else.
+
+    Made for the books' files: a dict of arrays (book 1's ``sample_weight.pkl``, ``params.pkl`` and
+    ``mnist.pkl``), a list of arrays (what book 2's ``BaseModel`` saves), vocabularies. Python 2 or 3 may
+    have written them, with NumPy 1 or 2, in any protocol. Nothing that a file names is imported or called.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    object
+        Any nesting of dict, OrderedDict, list, tuple, set, frozenset, str, bytes, int, float, bool and
+        None, and of arrays, NumPy scalars and dtypes of a boolean, number or text type. Arrays are
+        writable. The strings of Python 2 come as str, decoded as latin-1.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    RefusedPickleError
+        When the file asks for anything else, which the message names. Arrays of Python objects, of
+        records and of dates are refused too.
+    ValueError
+        When the file is damaged, cut short, or no pickle at all.
+
+    Notes
+    -----
+    Book 1, section 3.6.2; book 2, section 6.3.
+
+    """
+    try:
+        with open(path, "rb") as file:
+            content = io.BytesIO(file.read())  # not read piece by piece: a false length would take memory
+        value = _Reader(content, encoding="latin1").load()
+        _check(value)
+    except OSError:
+        raise
+    except RefusedPickleError as error:
+        raise RefusedPickleError(
+            f"{os.fspath(path)}: expected arrays and plain containers only, got {error}. Nothing that "
+            "it asks for was run. If you trust its maker, read it with Python's pickle and save its arrays"
+        ) from None
+    except Exception as error:  # damaged bytes make the reader fail in nearly any way
+        raise ValueError(
+            f"{os.fspath(path)}: expected a whole pickle file, got one that is damaged, cut short or of "
+            f"another kind ({type(error).__name__}: {error}). Get a good copy of it, or save it anew"
+        ) from error
+    return value
+
+
+def _refuse(what: str) -> NoReturn:
+    raise RefusedPickleError(what)
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(f"wrong {what}")
+
+
+def _dtype(code: str, align: object = False, copy: object = True) -> np.dtype[Any]:
+    """A copy of our own, which BUILD may change; whatever the pickle says of `align` and `copy`."""
+    dtype = np.dtype(str(code), False, True)
+    if dtype.kind not in "biufcSU":
+        _refuse(f"an array of dtype {dtype}")
+    return dtype
+
+
+def _set_byte_order(dtype: Any, state: Any) -> None:
+    # Nothing but the byte order is taken from the file. NumPy would believe the rest too: with forged
+    # flags it takes the numbers in an array for addresses of Python objects, and calls what lies there.
+    dtype.__setstate__(dtype.newbyteorder(state[1]).__reduce__()[2])
+
+
+def _reconstruct(subtype: object, shape: object, typecode: object) -> NDArray[Any]:
+    """What most pickled arrays start as: empty, for BUILD to fill."""
+    _require(subtype is _NDARRAY, "type of array")
+    return np.empty(0)
+
+
+def _fill(array: Any, state: Any) -> None:
+    _, shape, dtype, fortran, data = state
+    data = _bytes(data)
+    _require(isinstance(dtype, np.dtype), "dtype")
+    _require(min(shape, default=0) >= 0 and math.prod(shape) * dtype.itemsize == len(data), "array size")
+    array.__setstate__((1, shape, dtype, bool(fortran), data))
+
+
+def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
+    """What protocol 5 makes arrays with; `axes` for those contiguous in neither C nor Fortran order."""
+    _require(isinstance(dtype, np.dtype), "dtype")
+    if not isinstance(buffer, bytearray):  # over bytes the array would be read-only
+        buffer = bytearray(_bytes(buffer))
+    flat: NDArray[Any] = np.frombuffer(buffer, dtype)
+    return flat.reshape(shape, order=order) if axes is None else flat.reshape(shape).transpose(axes)
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    return _frombuffer(data, dtype, (), "C")[()]
+
+
+def _bytes(data: str | bytes) -> bytes:
+    """Python 2 keeps an array's bytes in a string, which the reader has decoded as latin-1."""
+    _require(isinstance(data, str | bytes), "type of data")
+    return data.encode("latin1") if isinstance(data, str) else data
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """How Python 3 writes bytes in the protocols that know only text."""
+    _require(encoding == "latin1", "encoding")
+    return text.encode("latin1")
+
+
+_NDARRAY = object()  # stands for the type numpy.ndarray, so that a file has no way to call it
+_BUILDERS: dict[tuple[str, str], object] = {
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "dtype"): _dtype,
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): OrderedDict,
+}
+for _module in ("__builtin__", "builtins"):  # Python 2, 3
+    _BUILDERS |= {(_module, "set"): set, (_module, "frozenset"): frozenset}
+    _BUILDERS[_module, "bytes"] = lambda: b""  # old protocols write b"" as a call of bytes()
+for _module in ("numpy.core", "numpy._core"):  # NumPy 1, 2
+    _BUILDERS[f"{_module}.multiarray", "_reconstruct"] = _reconstruct
+    _BUILDERS[f"{_module}.multiarray", "scalar"] = _scalar
+    _BUILDERS[f"{_module}.numeric", "_frombuffer"] = _frombuffer
+
+
+def _build(reader: Any) -> None:
+    """Replaces the opcode BUILD, which hands a state from the file to any object that takes one."""
+    state = reader.stack.pop()
+    target = reader.stack[-1]
+    if isinstance(target, np.dtype):
+        _set_byte_order(target, state)
+    elif isinstance(target, np.ndarray):
+        _fill(target, state)
+    else:
+        _refuse(f"attributes for an object of type {type(target).__name__}")
+
+
+def _bytearray(reader: Any) -> None:
+    """Replaces BYTEARRAY8, which takes as much memory as a file claims to fill before it reads on."""
+    size = int.from_bytes(reader.read(8), "little")
+    reader.append(bytearray(reader.read(size)))
+
+
+def _extension(reader: Any) -> None:
+    """Replaces EXT: Python looks these up in a table of the process, which may hold anything."""
+    _refuse("an object registered as an extension (copyreg)")
+
+
+def _persistent(reader: Any) -> None:
+    _refuse("a persistent id, which stands for an object outside the file (or the file is no pickle)")
+
+
+class _Reader(pickle._Unpickler):
+    """Python's own reader with its doors shut; the one in C does not let opcodes be replaced."""
+
+    dispatch = (
+        pickle._Unpickler.dispatch
+        | {pickle.BUILD[0]: _build, pickle.BYTEARRAY8[0]: _bytearray}
+        | {opcode[0]: _extension for opcode in (pickle.EXT1, pickle.EXT2, pickle.EXT4)}
+        | {opcode[0]: _persistent for opcode in (pickle.PERSID, pickle.BINPERSID)}
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _BUILDERS:
+            _refuse(f"{module}.{name}")
+        return _BUILDERS[module, name]
+
+
+_LEAVES = (type(None), bool, int, float, str, bytes, np.ndarray, np.generic, np.dtype)
+
+
+def _check(value: Any) -> None:
+    """Refuse what only stands in the file for something, such as a function that is never called."""
+    seen, waiting = set(), [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, _LEAVES) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, list | tuple | set | frozenset):
+            waiting += item
+        else:
+            _refuse(f"an object of type {type(item).__name__}")

@@ -1,0 +1,83 @@
+"""The kernels: their contract as data, and the choice of who runs them.
+
+`contract` declares every kernel; `reference` defines them in NumPy; `cpu` runs them compiled. Layers,
+functions and optimizers import this package and never a member: they ask `backend_for(array)` and call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from . import reference
+from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments
+from .operands import as_float_array, as_labels, as_operand, check_labels, check_parameter
+
+try:
+    from . import cpu
+except ModuleNotFoundError as error:
+    if error.name != f"{__name__}.cpu":
+        raise
+    raise ImportError(
+        "scratchnet's compiled kernels are missing: this looks like the source tree, not an installed package. "
+        "Run `python -m pip install -e .` in it (a C compiler is needed), or start Python in another folder."
+    ) from None
+
+__all__ = [
+    "CONTRACT",
+    "KERNELS",
+    "Argument",
+    "Kernel",
+    "as_float_array",
+    "as_labels",
+    "as_operand",
+    "backend_for",
+    "check_arguments",
+    "check_labels",
+    "check_parameter",
+    "cpu",
+    "reference",
+    "reference_uses",
+]
+
+
+class _CountedReference:
+    """The reference kernels, each use counted: what runs uncompiled is never a secret."""
+
+    def __init__(self) -> None:
+        self.uses: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def __getattr__(self, kernel: str) -> Any:
+        function = getattr(reference, kernel)
+        with self._lock:
+            self.uses[kernel] += 1
+        return function
+
+
+_counted_reference = _CountedReference()
+_COMPILED = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+
+
+def backend_for(array: np.ndarray) -> Any:
+    """Return the backend whose kernels take arrays like this one.
+
+    Parameters
+    ----------
+    array
+        The array whose dtype decides: a layer's weights, an optimizer's parameter, an activation's input.
+
+    Returns
+    -------
+    module
+        `cpu` for float32 and float64; for other floating dtypes the reference, whose uses are counted.
+    """
+    return cpu if array.dtype in _COMPILED else _counted_reference
+
+
+def reference_uses() -> dict[str, int]:
+    """How often each kernel has run in the reference because there is no compiled one for the dtype."""
+    return dict(_counted_reference.uses)

@@ -1,0 +1,217 @@
+"""The kernel contract as data: what every backend offers, and what it refuses.
+
+One line a kernel, in the notation of the books' formulas:
+
+    x[N,D]      an array that is read, with its shape; one letter is one size throughout the call
+    x[...]      an array of any shape; all [...] arrays of a call have the same shape
+    >out[N,M]   an output: overwritten in full, never accumulated into
+    =p[...]     changed in place
+    b[M]?       may be None
+    t[N]<C      int64 labels or indices, each at least 0 and below C
+    lr          a number
+    -> float    the call returns a number; without it, None
+
+All real arrays of a call have one dtype. No output overlaps another argument, except that an output
+marked >out[...]~x may be the array `x` itself. Size 0 is legal everywhere.
+
+The compiled kernels, the reference, the tests and the benchmarks all read this table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .operands import check_labels
+
+CONTRACT = """
+affine_forward(x[N,D], W[D,M], b[M]?, >out[N,M])                     out = x W + b
+affine_backward(dout[N,M], x[N,D], W[D,M], >dx[N,D]?, >dW[D,M], >db[M]?)
+                                                                     dx = dout W', dW = x' dout, db = sum of dout's rows
+sum_rows(x[N,D], >out[D])                                            out = x[0] + x[1] + ...
+repeat_rows(x[D], >out[N,D])                                         out[i] = x
+take_rows(x[N,D], index[B]<N, >out[B,D])                             out[i] = x[index[i]]
+sigmoid_forward(x[...], >out[...]~x)                                 out = 1 / (1 + exp(-x))
+sigmoid_backward(dout[...], y[...], >dx[...]~dout)                   dx = dout (1 - y) y
+relu_forward(x[...], >out[...]~x)                                    out = 0 where x <= 0, else x
+relu_backward(dout[...], y[...], >dx[...]~dout)                      dx = 0 where y <= 0, else dout
+softmax_forward(x[N,C], >y[N,C])                                     y = exp(x) / sum over the row of exp(x)
+softmax_backward(dout[N,C], y[N,C], >dx[N,C])                        dx = y (dout - sum over the row of dout y)
+cross_entropy_forward(y[N,C], t[N]<C) -> float                       mean of -log(y_t + 1e-7)
+softmax_cross_entropy_forward(x[N,C], t[N]<C, >y[N,C]) -> float      y = softmax(x); mean of -log(y_t + 1e-7)
+softmax_cross_entropy_backward(y[N,C], t[N]<C, dout, >dx[N,C])       dx = (y - onehot(t)) dout / N
+sigmoid_cross_entropy_forward(x[n], t[n]<2, >y[n]) -> float          y = sigmoid(x); mean of -log(y or 1 - y, + 1e-7)
+sigmoid_cross_entropy_backward(y[n], t[n]<2, dout, >dx[n])           dx = (y - t) dout / n
+sgd_update(=p[...], g[...], lr)                                      p -= lr g
+momentum_update(=p[...], g[...], =v[...], lr, momentum)              v = momentum v - lr g;  p += v
+nesterov_update(=p[...], g[...], =v[...], lr, momentum)              p += momentum^2 v - (1 + momentum) lr g;
+                                                                     v = momentum v - lr g
+adagrad_update(=p[...], g[...], =h[...], lr)                         h += g^2;  p -= lr g / (sqrt(h) + 1e-7)
+rmsprop_update(=p[...], g[...], =h[...], lr, decay_rate)             h = decay_rate h + (1 - decay_rate) g^2;
+                                                                     p -= lr g / (sqrt(h) + 1e-7)
+adam_update(=p[...], g[...], =m[...], =v[...], lr, beta1, beta2)     m += (1 - beta1)(g - m);  v += (1 - beta2)(g^2 - v);
+                                                                     p -= lr m / (sqrt(v) + 1e-7)
+squared_norm(g[...]) -> float                                        sum of g^2
+scale(=x[...], factor)                                               x *= factor
+"""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a kernel, as its line of the contract declares it."""
+
+    name: str
+    kind: str  # "real", "label" or "number"
+    role: str = "in"  # "in", "out" (overwritten) or "inout" (changed in place)
+    shape: tuple[str, ...] = ()  # letters of the sizes; ("...",) is any shape, alike in all such arguments
+    optional: bool = False  # None is accepted
+    limit: str | None = None  # labels: the size (a letter) or number that they stay below
+    alias: str | None = None  # an output that may be this argument itself
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the argument is an array and not a number."""
+        return self.kind != "number"
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the kernel writes into the argument."""
+        return self.role != "in"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel: its arguments in order, whether it returns a number, and its formula."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+    returns_float: bool
+    formula: str
+
+
+_LINE = re.compile(r"(?P<name>\w+)\((?P<arguments>[^)]*)\)(?P<returns> -> float)?\s+(?P<formula>.*)")
+_ARGUMENT = re.compile(
+    r"(?P<mark>[>=]?)(?P<name>\w+)(?:\[(?P<shape>[^]]*)\])?(?P<optional>\??)(?:<(?P<limit>\w+))?(?:~(?P<alias>\w+))?"
+)
+
+
+def _parse_argument(text: str) -> Argument:
+    match = _ARGUMENT.fullmatch(text)
+    assert match, text
+    return Argument(
+        name=match["name"],
+        kind="number" if match["shape"] is None else "label" if match["limit"] else "real",
+        role={"": "in", ">": "out", "=": "inout"}[match["mark"]],
+        shape=tuple((match["shape"] or "").split(",")) if match["shape"] else (),
+        optional=bool(match["optional"]),
+        limit=match["limit"],
+        alias=match["alias"],
+    )
+
+
+def _parse(contract: str) -> dict[str, Kernel]:
+    lines = re.sub(r"\n\s+", " ", contract.strip()).splitlines()  # an indented line continues the one above
+    kernels = {}
+    for line in lines:
+        match = _LINE.fullmatch(line)
+        assert match, line
+        arguments = tuple(
+            _parse_argument(a) for a in re.findall(r"[^\s,\[]+(?:\[[^]]*\][^\s,]*)?", match["arguments"])
+        )
+        kernels[match["name"]] = Kernel(match["name"], arguments, match["returns"] is not None, match["formula"])
+    return kernels
+
+
+KERNELS: dict[str, Kernel] = _parse(CONTRACT)
+
+
+def _bind_shape(kernel: Kernel, argument: Argument, shape: tuple[int, ...], sizes: dict[str, Any]) -> None:
+    """Compare a shape with the declared one, and remember the sizes that it fixes."""
+    if argument.shape == ("...",):
+        known = sizes.setdefault("...", (argument.name, shape))
+        if known[1] != shape:
+            raise ValueError(
+                f"{kernel.name}: {argument.name} has shape {shape}, expected {known[1]}, the shape of {known[0]}"
+            )
+        return
+    expected = tuple(sizes.get(letter, letter) for letter in argument.shape)
+    if len(shape) != len(expected) or any(type(e) is int and e != s for e, s in zip(expected, shape, strict=True)):
+        declared = f"[{','.join(argument.shape)}]"
+        text = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
+        raise ValueError(f"{kernel.name}: {argument.name}{declared} has shape {shape}, expected {text}")
+    sizes.update(zip(argument.shape, shape, strict=True))
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.size > 0 and b.size > 0 and np.may_share_memory(a, b) and np.shares_memory(a, b)
+
+
+def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool) -> None:
+    """Raise what is wrong with a call, before anything is written.
+
+    Parameters
+    ----------
+    kernel
+        The called kernel's entry in `KERNELS`.
+    values
+        The arguments of the call, all of them, in order.
+    compiled
+        True for the C kernels, which take C-contiguous, aligned float32 or float64 arrays in native byte
+        order; False for the reference, which takes any floating dtype and any layout.
+
+    Raises
+    ------
+    ValueError
+        Names the argument, what was expected and what came.
+    IndexError
+        A label or an index is out of range; names its position.
+    """
+    sizes: dict[str, Any] = {}
+    arrays: list[tuple[Argument, np.ndarray]] = []
+    first_real: tuple[str, np.dtype[Any]] | None = None
+    for argument, value in zip(kernel.arguments, values, strict=True):
+        where = f"{kernel.name}: {argument.name}"
+        if not argument.is_array:
+            continue
+        if value is None and argument.optional:
+            continue
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"{where} must be an array, got {type(value).__name__}")
+        if argument.kind == "label":
+            if value.dtype != np.int64:
+                raise ValueError(f"{where} must have dtype int64, got {value.dtype}")
+        elif value.dtype.kind != "f":
+            raise ValueError(f"{where} must have a floating dtype, got {value.dtype}")
+        elif compiled and value.dtype not in (np.float32, np.float64):
+            raise ValueError(f"{where} must have dtype float32 or float64, got {value.dtype}")
+        elif first_real is None:
+            first_real = argument.name, value.dtype
+        elif value.dtype != first_real[1]:
+            raise ValueError(
+                f"{where} has dtype {value.dtype}, expected {first_real[1]}, the dtype of {first_real[0]}"
+            )
+        _bind_shape(kernel, argument, value.shape, sizes)
+        if compiled and not (value.flags.c_contiguous and value.flags.aligned and value.dtype.isnative):
+            raise ValueError(f"{where} must be C-contiguous, aligned and in native byte order")
+        if argument.is_written and not value.flags.writeable:
+            raise ValueError(f"{where} is read-only; the kernel writes into it")
+        arrays.append((argument, value))
+    for argument, value in arrays:
+        if not argument.is_written:
+            continue
+        for other, memory in arrays:
+            allowed = other is argument or (other.name == argument.alias and _same_memory(memory, value))
+            if not allowed and _overlap(value, memory):
+                raise ValueError(f"{kernel.name}: {argument.name} overlaps {other.name} in memory")
+    for argument, value in arrays:
+        if argument.limit is not None:
+            limit = int(argument.limit) if argument.limit.isdigit() else sizes[argument.limit]
+            check_labels(f"{kernel.name}: {argument.name}", value, limit)
+
+
+def _same_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.__array_interface__["data"][0] == b.__array_interface__["data"][0] and a.strides == b.strides

@@ -1,0 +1,551 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: embedsignature=True, freethreading_compatible=True
+"""The compiled kernels: check the arguments, let go of the GIL, call csrc.
+
+Every function has the arguments, the order and the errors that `contract.py` declares and
+`reference.py` defines. The loops are in csrc: `sn_<name>` in scratchnet.h says in which file.
+
+Design
+------
+* The checks are compiled from the contract's table at import, so nothing is declared twice. A call that
+  passes them costs some tens of nanoseconds; four memoryview arguments alone would cost 700, because each
+  acquires a buffer. So a NumPy array that is already right is used as it lies.
+* Anything else comes to `_prepared`: other objects with a buffer (array.array, memoryview, ctypes) are viewed
+  as arrays over the same memory; what is wrong is said by `check_arguments`, in the words of the reference.
+* The GIL is released for calls whose work is worth the 60 ns that it costs.
+* No function keeps a reference, and the module has no state that changes after import: any number of
+  threads may call in, with the GIL or without.
+"""
+
+cimport numpy as cnp
+from cpython.pystate cimport PyThreadState
+from cpython.ref cimport PyObject
+
+import numpy as np
+
+from .contract import KERNELS, check_arguments
+
+from .csrc cimport *
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    PyThreadState *PyEval_SaveThread() noexcept
+    void PyEval_RestoreThread(PyThreadState *state) noexcept
+
+# The sizes of a call, by the contract's letters; n also counts the elements of an array of any shape.
+cdef enum:
+    N, D, M, C, B, n
+    LETTERS
+    MOST_ARRAYS = 6
+    ANY_SHAPE = -1
+    NONE = -1
+
+cdef struct Declared:           # one array argument, as the contract declares it
+    bint label
+    bint optional
+    bint written
+    int ndim                    # or ANY_SHAPE
+    int axis[2]                 # the letter of each axis
+    int limit_letter            # labels stay below this size,
+    Py_ssize_t limit            # or, where that is NONE, below this number
+    int alias                   # the argument that an output may be itself, or NONE
+
+cdef struct Contract:           # the array arguments of a kernel, in order
+    int count
+    Declared argument[MOST_ARRAYS]
+
+cdef struct Call:               # what csrc is called with
+    sn_type type
+    Py_ssize_t size[LETTERS]
+    void *data[MOST_ARRAYS]
+
+
+cdef Contract compiled(str name) except *:
+    """The contract's line of a kernel, in a form that a call can be checked against in nanoseconds."""
+    cdef Contract contract
+    cdef Declared *d
+    letters = {"N": N, "D": D, "M": M, "C": C, "B": B, "n": n}
+    arrays = [a for a in KERNELS[name].arguments if a.is_array]
+    contract.count = len(arrays)
+    assert contract.count <= MOST_ARRAYS
+    for i, a in enumerate(arrays):
+        d = &contract.argument[i]
+        d.label = a.kind == "label"
+        d.optional = a.optional
+        d.written = a.is_written
+        d.ndim = ANY_SHAPE if a.shape == ("...",) else len(a.shape)
+        d.axis[0] = d.axis[1] = n
+        if d.ndim != ANY_SHAPE:
+            for j, letter in enumerate(a.shape):
+                d.axis[j] = letters[letter]
+        d.limit_letter = letters.get(a.limit, NONE)
+        d.limit = int(a.limit) if a.limit is not None and a.limit.isdigit() else 0
+        d.alias = [b.name for b in arrays].index(a.alias) if a.alias else NONE
+    return contract
+
+
+cdef inline bint fix(Py_ssize_t *size, Py_ssize_t length) noexcept:
+    """Whether a size, where another argument has fixed it already, is this one."""
+    if size[0] == -1:
+        size[0] = length
+    return size[0] == length
+
+
+cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
+    """Fill in the call; False if any argument is not exactly what the contract and C need."""
+    cdef const Declared *d
+    cdef const Declared *other
+    cdef cnp.ndarray a
+    cdef cnp.ndarray alike = None    # the first array of any shape
+    cdef int i, j, type, real = NONE
+    cdef Py_ssize_t bytes[MOST_ARRAYS]
+    cdef char *start
+    cdef char *start_other
+    for i in range(LETTERS):
+        call.size[i] = -1
+    for i in range(contract.count):
+        d = &contract.argument[i]
+        if given[i] == <PyObject *>None:
+            if not d.optional:
+                return False
+            call.data[i] = NULL
+            bytes[i] = 0
+            continue
+        if not cnp.PyArray_Check(<object>given[i]):
+            return False
+        a = <cnp.ndarray>given[i]
+        type = cnp.PyArray_TYPE(a)
+        if d.label:
+            if (type != cnp.NPY_LONG and type != cnp.NPY_LONGLONG) or cnp.PyArray_ITEMSIZE(a) != 8:
+                return False
+        elif real == NONE:
+            if type != cnp.NPY_FLOAT32 and type != cnp.NPY_FLOAT64:
+                return False
+            real = type
+        elif type != real:
+            return False
+        if not cnp.PyArray_ISCARRAY_RO(a) or (d.written and not cnp.PyArray_ISWRITEABLE(a)):
+            return False
+        if d.ndim == ANY_SHAPE:
+            if alike is None:
+                alike = a
+                call.size[n] = cnp.PyArray_SIZE(a)
+            elif not cnp.PyArray_SAMESHAPE(alike, a):
+                return False
+        elif cnp.PyArray_NDIM(a) != d.ndim:
+            return False
+        else:
+            for j in range(d.ndim):
+                if not fix(&call.size[d.axis[j]], cnp.PyArray_DIM(a, j)):
+                    return False
+        call.data[i] = cnp.PyArray_DATA(a)
+        bytes[i] = cnp.PyArray_NBYTES(a)
+    call.type = SN_FLOAT64 if real == cnp.NPY_FLOAT64 else SN_FLOAT32
+    for i in range(contract.count):
+        d = &contract.argument[i]
+        start = <char *>call.data[i]
+        if d.written:
+            for j in range(contract.count):
+                start_other = <char *>call.data[j]
+                if (i != j and bytes[i] and bytes[j] and start < start_other + bytes[j]
+                        and start_other < start + bytes[i] and not (j == d.alias and start == start_other)):
+                    return False
+        if d.label:
+            if sn_find_label_outside(call.size[d.axis[0]], <const sn_label *>call.data[i],
+                                     d.limit if d.limit_letter == NONE else call.size[d.limit_letter]) != -1:
+                return False
+    return True
+
+
+def _prepared(str name, *values):
+    """The arguments of a call that `bind` did not take, as arrays that it takes; or the error that they are."""
+    kernel = KERNELS[name]
+    arrays = [value if value is None or not argument.is_array or isinstance(value, np.ndarray)
+              else array_over(f"{name}: {argument.name}", value)
+              for argument, value in zip(kernel.arguments, values, strict=True)]
+    check_arguments(kernel, arrays, compiled=True)
+    if all(array is value for array, value in zip(arrays, values)):
+        raise ValueError(f"{name}: an argument has a dtype or layout that the compiled kernels do not take")
+    return arrays
+
+
+cdef object array_over(str where, object value):
+    """An array over the memory of another object; no copy, so that outputs are written where they lie."""
+    try:
+        return np.asarray(memoryview(value))
+    except (TypeError, ValueError, NotImplementedError):
+        raise ValueError(f"{where} must be an array, got {type(value).__name__}") from None
+
+
+cdef inline PyThreadState *release(Py_ssize_t work) noexcept:
+    """Let other Python threads run, when the work (multiplications or elements) is worth it."""
+    return PyEval_SaveThread() if work > 20000 else NULL
+
+
+cdef inline void restore(PyThreadState *state) noexcept:
+    if state != NULL:
+        PyEval_RestoreThread(state)
+
+
+def isa():
+    """The instruction set whose loops run."""
+    return sn_isa().decode()
+
+
+# Products and sums over rows
+
+cdef Contract _affine_forward = compiled("affine_forward")
+
+
+def affine_forward(x, W, b, out):
+    """out[N,M] = x[N,D] W[D,M] + b[M]; b may be None."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_affine_forward, [<PyObject *>x, <PyObject *>W, <PyObject *>b, <PyObject *>out], &c):
+        return affine_forward(*_prepared("affine_forward", x, W, b, out))
+    state = release(c.size[N] * c.size[D] * c.size[M])
+    sn_affine_forward(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2], c.data[3])
+    restore(state)
+
+
+cdef Contract _affine_backward = compiled("affine_backward")
+
+
+def affine_backward(dout, x, W, dx, dW, db):
+    """dx[N,D] = dout[N,M] W', dW[D,M] = x' dout, db[M] = sum of dout's rows; dx, db may be None."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_affine_backward,
+                [<PyObject *>dout, <PyObject *>x, <PyObject *>W, <PyObject *>dx, <PyObject *>dW, <PyObject *>db], &c):
+        return affine_backward(*_prepared("affine_backward", dout, x, W, dx, dW, db))
+    state = release(c.size[N] * c.size[D] * c.size[M] * 2)
+    sn_affine_backward(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2], c.data[3],
+                       c.data[4], c.data[5])
+    restore(state)
+
+
+cdef Contract _sum_rows = compiled("sum_rows")
+
+
+def sum_rows(x, out):
+    """out[D] = sum of the rows of x[N,D]."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_sum_rows, [<PyObject *>x, <PyObject *>out], &c):
+        return sum_rows(*_prepared("sum_rows", x, out))
+    state = release(c.size[N] * c.size[D])
+    sn_sum_rows(c.type, c.size[N], c.size[D], c.data[0], c.data[1])
+    restore(state)
+
+
+cdef Contract _repeat_rows = compiled("repeat_rows")
+
+
+def repeat_rows(x, out):
+    """out[N,D]: N copies of x[D]."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_repeat_rows, [<PyObject *>x, <PyObject *>out], &c):
+        return repeat_rows(*_prepared("repeat_rows", x, out))
+    state = release(c.size[N] * c.size[D])
+    sn_repeat_rows(c.type, c.size[N], c.size[D], c.data[0], c.data[1])
+    restore(state)
+
+
+cdef Contract _take_rows = compiled("take_rows")
+
+
+def take_rows(x, index, out):
+    """out[B,D] = x[index[B]]."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_take_rows, [<PyObject *>x, <PyObject *>index, <PyObject *>out], &c):
+        return take_rows(*_prepared("take_rows", x, index, out))
+    state = release(c.size[B] * c.size[D])
+    sn_take_rows(c.type, c.size[B], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
+    restore(state)
+
+
+# Activations
+
+cdef Contract _sigmoid_forward = compiled("sigmoid_forward")
+
+
+def sigmoid_forward(x, out):
+    """out = 1 / (1 + exp(-x)); out may be x."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_sigmoid_forward, [<PyObject *>x, <PyObject *>out], &c):
+        return sigmoid_forward(*_prepared("sigmoid_forward", x, out))
+    state = release(c.size[n])
+    sn_sigmoid_forward(c.type, c.size[n], c.data[0], c.data[1])
+    restore(state)
+
+
+cdef Contract _sigmoid_backward = compiled("sigmoid_backward")
+
+
+def sigmoid_backward(dout, y, dx):
+    """dx = dout (1 - y) y; dx may be dout."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_sigmoid_backward, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &c):
+        return sigmoid_backward(*_prepared("sigmoid_backward", dout, y, dx))
+    state = release(c.size[n])
+    sn_sigmoid_backward(c.type, c.size[n], c.data[0], c.data[1], c.data[2])
+    restore(state)
+
+
+cdef Contract _relu_forward = compiled("relu_forward")
+
+
+def relu_forward(x, out):
+    """out = 0 where x <= 0, else x; out may be x."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_relu_forward, [<PyObject *>x, <PyObject *>out], &c):
+        return relu_forward(*_prepared("relu_forward", x, out))
+    state = release(c.size[n])
+    sn_relu_forward(c.type, c.size[n], c.data[0], c.data[1])
+    restore(state)
+
+
+cdef Contract _relu_backward = compiled("relu_backward")
+
+
+def relu_backward(dout, y, dx):
+    """dx = 0 where y <= 0, else dout; dx may be dout."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_relu_backward, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &c):
+        return relu_backward(*_prepared("relu_backward", dout, y, dx))
+    state = release(c.size[n])
+    sn_relu_backward(c.type, c.size[n], c.data[0], c.data[1], c.data[2])
+    restore(state)
+
+
+cdef Contract _softmax_forward = compiled("softmax_forward")
+
+
+def softmax_forward(x, y):
+    """y[N,C] = exp(x[N,C]) / sum over the row of exp(x)."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_softmax_forward, [<PyObject *>x, <PyObject *>y], &c):
+        return softmax_forward(*_prepared("softmax_forward", x, y))
+    state = release(c.size[N] * c.size[C])
+    sn_softmax_forward(c.type, c.size[N], c.size[C], c.data[0], c.data[1])
+    restore(state)
+
+
+cdef Contract _softmax_backward = compiled("softmax_backward")
+
+
+def softmax_backward(dout, y, dx):
+    """dx[N,C] = y (dout - sum over the row of dout y)."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_softmax_backward, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &c):
+        return softmax_backward(*_prepared("softmax_backward", dout, y, dx))
+    state = release(c.size[N] * c.size[C])
+    sn_softmax_backward(c.type, c.size[N], c.size[C], c.data[0], c.data[1], c.data[2])
+    restore(state)
+
+
+# Losses
+
+cdef Contract _cross_entropy_forward = compiled("cross_entropy_forward")
+
+
+def cross_entropy_forward(y, t):
+    """Return the mean of -log(y[i, t[i]] + 1e-7) over the rows of y[N,C]."""
+    cdef Call c
+    cdef PyThreadState *state
+    cdef double loss
+    if not bind(&_cross_entropy_forward, [<PyObject *>y, <PyObject *>t], &c):
+        return cross_entropy_forward(*_prepared("cross_entropy_forward", y, t))
+    state = release(c.size[N])
+    loss = sn_cross_entropy_forward(c.type, c.size[N], c.size[C], c.data[0], <const sn_label *>c.data[1])
+    restore(state)
+    return loss
+
+
+cdef Contract _softmax_cross_entropy_forward = compiled("softmax_cross_entropy_forward")
+
+
+def softmax_cross_entropy_forward(x, t, y):
+    """y[N,C] = softmax(x[N,C]); return the cross entropy of y against t[N]."""
+    cdef Call c
+    cdef PyThreadState *state
+    cdef double loss
+    if not bind(&_softmax_cross_entropy_forward, [<PyObject *>x, <PyObject *>t, <PyObject *>y], &c):
+        return softmax_cross_entropy_forward(*_prepared("softmax_cross_entropy_forward", x, t, y))
+    state = release(c.size[N] * c.size[C])
+    loss = sn_softmax_cross_entropy_forward(c.type, c.size[N], c.size[C], c.data[0], <const sn_label
+                                            *>c.data[1], c.data[2])
+    restore(state)
+    return loss
+
+
+cdef Contract _softmax_cross_entropy_backward = compiled("softmax_cross_entropy_backward")
+
+
+def softmax_cross_entropy_backward(y, t, double dout, dx):
+    """dx[N,C] = (y - onehot(t)) dout / N."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_softmax_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c):
+        return softmax_cross_entropy_backward(*_prepared("softmax_cross_entropy_backward", y, t, dout, dx))
+    state = release(c.size[N] * c.size[C])
+    sn_softmax_cross_entropy_backward(c.type, c.size[N], c.size[C], c.data[0], <const sn_label *>c.data[1],
+                                      dout, c.data[2])
+    restore(state)
+
+
+cdef Contract _sigmoid_cross_entropy_forward = compiled("sigmoid_cross_entropy_forward")
+
+
+def sigmoid_cross_entropy_forward(x, t, y):
+    """y[n] = sigmoid(x[n]); return the cross entropy of y against t[n], 0 or 1."""
+    cdef Call c
+    cdef PyThreadState *state
+    cdef double loss
+    if not bind(&_sigmoid_cross_entropy_forward, [<PyObject *>x, <PyObject *>t, <PyObject *>y], &c):
+        return sigmoid_cross_entropy_forward(*_prepared("sigmoid_cross_entropy_forward", x, t, y))
+    state = release(c.size[n])
+    loss = sn_sigmoid_cross_entropy_forward(c.type, c.size[n], c.data[0], <const sn_label *>c.data[1],
+                                            c.data[2])
+    restore(state)
+    return loss
+
+
+cdef Contract _sigmoid_cross_entropy_backward = compiled("sigmoid_cross_entropy_backward")
+
+
+def sigmoid_cross_entropy_backward(y, t, double dout, dx):
+    """dx[n] = (y - t) dout / n."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_sigmoid_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c):
+        return sigmoid_cross_entropy_backward(*_prepared("sigmoid_cross_entropy_backward", y, t, dout, dx))
+    state = release(c.size[n])
+    sn_sigmoid_cross_entropy_backward(c.type, c.size[n], c.data[0], <const sn_label *>c.data[1], dout,
+                                      c.data[2])
+    restore(state)
+
+
+# Optimizers
+
+cdef Contract _sgd_update = compiled("sgd_update")
+
+
+def sgd_update(p, g, double lr):
+    """p -= lr g."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_sgd_update, [<PyObject *>p, <PyObject *>g], &c):
+        return sgd_update(*_prepared("sgd_update", p, g, lr))
+    state = release(c.size[n])
+    sn_sgd_update(c.type, c.size[n], c.data[0], c.data[1], lr)
+    restore(state)
+
+
+cdef Contract _momentum_update = compiled("momentum_update")
+
+
+def momentum_update(p, g, v, double lr, double momentum):
+    """v = momentum v - lr g;  p += v."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_momentum_update, [<PyObject *>p, <PyObject *>g, <PyObject *>v], &c):
+        return momentum_update(*_prepared("momentum_update", p, g, v, lr, momentum))
+    state = release(c.size[n])
+    sn_momentum_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], lr, momentum)
+    restore(state)
+
+
+cdef Contract _nesterov_update = compiled("nesterov_update")
+
+
+def nesterov_update(p, g, v, double lr, double momentum):
+    """p += momentum^2 v - (1 + momentum) lr g;  v = momentum v - lr g."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_nesterov_update, [<PyObject *>p, <PyObject *>g, <PyObject *>v], &c):
+        return nesterov_update(*_prepared("nesterov_update", p, g, v, lr, momentum))
+    state = release(c.size[n])
+    sn_nesterov_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], lr, momentum)
+    restore(state)
+
+
+cdef Contract _adagrad_update = compiled("adagrad_update")
+
+
+def adagrad_update(p, g, h, double lr):
+    """h += g^2;  p -= lr g / (sqrt(h) + 1e-7)."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_adagrad_update, [<PyObject *>p, <PyObject *>g, <PyObject *>h], &c):
+        return adagrad_update(*_prepared("adagrad_update", p, g, h, lr))
+    state = release(c.size[n])
+    sn_adagrad_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], lr)
+    restore(state)
+
+
+cdef Contract _rmsprop_update = compiled("rmsprop_update")
+
+
+def rmsprop_update(p, g, h, double lr, double decay_rate):
+    """h = decay_rate h + (1 - decay_rate) g^2;  p -= lr g / (sqrt(h) + 1e-7)."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_rmsprop_update, [<PyObject *>p, <PyObject *>g, <PyObject *>h], &c):
+        return rmsprop_update(*_prepared("rmsprop_update", p, g, h, lr, decay_rate))
+    state = release(c.size[n])
+    sn_rmsprop_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], lr, decay_rate)
+    restore(state)
+
+
+cdef Contract _adam_update = compiled("adam_update")
+
+
+def adam_update(p, g, m, v, double lr, double beta1, double beta2):
+    """m += (1 - beta1)(g - m);  v += (1 - beta2)(g^2 - v);  p -= lr m / (sqrt(v) + 1e-7)."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_adam_update, [<PyObject *>p, <PyObject *>g, <PyObject *>m, <PyObject *>v], &c):
+        return adam_update(*_prepared("adam_update", p, g, m, v, lr, beta1, beta2))
+    state = release(c.size[n])
+    sn_adam_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], c.data[3], lr, beta1, beta2)
+    restore(state)
+
+
+cdef Contract _squared_norm = compiled("squared_norm")
+
+
+def squared_norm(g):
+    """Return the sum of g^2, in double."""
+    cdef Call c
+    cdef PyThreadState *state
+    cdef double total
+    if not bind(&_squared_norm, [<PyObject *>g], &c):
+        return squared_norm(*_prepared("squared_norm", g))
+    state = release(c.size[n])
+    total = sn_squared_norm(c.type, c.size[n], c.data[0])
+    restore(state)
+    return total
+
+
+cdef Contract _scale = compiled("scale")
+
+
+def scale(x, double factor):
+    """x *= factor."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_scale, [<PyObject *>x], &c):
+        return scale(*_prepared("scale", x, factor))
+    state = release(c.size[n])
+    sn_scale(c.type, c.size[n], c.data[0], factor)
+    restore(state)

@@ -1,0 +1,123 @@
+"""What people hand in, made fit for a kernel: lists, integers, transposed and strided arrays, one-hot labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def as_operand(where: str, value: Any, dtype: np.dtype[Any]) -> Array:
+    """Return `value` as a C-contiguous array of a dtype: itself if it is one, else a copy.
+
+    Parameters
+    ----------
+    where
+        The argument's name, for the error.
+    value
+        Real numbers: an array of any real dtype and layout, a list, a number.
+    dtype
+        The floating dtype of the call, that of the parameters.
+
+    Raises
+    ------
+    ValueError
+        Complex numbers, text, or nested lists of unequal lengths.
+    """
+    if type(value) is np.ndarray and value.dtype == dtype and value.flags.carray:
+        return value
+    array = _real_array(where, value)
+    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, as astype makes it
+        return np.ascontiguousarray(array, dtype) if array.ndim else array.astype(dtype)
+
+
+def as_float_array(where: str, value: Any) -> Array:
+    """Return `value` as a C-contiguous array in its own floating dtype; integers and lists become float64."""
+    if type(value) is np.ndarray and value.dtype.kind == "f" and value.flags.carray:
+        return value
+    array = _real_array(where, value)
+    dtype = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.dtype(np.float64)
+    return as_operand(where, array, dtype)
+
+
+def as_labels(where: str, t: Any, rows: int, classes: int) -> Array:
+    """Return labels as int64 class indices, one a row.
+
+    Parameters
+    ----------
+    where
+        The argument's name, for the error.
+    t
+        `rows` class indices of any integer dtype and any shape, or one row of `classes` numbers for each
+        (one-hot; the largest number's place is the label), told apart by the size as in the books.
+    rows, classes
+        Shape of the scores.
+
+    Raises
+    ------
+    ValueError
+        The number of labels is neither, or indices are not whole numbers.
+    IndexError
+        An index does not fit in 64 bits. (Those outside [0, classes) are refused by the kernel.)
+    """
+    labels = t if type(t) is np.ndarray else np.asarray(t)
+    if labels.dtype == np.int64 and labels.shape == (rows,) and labels.flags.carray and (rows, classes) != (1, 1):
+        return labels
+    if labels.size == rows * classes and (labels.ndim == 2 or classes > 1) and labels.dtype.kind in "biuf":
+        return labels.reshape(rows, classes).argmax(axis=1) if classes else np.zeros(rows, np.int64)
+    if labels.size != rows:
+        raise ValueError(
+            f"{where}: expected {rows} class indices or a one-hot array of shape ({rows}, {classes}), "
+            f"got an array of shape {labels.shape}"
+        )
+    if labels.size == 0:
+        return np.zeros(0, np.int64)
+    if labels.dtype.kind not in "biu":
+        raise ValueError(f"{where}: class indices must be whole numbers, got dtype {labels.dtype}")
+    if labels.dtype == np.uint64 and labels.max() > np.iinfo(np.int64).max:
+        raise IndexError(f"{where}: {labels.max()} is out of range, expected a number from 0 to {classes - 1}")
+    return np.ascontiguousarray(labels.reshape(rows), np.int64)
+
+
+def check_labels(where: str, labels: Array, classes: int) -> None:
+    """Raise IndexError, naming the position, where a label is outside [0, classes)."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if wrong.size:
+        i = int(wrong[0])
+        among = f"a number from 0 to {classes - 1}" if classes else "none, for there are 0 to choose from"
+        raise IndexError(f"{where}[{i}] is {labels[i]}, expected {among}")
+
+
+def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
+    """Return a parameter array if it can be trained in place.
+
+    Raises
+    ------
+    ValueError
+        It is not a NumPy array of a real floating dtype, or has another number of axes.
+    """
+    if not isinstance(value, np.ndarray):
+        raise ValueError(
+            f"{where} must be a NumPy array, because it is trained in place; got {type(value).__name__}. "
+            "Pass numpy.array(...) with a floating dtype"
+        )
+    if value.dtype.kind != "f":
+        raise ValueError(
+            f"{where} must have a floating dtype (float32 or float64), got {value.dtype}; "
+            f"convert it with .astype(numpy.float32)"
+        )
+    if ndim is not None and value.ndim != ndim:
+        raise ValueError(f"{where} must have {ndim} axes, got shape {value.shape}")
+    return value
+
+
+def _real_array(where: str, value: Any) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{where}: cannot be made an array: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{where} must hold real numbers, got dtype {array.dtype}")
+    return array

@@ -1,0 +1,215 @@
+"""The kernels in plain NumPy, written for reading: they define the right answer.
+
+Any floating dtype and any memory layout. Tests hold every compiled kernel against these functions; layers
+call them only for dtypes that have no compiled kernel (float16), and `show_config()` counts those calls.
+
+Sources: *Deep Learning from Scratch* 1, ch. 3 to 6, and 2, ch. 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from .contract import KERNELS, check_arguments
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Check a call against the contract before the first write."""
+    contract = KERNELS[function.__name__]
+    names = [argument.name for argument in contract.arguments]
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            values = [*args, *(kwargs[name] for name in names[len(args) :])]
+        except KeyError:
+            return function(*args, **kwargs)  # raises Python's own TypeError
+        check_arguments(contract, values, compiled=False)
+        with np.errstate(all="ignore"):  # NaN and inf pass through, as they do in C
+            return function(*args, **kwargs)
+
+    checked.__doc__ = f"{contract.formula}. {function.__doc__ or ''}".strip()
+    return checked
+
+
+# Products and sums over rows
+
+
+@_kernel
+def affine_forward(x: np.ndarray, W: np.ndarray, b: np.ndarray | None, out: np.ndarray) -> None:
+    out[...] = x @ W
+    if b is not None:
+        out += b
+
+
+@_kernel
+def affine_backward(
+    dout: np.ndarray,
+    x: np.ndarray,
+    W: np.ndarray,
+    dx: np.ndarray | None,
+    dW: np.ndarray,
+    db: np.ndarray | None,
+) -> None:
+    if dx is not None:
+        dx[...] = dout @ W.T
+    dW[...] = x.T @ dout
+    if db is not None:
+        db[...] = dout.sum(axis=0)
+
+
+@_kernel
+def sum_rows(x: np.ndarray, out: np.ndarray) -> None:
+    out[...] = x.sum(axis=0)
+
+
+@_kernel
+def repeat_rows(x: np.ndarray, out: np.ndarray) -> None:
+    out[...] = x
+
+
+@_kernel
+def take_rows(x: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
+    out[...] = x[index]
+
+
+# Activations
+
+
+@_kernel
+def sigmoid_forward(x: np.ndarray, out: np.ndarray) -> None:
+    z = np.exp(-np.abs(x))  # never above 1, so nothing overflows
+    out[...] = np.where(x < 0, z, 1) / (1 + z)
+
+
+@_kernel
+def sigmoid_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    dx[...] = dout * (1 - y) * y
+
+
+@_kernel
+def relu_forward(x: np.ndarray, out: np.ndarray) -> None:
+    out[...] = np.where(x <= 0, 0, x)
+
+
+@_kernel
+def relu_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    dx[...] = np.where(y <= 0, 0, dout)
+
+
+@_kernel
+def softmax_forward(x: np.ndarray, y: np.ndarray) -> None:
+    if x.shape[1] == 0:
+        return
+    z = np.exp(x - x.max(axis=1, keepdims=True))
+    y[...] = z / z.sum(axis=1, keepdims=True)
+
+
+@_kernel
+def softmax_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    dx[...] = y * (dout - (dout * y).sum(axis=1, keepdims=True))
+
+
+# Losses: the logarithm and the mean are taken in double precision at least
+
+
+def _mean_of_minus_log(p: np.ndarray) -> float:
+    p = p.astype(np.result_type(p.dtype, np.float64))
+    return float(-np.log(p + 1e-7).sum() / p.size) if p.size else 0.0
+
+
+@_kernel
+def cross_entropy_forward(y: np.ndarray, t: np.ndarray) -> float:
+    return _mean_of_minus_log(y[np.arange(len(t)), t])
+
+
+@_kernel
+def softmax_cross_entropy_forward(x: np.ndarray, t: np.ndarray, y: np.ndarray) -> float:
+    softmax_forward(x, y)
+    return cross_entropy_forward(y, t)
+
+
+@_kernel
+def softmax_cross_entropy_backward(y: np.ndarray, t: np.ndarray, dout: float, dx: np.ndarray) -> None:
+    dx[...] = y
+    dx[np.arange(len(t)), t] -= 1
+    dx *= dx.dtype.type(dout)
+    dx /= dx.dtype.type(max(len(t), 1))
+
+
+@_kernel
+def sigmoid_cross_entropy_forward(x: np.ndarray, t: np.ndarray, y: np.ndarray) -> float:
+    sigmoid_forward(x, y)
+    return _mean_of_minus_log(np.where(t == 1, y, 1 - y))
+
+
+@_kernel
+def sigmoid_cross_entropy_backward(y: np.ndarray, t: np.ndarray, dout: float, dx: np.ndarray) -> None:
+    dx[...] = y - t.astype(y.dtype)
+    dx *= dx.dtype.type(dout)
+    dx /= dx.dtype.type(max(len(t), 1))
+
+
+# Optimizers. A Python number takes the array's dtype in NumPy's arithmetic, which is the cast that is wanted.
+
+
+@_kernel
+def sgd_update(p: np.ndarray, g: np.ndarray, lr: float) -> None:
+    p -= float(lr) * g
+
+
+@_kernel
+def momentum_update(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float) -> None:
+    v[...] = float(momentum) * v - float(lr) * g
+    p += v
+
+
+@_kernel
+def nesterov_update(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float) -> None:
+    """Y. Bengio et al., Advances in optimizing recurrent networks, 2013, eq. 7: parameters first."""
+    lr, momentum = float(lr), float(momentum)
+    p += momentum * momentum * v
+    p -= (1 + momentum) * lr * g
+    v[...] = momentum * v - lr * g
+
+
+@_kernel
+def adagrad_update(p: np.ndarray, g: np.ndarray, h: np.ndarray, lr: float) -> None:
+    h += g * g
+    p -= float(lr) * g / (np.sqrt(h) + 1e-7)
+
+
+@_kernel
+def rmsprop_update(p: np.ndarray, g: np.ndarray, h: np.ndarray, lr: float, decay_rate: float) -> None:
+    lr, decay_rate = float(lr), float(decay_rate)
+    h[...] = decay_rate * h + (1 - decay_rate) * g * g
+    p -= lr * g / (np.sqrt(h) + 1e-7)
+
+
+@_kernel
+def adam_update(
+    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, beta1: float, beta2: float
+) -> None:
+    """D. Kingma and J. Ba, Adam, 2015; the bias correction is in the caller's lr."""
+    lr, beta1, beta2 = float(lr), float(beta1), float(beta2)
+    m += (1 - beta1) * (g - m)
+    v += (1 - beta2) * (g * g - v)
+    p -= lr * m / (np.sqrt(v) + 1e-7)
+
+
+@_kernel
+def squared_norm(g: np.ndarray) -> float:
+    wide = g.astype(np.result_type(g.dtype, np.float64))
+    return float((wide * wide).sum())
+
+
+@_kernel
+def scale(x: np.ndarray, factor: float) -> None:
+    x *= float(factor)

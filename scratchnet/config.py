@@ -1,0 +1,3 @@
+"""Switches that the books' scripts set before they import anything else."""
+
+GPU: bool = False

@@ -1,0 +1,139 @@
+"""The books' functions: activations and losses, for arrays, lists and single numbers.
+
+Source: *Deep Learning from Scratch* 1, ch. 3 and 4; 2, ch. 1.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .backends import as_float_array, as_labels, backend_for
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def sigmoid(x: Any) -> Any:
+    """Return 1 / (1 + exp(-x)), element by element, without overflow or warning for any x.
+
+    Parameters
+    ----------
+    x
+        Real numbers of any shape. Floating arrays keep their dtype; integers become float64.
+
+    Returns
+    -------
+    ndarray
+        Of x's shape; a NumPy number for a number.
+
+    Raises
+    ------
+    ValueError
+        x does not hold real numbers.
+
+    Notes
+    -----
+    Source: book 1, ch. 3.2.4.
+    """
+    x = as_float_array("sigmoid: x", x)
+    out = np.empty(x.shape, x.dtype)
+    backend_for(x).sigmoid_forward(x, out)
+    return out[()]
+
+
+def relu(x: Any) -> Any:
+    """Return x where it is positive, else 0, element by element; integers stay integers.
+
+    Source: book 1, ch. 3.2.7.
+    """
+    array = np.asarray(x)
+    if array.dtype.kind in "iu":
+        return np.maximum(array, 0)
+    array = as_float_array("relu: x", x)
+    out = np.empty(array.shape, array.dtype)
+    backend_for(array).relu_forward(array, out)
+    return out[()]
+
+
+def softmax(x: Any) -> Array:
+    """Return exp(x) / sum of exp(x) over the last axis, of x's shape (..., C).
+
+    Raises
+    ------
+    ValueError
+        x is a single number, or does not hold real numbers.
+
+    Notes
+    -----
+    Source: book 1, ch. 3.5; book 2, ch. 1.3.1.
+    """
+    x = as_float_array("softmax: x", x)
+    if x.ndim == 0:
+        raise ValueError("softmax: x is a single number, expected an array of scores (..., C)")
+    shape = prod(x.shape[:-1]), x.shape[-1]
+    out = np.empty(x.shape, x.dtype)
+    backend_for(x).softmax_forward(x.reshape(shape), out.reshape(shape))
+    return out
+
+
+def cross_entropy_error(y: Any, t: Any) -> float:
+    """Return the mean over the rows of -log(y_t + 1e-7).
+
+    Parameters
+    ----------
+    y
+        Probabilities, of shape (N, C), or (C,) for one sample.
+    t
+        Class indices (N,), or one-hot of y's shape: told apart by the size.
+
+    Raises
+    ------
+    ValueError
+        The number of labels does not fit.
+    IndexError
+        A label is outside [0, C).
+
+    Notes
+    -----
+    Source: book 1, ch. 4.2.4; book 2, ch. 1.3.1.
+    """
+    y = as_float_array("cross_entropy_error: y", y)
+    if y.ndim == 0:
+        raise ValueError("cross_entropy_error: y is a single number, expected probabilities of shape (N, C)")
+    rows = y.reshape(prod(y.shape[:-1]), y.shape[-1])
+    loss: float = backend_for(y).cross_entropy_forward(rows, as_labels("cross_entropy_error: t", t, *rows.shape))
+    return loss
+
+
+def sum_squared_error(y: Any, t: Any) -> float:
+    """Return half the sum of the squared differences, 0.5 * sum((y - t)^2).
+
+    Raises
+    ------
+    ValueError
+        y and t have different shapes.
+
+    Notes
+    -----
+    Source: book 1, ch. 4.2.1, whose printings also call it sum_squares_error and mean_squared_error.
+    """
+    y, t = as_float_array("sum_squared_error: y", y), as_float_array("sum_squared_error: t", t)
+    if y.shape != t.shape:
+        raise ValueError(f"sum_squared_error: t has shape {t.shape}, expected {y.shape}, the shape of y")
+    return 0.5 * float(np.sum((y - t) ** 2))
+
+
+sum_squares_error = sum_squared_error
+mean_squared_error = sum_squared_error
+
+
+def step_function(x: Any) -> Any:
+    """Return 1 where x is positive, else 0, as integers. Source: book 1, ch. 3.2.2."""
+    return np.array(np.asarray(x) > 0, dtype=int)[()]
+
+
+def identity_function(x: Any) -> Any:
+    """Return x itself, the output function of regression. Source: book 1, ch. 3.4.3."""
+    return x

@@ -1,0 +1,186 @@
+"""Numerical differentiation and gradient descent, and the check of backpropagation against them.
+
+Source: *Deep Learning from Scratch* 1, ch. 4.3, 4.4 and 5.7.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .util import named_params
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:
+    """Return the central difference (f(x + h) - f(x - h)) / 2h with h = 1e-4. Source: book 1, ch. 4.3.1."""
+    h = 1e-4
+    return (f(x + h) - f(x - h)) / (2 * h)
+
+
+def numerical_gradient(f: Callable[[Array], Any], x: Any) -> Array:
+    """Return the partial derivatives of f at x by central differences with h = 1e-4.
+
+    Parameters
+    ----------
+    f
+        Function of the array that returns a number.
+    x
+        Point, an array of any shape. A floating array is changed in place, one number at a time, and put
+        back: so f may also look at the array itself, as the books' `loss` does with its weights.
+        Integers and lists are copied to float64.
+
+    Returns
+    -------
+    ndarray
+        Of x's shape, and of its dtype if that is a floating one, else float64.
+
+    Raises
+    ------
+    ValueError
+        x does not hold real numbers, or is read-only.
+
+    Notes
+    -----
+    Source: book 1, ch. 4.4.
+    """
+    return _central_differences(f, _as_point("numerical_gradient: x", x), 1e-4)
+
+
+def gradient_descent(
+    f: Callable[[Array], Any],
+    init_x: Any,
+    lr: float = 0.01,
+    step_num: int = 100,
+    *,
+    return_path: bool = False,
+) -> Any:
+    """Go downhill from init_x: x -= lr * gradient, step_num times.
+
+    Parameters
+    ----------
+    f
+        Function of the array that returns a number.
+    init_x
+        Start; a floating array is changed in place and returned, as in the book.
+    lr
+        Learning rate.
+    step_num
+        Number of steps.
+    return_path
+        Also return the points that were visited, for `plotting.plot_descent`.
+
+    Returns
+    -------
+    ndarray, or (ndarray, ndarray of shape (step_num + 1, ...))
+        The last point; with `return_path` also the path, which begins with init_x.
+
+    Raises
+    ------
+    ValueError
+        init_x does not hold real numbers, or step_num is negative.
+
+    Notes
+    -----
+    Source: book 1, ch. 4.4.1.
+    """
+    if step_num < 0:
+        raise ValueError(f"gradient_descent: step_num must be 0 or more, got {step_num}")
+    x = _as_point("gradient_descent: init_x", init_x)
+    path = [x.copy()]
+    with np.errstate(over="ignore", invalid="ignore"):  # too large a learning rate runs away: the book shows it
+        for _ in range(step_num):
+            x -= lr * _central_differences(f, x, 1e-4)
+            if return_path:
+                path.append(x.copy())
+    return (x, np.array(path)) if return_path else x
+
+
+def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
+    """Compare a model's backpropagation with central differences of its loss.
+
+    Parameters
+    ----------
+    model
+        Anything with forward(x, t), backward(), params, grads and a `loss_layer` that keeps the
+        probabilities `y` and the labels `t` of its last forward, as scratchnet's two losses do.
+        float64 parameters give a sharp check; in float32 the differences have about three digits.
+    x, t
+        A batch; a few samples are enough, since the loss is evaluated twice for every parameter.
+
+    Returns
+    -------
+    dict of str to float
+        For every parameter (W1, b1, ...) the largest difference between the two gradients, relative to
+        the largest number in them.
+
+    Raises
+    ------
+    ValueError
+        The model lacks something that is needed.
+
+    Notes
+    -----
+    The differences are taken of the loss without its 1e-7, because that is what `backward`
+    differentiates. Source: book 1, ch. 5.7.3.
+    """
+    for needed in ("forward", "backward", "params", "grads", "loss_layer"):
+        if not hasattr(model, needed):
+            raise ValueError(f"gradient_check: the model has no {needed}")
+    params = named_params(model.params)
+    grads = named_params(model.grads)
+    model.forward(x, t)
+    model.backward()
+    analytic = [grad.copy() for grad in grads.values()]
+
+    def exact_loss(_: Array) -> float:
+        model.forward(x, t)
+        return _loss_without_delta(model.loss_layer)
+
+    errors = {}
+    for (name, param), a in zip(params.items(), analytic, strict=True):
+        # the cube root balances the formula's error, h^2, against rounding, eps / h
+        n = _central_differences(exact_loss, param, float(np.cbrt(np.finfo(param.dtype).eps)))
+        largest = max(np.abs(a).max(initial=0), np.abs(n).max(initial=0))
+        errors[name] = float(np.abs(a - n).max(initial=0) / largest) if largest else 0.0
+    model.forward(x, t)
+    return errors
+
+
+def _loss_without_delta(loss_layer: Any) -> float:
+    y, t = np.asarray(loss_layer.y, dtype=np.float64), np.asarray(loss_layer.t)
+    if y.size == t.size:  # one probability a label: the sigmoid's
+        p = np.where(t.reshape(y.shape) == 1, y, 1 - y)
+    else:
+        p = np.take_along_axis(y.reshape(t.size, -1), t.reshape(-1, 1), axis=1)
+    return float(-np.log(p).mean())
+
+
+def _as_point(where: str, x: Any) -> Array:
+    """Return x itself if it is a floating array, else a float64 copy."""
+    array = np.asarray(x)
+    if array.dtype.kind in "biu":
+        return array.astype(np.float64)
+    if array.dtype.kind != "f":
+        raise ValueError(f"{where} must hold real numbers, got dtype {array.dtype}")
+    if not array.flags.writeable:
+        raise ValueError(f"{where} is read-only; it is changed in place")
+    return array
+
+
+def _central_differences(f: Callable[[Array], Any], x: Array, h: float) -> Array:
+    gradient = np.empty(x.shape, x.dtype)
+    for index in np.ndindex(x.shape):
+        value = x[index]
+        try:
+            x[index] = value + h
+            above = f(x)
+            x[index] = value - h
+            below = f(x)
+        finally:
+            x[index] = value
+        gradient[index] = (above - below) / (2 * h)
+    return gradient

@@ -1,0 +1,469 @@
+"""The books' layers: each owns `params` and `grads`, and has `forward` and `backward`.
+
+A layer checks what it is given, allocates its outputs and calls one kernel; the arithmetic is in
+`backends`. All layers keep the books' promises: `params` and `grads` are lists whose arrays stay the same
+objects; `backward` overwrites the gradients; `forward` returns a new array every time; weights are read at
+every call, so that a script may put another array into `params`.
+
+Source: *Deep Learning from Scratch* 2, ch. 1; 1, ch. 5.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .backends import as_float_array, as_labels, as_operand, backend_for, check_parameter
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Layer:
+    """What all layers have: two lists, empty where there is nothing to train."""
+
+    params: list[Any]
+    grads: list[Any]
+
+    def __init__(self) -> None:
+        self.params, self.grads = [], []
+
+    def _error(self, text: str) -> str:
+        return f"{type(self).__name__}: {text}"
+
+    def _after_forward(self, kept: Any) -> Any:
+        """Return what forward kept for backward, or say that there was no forward."""
+        if kept is None:
+            raise RuntimeError(self._error("backward was called before forward; call forward first"))
+        return kept
+
+    def _as_dout(self, dout: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return the gradient from above in the output's dtype; its shape must be the output's."""
+        d = as_operand(self._error("dout"), dout, dtype)
+        if d.shape != shape:
+            if d.ndim:
+                raise ValueError(
+                    self._error(f"dout has shape {d.shape}, expected {shape}, the shape of the output")
+                )
+            d = np.full(shape, d)
+        return d
+
+
+def _rows(array: Array) -> Array:
+    """View an array [..., D] as [N, D]."""
+    if array.ndim == 2:
+        return array
+    return array.reshape(prod(array.shape[:-1]), array.shape[-1])
+
+
+class MatMul(Layer):
+    """Product with a weight matrix: out = x W.
+
+    Parameters
+    ----------
+    W : ndarray, shape (D, M)
+        Weights, kept by reference and trained in place. Their dtype decides: float32 and float64 run
+        compiled, float16 in NumPy.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        [W] and [dW].
+
+    Raises
+    ------
+    ValueError
+        W is not a matrix of a floating dtype.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 1.3.4.
+    """
+
+    def __init__(self, W: Array) -> None:
+        self.params = [check_parameter(self._error("W"), W, ndim=2)]
+        self.grads = [np.zeros_like(W)]
+        self.x: Any = None
+
+    @property
+    def W(self) -> Array:
+        """The weights, `params[0]`."""
+        weights: Array = self.params[0]
+        return weights
+
+    @W.setter
+    def W(self, value: Array) -> None:
+        self.params[0] = value
+
+    def _weights(self) -> tuple[Array, Array | None]:
+        """Return W and the bias or None as the kernels need them."""
+        W = check_parameter(self._error("W"), self.params[0], ndim=2)
+        return as_operand("W", W, W.dtype.newbyteorder("=")), None
+
+    def forward(self, x: Any) -> Array:
+        """Return x W (+ b) for x of shape (..., D): an array (..., M) of W's dtype.
+
+        Raises
+        ------
+        ValueError
+            The last axis of x is not D, the bias does not have M numbers, or x does not hold real numbers.
+        """
+        W, b = self._weights()
+        operand = as_operand(self._error("x"), x, W.dtype)
+        if operand.ndim == 0 or operand.shape[-1] != W.shape[0]:
+            raise ValueError(
+                self._error(
+                    f"x has shape {operand.shape}, expected (..., {W.shape[0]}), because W has shape {W.shape}"
+                )
+            )
+        out = np.empty((*operand.shape[:-1], W.shape[1]), W.dtype)
+        backend_for(W).affine_forward(_rows(operand), W, b, _rows(out))
+        self.x = x
+        return out
+
+    def backward(self, dout: Any) -> Array:
+        """Write the gradients into `grads`, from dout of shape (..., M); return dx of x's shape.
+
+        Raises
+        ------
+        ValueError
+            dout does not have the output's shape.
+        RuntimeError
+            There was no forward.
+        """
+        W, b = self._weights()
+        x = as_operand(self._error("x"), self._after_forward(self.x), W.dtype)
+        d = self._as_dout(dout, (*x.shape[:-1], W.shape[1]), W.dtype)
+        dx = np.empty(x.shape, W.dtype)
+        dW = self._gradient(0, W.shape, W.dtype)
+        db = None if b is None else self._gradient(1, b.shape, W.dtype)
+        backend_for(W).affine_backward(_rows(d), _rows(x), W, _rows(dx), dW, db)
+        self._keep_gradient(0, dW)
+        if db is not None:
+            self._keep_gradient(1, db)
+        return dx
+
+    def _gradient(self, i: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return the array that the kernel writes gradient i into: `grads[i]` itself if its layout fits."""
+        grad: Array = self.grads[i]
+        if grad.shape == shape and grad.dtype == dtype and grad.flags.carray:
+            return grad
+        if grad.size != prod(shape):
+            raise ValueError(self._error(f"grads[{i}] has shape {grad.shape}, expected {shape}"))
+        return np.empty(shape, dtype)
+
+    def _keep_gradient(self, i: int, written: Array) -> None:
+        if written is not self.grads[i]:
+            self.grads[i][...] = written.reshape(self.grads[i].shape)
+
+
+class Affine(MatMul):
+    """Fully connected layer: out = x W + b.
+
+    Parameters
+    ----------
+    W : ndarray, shape (D, M)
+        Weights, kept by reference and trained in place. Their dtype decides: float32 and float64 run
+        compiled, float16 in NumPy. A transposed matrix is legal.
+    b : ndarray, shape (M,)
+        Bias, likewise; cast to W's dtype in each call.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        [W, b] and [dW, db].
+
+    Raises
+    ------
+    ValueError
+        W is not a matrix, or W or b does not have a floating dtype.
+
+    Notes
+    -----
+    Works on the last axis of x, with any number of axes before it, also none.
+    Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
+    """
+
+    def __init__(self, W: Array, b: Array) -> None:
+        super().__init__(W)
+        self.params.append(check_parameter(self._error("b"), b))
+        self.grads.append(np.zeros_like(b))
+        self._weights()
+
+    @property
+    def b(self) -> Array:
+        """The bias, `params[1]`."""
+        bias: Array = self.params[1]
+        return bias
+
+    @b.setter
+    def b(self, value: Array) -> None:
+        self.params[1] = value
+
+    def _weights(self) -> tuple[Array, Array | None]:
+        W, _ = super()._weights()
+        b = as_operand("b", check_parameter(self._error("b"), self.params[1]), W.dtype)
+        if b.shape != (W.shape[1],):
+            if b.shape != (1, W.shape[1]):  # a row, as NumPy would broadcast it
+                raise ValueError(
+                    self._error(f"b has shape {b.shape}, expected ({W.shape[1]},), because W has shape {W.shape}")
+                )
+            b = b.reshape(W.shape[1])
+        return W, b
+
+
+class Sigmoid(Layer):
+    """Sigmoid function, element by element: out = 1 / (1 + exp(-x)); no overflow for any x.
+
+    Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out: Array | None = None
+
+    def forward(self, x: Any) -> Array:
+        """Return the sigmoid of x, an array of any shape, in x's floating dtype (integers: float64)."""
+        x = as_float_array(self._error("x"), x)
+        out = np.empty(x.shape, x.dtype)
+        backend_for(x).sigmoid_forward(x, out)
+        self.out = out
+        return out
+
+    def backward(self, dout: Any) -> Array:
+        """Return dx = dout (1 - out) out, of the output's shape."""
+        y = self._after_forward(self.out)
+        dx = np.empty(y.shape, y.dtype)
+        backend_for(y).sigmoid_backward(self._as_dout(dout, y.shape, y.dtype), y, dx)
+        return dx
+
+
+class Relu(Layer):
+    """Rectified linear unit, element by element: 0 where x <= 0, else x.
+
+    Source: *Deep Learning from Scratch* 1, ch. 5.5.1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out: Array | None = None
+
+    def forward(self, x: Any) -> Array:
+        """Return relu of x, an array of any shape, in x's floating dtype (integers: float64)."""
+        x = as_float_array(self._error("x"), x)
+        out = np.empty(x.shape, x.dtype)
+        backend_for(x).relu_forward(x, out)
+        self.out = out
+        return out
+
+    def backward(self, dout: Any) -> Array:
+        """Return dx: dout where the input was positive, else 0. The caller's dout stays as it is."""
+        y = self._after_forward(self.out)
+        dx = np.empty(y.shape, y.dtype)
+        backend_for(y).relu_backward(self._as_dout(dout, y.shape, y.dtype), y, dx)
+        return dx
+
+
+class Softmax(Layer):
+    """Softmax over the last axis: exp(x) / sum of exp(x).
+
+    Source: *Deep Learning from Scratch* 2, ch. 1.3.1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out: Array | None = None
+
+    def forward(self, x: Any) -> Array:
+        """Return the softmax of x, of shape (..., C), in x's floating dtype (integers: float64)."""
+        x = as_float_array(self._error("x"), x)
+        if x.ndim == 0:
+            raise ValueError(self._error("x is a single number, expected an array of scores (..., C)"))
+        out = np.empty(x.shape, x.dtype)
+        backend_for(x).softmax_forward(_rows(x), _rows(out))
+        self.out = out
+        return out
+
+    def backward(self, dout: Any) -> Array:
+        """Return dx = out (dout - sum over the last axis of dout out)."""
+        y = self._after_forward(self.out)
+        dx = np.empty(y.shape, y.dtype)
+        backend_for(y).softmax_backward(_rows(self._as_dout(dout, y.shape, y.dtype)), _rows(y), _rows(dx))
+        return dx
+
+
+class _Loss(Layer):
+    """What the two losses share: probabilities `y` and labels `t`, kept by forward for backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.y: Array | None = None
+        self.t: Array | None = None
+
+    def _as_number(self, dout: Any) -> float:
+        try:
+            return float(dout)
+        except (TypeError, ValueError):
+            raise ValueError(self._error(f"dout must be a number, got {type(dout).__name__}")) from None
+
+
+class SoftmaxWithLoss(_Loss):
+    """Softmax and cross entropy in one: the loss of a classifier.
+
+    Attributes
+    ----------
+    y : ndarray, shape (..., C)
+        Probabilities, after forward.
+    t : ndarray of int64
+        Class indices, after forward.
+
+    Notes
+    -----
+    The loss is the mean of -log(y_t + 1e-7), as in the books; its gradient (y - onehot(t)) / N ignores
+    the 1e-7. Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
+    """
+
+    def forward(self, x: Any, t: Any) -> float:
+        """Return the mean loss of the scores x, of shape (N, C), against the labels t.
+
+        Parameters
+        ----------
+        x
+            Scores; a single sample (C,) counts as one row.
+        t
+            Class indices (N,), or one-hot (N, C): told apart by the size.
+
+        Raises
+        ------
+        ValueError
+            The number of labels does not fit.
+        IndexError
+            A label is outside [0, C).
+        """
+        x = as_float_array(self._error("x"), x)
+        if x.ndim == 0:
+            raise ValueError(self._error("x is a single number, expected scores of shape (N, C)"))
+        rows = _rows(x)
+        labels = as_labels(self._error("t"), t, *rows.shape)
+        y = np.empty(x.shape, x.dtype)
+        loss: float = backend_for(x).softmax_cross_entropy_forward(rows, labels, _rows(y))
+        self.y, self.t = y, labels
+        return loss
+
+    def backward(self, dout: Any = 1) -> Array:
+        """Return dx = (y - onehot(t)) dout / N, of the scores' shape."""
+        y = self._after_forward(self.y)
+        dx = np.empty(y.shape, y.dtype)
+        backend_for(y).softmax_cross_entropy_backward(_rows(y), self.t, self._as_number(dout), _rows(dx))
+        return dx
+
+
+class SigmoidWithLoss(_Loss):
+    """Sigmoid and binary cross entropy in one: the loss of yes-or-no answers.
+
+    Attributes
+    ----------
+    y : ndarray
+        Probabilities of 1, after forward, of the scores' shape.
+    t : ndarray of int64
+        Labels, after forward.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 4.2.
+    """
+
+    def forward(self, x: Any, t: Any) -> float:
+        """Return the mean loss of the scores x, of any shape, against as many labels t, each 0 or 1.
+
+        Raises
+        ------
+        ValueError
+            The number of labels does not fit.
+        IndexError
+            A label is neither 0 nor 1.
+        """
+        x = as_float_array(self._error("x"), x)
+        labels = as_labels(self._error("t"), t, x.size, 2)
+        y = np.empty(x.shape, x.dtype)
+        loss: float = backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, y.reshape(-1))
+        self.y, self.t = y, labels
+        return loss
+
+    def backward(self, dout: Any = 1) -> Array:
+        """Return dx = (y - t) dout / N, of the scores' shape."""
+        y = self._after_forward(self.y)
+        dx = np.empty(y.shape, y.dtype)
+        backend_for(y).sigmoid_cross_entropy_backward(y.reshape(-1), self.t, self._as_number(dout), dx.reshape(-1))
+        return dx
+
+
+class Repeat(Layer):
+    """Node of the computational graph that copies a row n times; backward adds the copies' gradients.
+
+    Parameters
+    ----------
+    n : int
+        Number of copies.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 1.3.4.
+    """
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        if n != int(n) or n < 0:
+            raise ValueError(self._error(f"n must be a whole number, 0 or more, got {n}"))
+        self.n = int(n)
+        self._shape: tuple[int, ...] | None = None
+
+    def forward(self, x: Any) -> Array:
+        """Return n copies of x, of shape (1, D) or (D,), as an array (n, D)."""
+        x = as_float_array(self._error("x"), x)
+        if x.ndim == 0 or x.shape != (*((1,) * (x.ndim - 1)), x.shape[-1]) or x.ndim > 2:
+            raise ValueError(self._error(f"x has shape {x.shape}, expected (1, D) or (D,)"))
+        out = np.empty((self.n, x.shape[-1]), x.dtype)
+        backend_for(x).repeat_rows(x.reshape(x.shape[-1]), out)
+        self._shape = x.shape
+        return out
+
+    def backward(self, dout: Any) -> Array:
+        """Return the sum of the rows of dout, of shape (n, D), in x's shape."""
+        shape = self._after_forward(self._shape)
+        d = as_float_array(self._error("dout"), dout)
+        d = self._as_dout(d, (self.n, shape[-1]), d.dtype)
+        dx = np.empty(shape, d.dtype)
+        backend_for(d).sum_rows(d, dx.reshape(shape[-1]))
+        return dx
+
+
+class Sum(Layer):
+    """Node of the computational graph that adds the rows of its input; backward copies the gradient.
+
+    Source: *Deep Learning from Scratch* 2, ch. 1.3.4.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shape: tuple[int, ...] | None = None
+
+    def forward(self, x: Any) -> Array:
+        """Return the sum of the rows of x, of shape (N, D), as an array (1, D)."""
+        x = as_float_array(self._error("x"), x)
+        if x.ndim != 2:
+            raise ValueError(self._error(f"x has shape {x.shape}, expected (N, D)"))
+        out = np.empty((1, x.shape[1]), x.dtype)
+        backend_for(x).sum_rows(x, out.reshape(x.shape[1]))
+        self._shape = x.shape
+        return out
+
+    def backward(self, dout: Any) -> Array:
+        """Return dout, of shape (1, D), once for every row of x."""
+        shape = self._after_forward(self._shape)
+        d = as_float_array(self._error("dout"), dout)
+        d = self._as_dout(d, (1, shape[1]), d.dtype)
+        dx = np.empty(shape, d.dtype)
+        backend_for(d).repeat_rows(d.reshape(shape[1]), dx)
+        return dx

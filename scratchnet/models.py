@@ -1,0 +1,267 @@
+"""The books' networks: a chain of Affine and activation layers with softmax and cross entropy at its end.
+
+Source: *Deep Learning from Scratch* 2, ch. 1.4; 1, ch. 4.5, 5.7 and 6.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from math import sqrt
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
+from .util import accuracy, class_indices, predict, row_blocks
+from .weights import load_params, save_params
+
+__all__ = ["MultiLayerNet", "Network", "TwoLayerNet", "accuracy", "load_params", "predict", "save_params"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Activation = Literal["sigmoid", "relu"]
+
+# Numbers in the widest activation of one block of rows: about 1 MB, so that a block stays in the cache.
+_BLOCK = 1 << 18
+
+
+class Network:
+    """A chain of layers with a loss at its end: what the two networks of the books share.
+
+    Attributes
+    ----------
+    layers : list
+        Affine, activation, ..., Affine.
+    loss_layer : SoftmaxWithLoss
+    params, grads : list of ndarray
+        [W1, b1, W2, b2, ...] and their gradients: views of one buffer each, changed in place by training.
+    activation : str
+        "sigmoid" or "relu".
+    """
+
+    _activations: ClassVar[dict[str, type[Layer]]] = {"sigmoid": Sigmoid, "relu": Relu}
+
+    def __init__(
+        self, sizes: Sequence[int], activation: Activation, scales: Sequence[float], dtype: Any, rng: Any
+    ) -> None:
+        who = type(self).__name__
+        if activation not in self._activations:
+            raise ValueError(f"{who}: activation must be 'sigmoid' or 'relu', got {activation!r}")
+        for size in sizes:
+            if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+                raise ValueError(f"{who}: sizes must be whole numbers, 1 or more, got {size!r}")
+        if np.dtype(dtype) not in (np.float16, np.float32, np.float64):
+            raise ValueError(
+                f"{who}: dtype must be float32 or float64 (or float16, uncompiled), got {np.dtype(dtype)}"
+            )
+        randn = _normal(rng)
+        shapes: list[tuple[int, ...]] = [
+            s for pair in zip(sizes, sizes[1:], strict=False) for s in (pair, pair[1:])
+        ]
+        self.activation = activation
+        self.params = _views(shapes, np.dtype(dtype))
+        self.grads = _views(shapes, np.dtype(dtype))
+        self.layers: list[Layer] = []
+        for k, scale in enumerate(scales):
+            W, b = self.params[2 * k : 2 * k + 2]
+            W[...] = scale * randn(*W.shape)
+            affine = Affine(W, b)
+            affine.grads[:] = self.grads[2 * k : 2 * k + 2]
+            self.layers += [affine, self._activations[activation]()]
+        del self.layers[-1]
+        self.loss_layer = SoftmaxWithLoss()
+        self._block_size = max(1, _BLOCK // max(sizes))
+
+    def _scores(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer.forward(x)  # type: ignore[attr-defined]
+        return x
+
+    def predict(self, x: Any) -> Array:
+        """Return the scores (N, C) of the samples x (N, D), or (C,) of one sample (D,).
+
+        Large inputs go through the layers in blocks: the memory needed is the output and a few MB.
+        """
+        x = np.asarray(x)
+        if x.ndim < 2 or len(x) <= self._block_size:
+            scores: Array = self._scores(x)
+            return scores
+        out: Array | None = None
+        for block in row_blocks(len(x), self._block_size):
+            part = self._scores(x[block])
+            if out is None:
+                out = np.empty((len(x), *part.shape[1:]), part.dtype)
+            out[block] = part
+        assert out is not None
+        return out
+
+    def forward(self, x: Any, t: Any) -> float:
+        """Return the loss of the samples x (N, D) against the labels t, indices (N,) or one-hot (N, C)."""
+        # A subclass that changes the scores does so in `predict`, as in the books.
+        scores = self._scores(x) if type(self).predict is Network.predict else self.predict(x)
+        return self.loss_layer.forward(scores, t)
+
+    def loss(self, x: Any, t: Any) -> float:
+        """Return forward(x, t), by book 1's name."""
+        return self.forward(x, t)
+
+    def backward(self, dout: Any = 1) -> Any:
+        """Write the gradients of the last forward's loss into `grads`; return the gradient of its input."""
+        dout = self.loss_layer.backward(dout)
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)  # type: ignore[attr-defined]
+        return dout
+
+    def gradient(self, x: Any, t: Any) -> list[Array]:
+        """Return `grads` after forward(x, t) and backward()."""
+        self.forward(x, t)
+        self.backward()
+        return self.grads
+
+    def accuracy(self, x: Any, t: Any) -> float:
+        """Return the share of samples whose largest score is at their label."""
+        return accuracy(self, x, t, block_size=self._block_size)
+
+    def class_indices(self, t: Any) -> Array:
+        """Return labels, indices (N,) or one-hot (N, C), as checked class indices (N,): what a fit trains on."""
+        return class_indices("t", t, self.layers[-1].params[1].size)
+
+    def save_params(self, path: str | os.PathLike[str], dtype: Any = None) -> Path:
+        """Write the parameters to an .npz file; see `weights.save_params`."""
+        return save_params(self, path, dtype)
+
+    def load_params(self, path: str | os.PathLike[str]) -> None:
+        """Read the parameters from an .npz file; see `weights.load_params`."""
+        load_params(self, path)
+
+    def to(self, device: str) -> Self:
+        """Return the model with its parameters on a device: "cpu", the only one in this version."""
+        if device != "cpu":
+            raise ValueError(
+                f"to: device must be 'cpu', the only one in this version of scratchnet, got {device!r}"
+            )
+        return self
+
+
+class TwoLayerNet(Network):
+    """The books' network with one hidden layer: Affine, activation, Affine, softmax with cross entropy.
+
+    Parameters
+    ----------
+    input_size, hidden_size, output_size : int
+        Numbers of inputs, hidden units and classes.
+    weight_init_std : float
+        Standard deviation of the initial weights; biases begin at 0.
+    activation : {"sigmoid", "relu"}
+        Of the hidden layer.
+    dtype
+        float32 or float64 (float16 runs uncompiled).
+    rng : None, int or numpy.random.Generator
+        Where the weights are drawn; None is NumPy's global stream, W1 before W2 by randn, so that a seed
+        gives the books' weights.
+
+    Raises
+    ------
+    ValueError
+        A size is not a positive whole number, or an option is unknown.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 1.4.2; 1, ch. 4.5.1.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        weight_init_std: float = 0.01,
+        *,
+        activation: Activation = "sigmoid",
+        dtype: Any = np.float32,
+        rng: Any = None,
+    ) -> None:
+        scale = _as_scale(weight_init_std)
+        super().__init__([input_size, hidden_size, output_size], activation, [scale, scale], dtype, rng)
+
+
+class MultiLayerNet(Network):
+    """The books' network with any number of hidden layers.
+
+    Parameters
+    ----------
+    input_size : int
+        Number of inputs.
+    hidden_size_list : list of int
+        Units of each hidden layer; an empty list makes a linear classifier.
+    output_size : int
+        Number of classes.
+    activation : {"sigmoid", "relu"}
+        After every layer but the last.
+    weight_init_std : float, "he" or "xavier"
+        Standard deviation of the initial weights. "he" (or "relu") is sqrt(2 / n), "xavier" (or "sigmoid")
+        sqrt(1 / n), n the number of inputs of the layer. Biases begin at 0.
+    dtype
+        float32 or float64 (float16 runs uncompiled).
+    rng : None, int or numpy.random.Generator
+        Where the weights are drawn; None is NumPy's global stream, W1, W2, ... by randn.
+
+    Raises
+    ------
+    ValueError
+        A size is not a positive whole number, or an option is unknown.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 1, ch. 6.2 and 6.6.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size_list: Sequence[int],
+        output_size: int,
+        activation: Activation = "sigmoid",
+        weight_init_std: float | str = 0.01,
+        *,
+        dtype: Any = np.float32,
+        rng: Any = None,
+    ) -> None:
+        sizes = [input_size, *hidden_size_list, output_size]
+        gain = {"he": 2.0, "relu": 2.0, "xavier": 1.0, "sigmoid": 1.0}
+        if isinstance(weight_init_std, str):
+            if weight_init_std.lower() not in gain:
+                raise ValueError(f"weight_init_std must be a number, 'he' or 'xavier', got {weight_init_std!r}")
+            scales = [sqrt(gain[weight_init_std.lower()] / max(n, 1)) for n in sizes[:-1]]
+        else:
+            scales = [_as_scale(weight_init_std)] * (len(sizes) - 1)
+        super().__init__(sizes, activation, scales, dtype, rng)
+
+
+def _as_scale(weight_init_std: Any) -> float:
+    try:
+        scale = float(weight_init_std)
+    except (TypeError, ValueError):
+        scale = float("nan")
+    if not 0 <= scale < float("inf"):
+        raise ValueError(f"weight_init_std must be a number, 0 or more, got {weight_init_std!r}")
+    return scale
+
+
+def _normal(rng: Any) -> Any:
+    """Return a function like randn that draws from the given stream."""
+    if rng is None:
+        return np.random.randn
+    if isinstance(rng, np.random.RandomState):
+        return rng.randn
+    generator = np.random.default_rng(rng)
+    return lambda *shape: generator.standard_normal(shape)
+
+
+def _views(shapes: list[tuple[int, ...]], dtype: np.dtype[Any]) -> list[Array]:
+    """Return zeroed arrays that lie one after another in one buffer."""
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    buffer = np.zeros(sum(sizes), dtype)
+    parts = np.split(buffer, np.cumsum(sizes)[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -1,0 +1,309 @@
+"""The books' optimizers: `update(params, grads)` changes the parameters in place.
+
+Source: *Deep Learning from Scratch* 1, ch. 6.1; 2, ch. 1.3.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import isfinite, sqrt
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .backends import as_operand, backend_for, check_parameter
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_SETTINGS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "lr": ("a number, 0 or more", lambda v: v >= 0),
+    "momentum": ("a finite number", lambda v: True),
+    "decay_rate": ("a number from 0 to 1", lambda v: 0 <= v <= 1),
+    "beta1": ("a number from 0 up to, but not, 1", lambda v: 0 <= v < 1),
+    "beta2": ("a number from 0 up to, but not, 1", lambda v: 0 <= v < 1),
+}
+
+
+class Optimizer:
+    """What all optimizers share; each names its kernel, its state and its numbers.
+
+    Attributes
+    ----------
+    lr : float
+        Learning rate; may be changed at any time and is read at every update.
+    """
+
+    _kernel: ClassVar[str]
+    _state: ClassVar[tuple[str, ...]] = ()  # attributes: one list of arrays each, like the parameters
+    _settings: ClassVar[tuple[str, ...]] = ("lr",)
+
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
+        for name in self._state:
+            setattr(self, name, None)
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        for name in self._settings:
+            value = getattr(self, name)
+            expected, is_good = _SETTINGS[name]
+            try:
+                good = isfinite(value) and is_good(value)
+            except TypeError:
+                good = False
+            if not good:
+                raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {value!r}")
+
+    def _numbers(self) -> tuple[float, ...]:
+        """Return the kernel's numbers for this update, in its order."""
+        return tuple(float(getattr(self, name)) for name in self._settings)
+
+    def update(self, params: Sequence[Any], grads: Sequence[Any]) -> None:
+        """Change every parameter by its gradient, in place.
+
+        Parameters
+        ----------
+        params, grads
+            Lists of arrays, one gradient for each parameter, of its shape; lists of such lists work too.
+            A Python float in `params` is replaced in the list.
+
+        Raises
+        ------
+        ValueError
+            A parameter is read-only or has no floating dtype, a gradient has another shape, the lists have
+            different lengths, or the learning rate is negative or not a number. Nothing is changed then.
+        """
+        self._check_settings()
+        entries = list(self._entries(params, grads))
+        states = self._state_arrays([p for _, _, p, _ in entries])
+        numbers = self._numbers()
+        for k, (container, i, p, g) in enumerate(entries):
+            getattr(backend_for(p), self._kernel)(p, g, *(state[k] for state in states), *numbers)
+            if container[i] is not p:  # a float, or an array that had to be copied into the kernels' layout
+                if isinstance(container[i], np.ndarray):
+                    container[i][...] = p
+                else:
+                    container[i] = p.item()
+
+    def _entries(self, params: Sequence[Any], grads: Sequence[Any]) -> Iterator[tuple[Any, int, Array, Array]]:
+        """Yield for every parameter its list, its place there, and the arrays for the kernel."""
+        who = type(self).__name__
+        if len(params) != len(grads):
+            raise ValueError(
+                f"{who}: got {len(params)} parameters and {len(grads)} gradients, expected as many of each"
+            )
+        for i, (p, g) in enumerate(zip(params, grads, strict=True)):
+            if isinstance(p, list | tuple):
+                yield from self._entries(p, g)
+                continue
+            if isinstance(p, float | int | np.floating) and not isinstance(p, bool):
+                if isinstance(params, tuple):
+                    raise ValueError(
+                        f"{who}: params[{i}] is a number and cannot be replaced in a tuple; use a list"
+                    )
+                array = np.array(p, dtype=np.float64)
+            else:
+                array = check_parameter(f"{who}: params[{i}]", p)
+                if not array.flags.writeable:
+                    raise ValueError(f"{who}: params[{i}] is read-only; update changes it in place")
+                if not array.flags.carray or not array.dtype.isnative:
+                    array = np.array(array, array.dtype.newbyteorder("="), order="C")
+            g = as_operand(f"{who}: grads[{i}]", g, array.dtype)
+            if g.shape != array.shape:
+                raise ValueError(
+                    f"{who}: grads[{i}] has shape {g.shape}, expected {array.shape}, the shape of the parameter"
+                )
+            yield params, i, array, g
+
+    def _state_arrays(self, arrays: list[Array]) -> list[list[Array]]:
+        """Return the state's lists, made of zeros at the first update."""
+        for name in self._state:
+            state = getattr(self, name)
+            if state is None:
+                setattr(self, name, [np.zeros(a.shape, a.dtype) for a in arrays])
+            elif [(s.shape, s.dtype) for s in state] != [(a.shape, a.dtype) for a in arrays]:
+                raise ValueError(
+                    f"{type(self).__name__}: its {name} belongs to parameters of other shapes or dtypes; "
+                    "use a new optimizer for another model"
+                )
+        return [getattr(self, name) for name in self._state]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return settings and state, arrays copied, for `load_state_dict` of the same class."""
+        state: dict[str, Any] = {"optimizer": type(self).__name__}
+        for name in self._saved():
+            value = getattr(self, name)
+            state[name] = [a.copy() for a in value] if isinstance(value, list) else value
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the settings and state that `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            The state is another optimizer's, or something is missing.
+        """
+        who = type(self).__name__
+        if state.get("optimizer") != who:
+            raise ValueError(f"{who}: the state is of {state.get('optimizer')!r}, expected {who!r}")
+        missing = [name for name in self._saved() if name not in state]
+        if missing:
+            raise ValueError(f"{who}: the state has no {', '.join(missing)}")
+        for name in self._saved():
+            value = state[name]
+            setattr(self, name, [np.array(a) for a in value] if isinstance(value, list) else value)
+        self._check_settings()
+
+    def _saved(self) -> tuple[str, ...]:
+        return self._settings + self._state
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: p -= lr g.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, 0 or more.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 1, ch. 6.1.2; 2, ch. 1.3.6.
+    """
+
+    _kernel = "sgd_update"
+
+    def __init__(self, lr: float = 0.01) -> None:
+        super().__init__(lr)
+
+
+class Momentum(Optimizer):
+    """Gradient descent with momentum: v = momentum v - lr g; p += v.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, 0 or more.
+    momentum : float
+        Share of the velocity that is kept.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 1, ch. 6.1.4.
+    """
+
+    _kernel = "momentum_update"
+    _state = ("v",)
+    _settings = ("lr", "momentum")
+
+    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
+        self.momentum = momentum
+        self.v: list[Array] | None = None
+        super().__init__(lr)
+
+
+class Nesterov(Momentum):
+    """Nesterov's accelerated gradient: p += momentum^2 v - (1 + momentum) lr g, then v = momentum v - lr g.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, 0 or more.
+    momentum : float
+        Share of the velocity that is kept.
+
+    Notes
+    -----
+    Source: Y. Bengio, N. Boulanger-Lewandowski and R. Pascanu, *Advances in optimizing recurrent networks*,
+    2013, eq. 7; *Deep Learning from Scratch* 1, ch. 6.
+    """
+
+    _kernel = "nesterov_update"
+
+
+class AdaGrad(Optimizer):
+    """A learning rate for every parameter, falling with its past gradients: h += g^2; p -= lr g / sqrt(h).
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, 0 or more.
+
+    Notes
+    -----
+    1e-7 is added to the root. Source: *Deep Learning from Scratch* 1, ch. 6.1.5.
+    """
+
+    _kernel = "adagrad_update"
+    _state = ("h",)
+
+    def __init__(self, lr: float = 0.01) -> None:
+        self.h: list[Array] | None = None
+        super().__init__(lr)
+
+
+class RMSprop(Optimizer):
+    """AdaGrad that forgets: h = decay_rate h + (1 - decay_rate) g^2; p -= lr g / sqrt(h).
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, 0 or more.
+    decay_rate : float
+        Share of the squared gradients that is kept.
+
+    Notes
+    -----
+    1e-7 is added to the root. Source: *Deep Learning from Scratch* 1, ch. 6.1.5.
+    """
+
+    _kernel = "rmsprop_update"
+    _state = ("h",)
+    _settings = ("lr", "decay_rate")
+
+    def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
+        self.decay_rate = decay_rate
+        self.h: list[Array] | None = None
+        super().__init__(lr)
+
+
+class Adam(Optimizer):
+    """Adam: m and v follow the gradient and its square; p -= lr m / sqrt(v), both corrected for their start at 0.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, 0 or more.
+    beta1, beta2 : float
+        Shares of m and v that are kept.
+
+    Attributes
+    ----------
+    iter : int
+        Number of updates made.
+
+    Notes
+    -----
+    1e-7 is added to the root. Source: D. Kingma and J. Ba, *Adam*, 2015; *Deep Learning from Scratch* 1, ch. 6.1.6.
+    """
+
+    _kernel = "adam_update"
+    _state = ("m", "v")
+    _settings = ("lr", "beta1", "beta2")
+
+    def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.iter = 0
+        self.m: list[Array] | None = None
+        self.v: list[Array] | None = None
+        super().__init__(lr)
+
+    def _numbers(self) -> tuple[float, ...]:
+        self.iter += 1
+        lr, beta1, beta2 = super()._numbers()
+        return lr * sqrt(1 - beta2**self.iter) / (1 - beta1**self.iter), beta1, beta2
+
+    def _saved(self) -> tuple[str, ...]:
+        return (*super()._saved(), "iter")

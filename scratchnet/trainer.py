@@ -1,0 +1,405 @@
+"""The Trainer of book 2: `fit` runs mini-batch training, `plot` draws the loss.
+
+Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from .util import accuracy, clip_grads, flatten
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_LINES = {
+    "en": "| epoch %d |  iter %d / %d | time %d[s] | loss %.2f",
+    "ko": "| 에폭 %d |  반복 %d / %d | 시간 %d[s] | 손실 %.2f",
+}
+
+
+class Trainer:
+    """Trains a model with an optimizer.
+
+    Parameters
+    ----------
+    model
+        A model of `scratchnet.models`, or any object with forward(x, t) -> loss, backward(), params and grads.
+    optimizer
+        An object with update(params, grads).
+    compile : None, False or True
+        Whether whole steps are compiled. This version trains layer by layer: None and False mean that,
+        True is refused.
+    lang : None, "en" or "ko"
+        Language of the log lines; None takes the environment's SCRATCHNET_LANG, else English.
+
+    Attributes
+    ----------
+    loss_list : list of float
+        Mean loss since the line before, one entry for every log line.
+    current_epoch : int
+        Whole epochs trained so far, counted on by further calls of fit.
+    eval_interval : int or None
+        Of the last fit.
+    history : list of dict
+        For each epoch: epoch, loss, and with validation data accuracy, val_loss, val_accuracy.
+    engine : str
+        What ran: "layers".
+
+    Raises
+    ------
+    ValueError
+        The model or the optimizer lacks something that training needs, or an option is unknown.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
+    """
+
+    def __init__(
+        self, model: Any, optimizer: Any, *, compile: bool | None = None, lang: str | None = None
+    ) -> None:
+        for needed in ("forward", "backward", "params", "grads"):
+            if not hasattr(model, needed):
+                raise ValueError(f"Trainer: the model has no {needed}, which training needs")
+        if not hasattr(optimizer, "update"):
+            raise ValueError("Trainer: the optimizer has no update(params, grads)")
+        if compile:
+            raise ValueError("Trainer: compile=True is not in this version of scratchnet; leave it out")
+        lang = lang or os.environ.get("SCRATCHNET_LANG") or "en"
+        if lang not in _LINES:
+            raise ValueError(f"Trainer: lang must be one of {', '.join(map(repr, _LINES))}, got {lang!r}")
+        self.model = model
+        self.optimizer = optimizer
+        self.loss_list: list[float] = []
+        self.eval_interval: int | None = None
+        self.current_epoch = 0
+        self.history: list[dict[str, Any]] = []
+        self.engine = "layers"
+        self._lang = lang
+
+    def fit(
+        self,
+        x: Any,
+        t: Any,
+        max_epoch: int = 10,
+        batch_size: int = 32,
+        max_grad: float | None = None,
+        eval_interval: int | None = 20,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        verbose: bool = True,
+        progress: bool = False,
+        rng: Any = None,
+        callbacks: Sequence[Callable[[Trainer], Any]] = (),
+    ) -> None:
+        """Train for max_epoch epochs of len(x) // batch_size steps each.
+
+        Parameters
+        ----------
+        x, t
+            Samples and labels, arrays with one entry a sample; never copied whole.
+        max_epoch : int
+            Number of epochs; 0 does nothing.
+        batch_size : int
+            Samples in a step.
+        max_grad : float, optional
+            Largest norm of all gradients together; larger ones are scaled down to it.
+        eval_interval : int or None
+            A line is printed and an entry made in `loss_list` at the first of every so many steps of an
+            epoch; None: never.
+        validation : (x, t), optional
+            Data whose loss and accuracy are added to `history` after each epoch, with the accuracy on the
+            training data.
+        verbose : bool
+            Whether the lines are printed.
+        progress : bool
+            Whether a tqdm bar is shown, in a terminal or a notebook.
+        rng : None, int or numpy.random.Generator
+            Where the epochs' permutations are drawn; None is NumPy's global stream, as in the book.
+        callbacks
+            Functions called with the trainer after each epoch; training stops when one returns True.
+
+        Raises
+        ------
+        ValueError
+            x and t differ in length, or an option makes no sense (a batch larger than the data, say).
+        KeyboardInterrupt
+            After Ctrl-C, when the running step has ended; model and trainer can be used and trained on.
+
+        Notes
+        -----
+        An epoch draws one permutation and applies it to the order of the epoch before, beginning with the
+        data's own: the same batches as the book's `x = x[idx]` makes.
+        """
+        x, t = np.asarray(x), np.asarray(t)
+        steps = self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation)
+        if hasattr(self.model, "class_indices"):
+            t = self.model.class_indices(t)  # once for the whole fit, before the first step
+        self.eval_interval = eval_interval
+        permutation = _permutation(rng)
+        order = np.arange(len(x))
+        window = _Mean()
+        start = time.perf_counter()
+        with _bar(progress, max_epoch * steps) as bar, _finish_step_on_interrupt() as interrupted:
+            for _ in range(max_epoch):
+                order = order[permutation(len(x))]
+                merge = _needs_merging(self.model.params)
+                epoch = _Mean()
+                for step in range(steps):
+                    batch = order[step * batch_size : (step + 1) * batch_size]
+                    loss = float(self.model.forward(x[batch], t[batch]))
+                    self.model.backward()
+                    self._update(merge, max_grad)
+                    epoch.add(loss)
+                    window.add(loss)
+                    bar.update()
+                    if eval_interval is not None and step % eval_interval == 0:
+                        self.loss_list.append(window.take())
+                        if verbose:
+                            seconds = time.perf_counter() - start
+                            numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.loss_list[-1])
+                            bar.write(_LINES[self._lang] % numbers)
+                    interrupted()
+                self.current_epoch += 1
+                self.history.append({"epoch": self.current_epoch, "loss": epoch.take()})
+                if validation is not None:
+                    self.history[-1] |= self._validate(x, t, validation, batch_size)
+                if any([callback(self) is True for callback in callbacks]):
+                    break
+            interrupted()
+
+    def plot(self, ylim: tuple[float, float] | None = None, *, ax: Any = None) -> Any:
+        """Draw `loss_list`; return the matplotlib axes.
+
+        Parameters
+        ----------
+        ylim : (float, float), optional
+            Limits of the vertical axis.
+        ax : matplotlib axes, optional
+            Where to draw; without it a new picture is made, and shown if matplotlib has a window to show it in.
+
+        Raises
+        ------
+        ValueError
+            There is nothing to draw yet.
+        ImportError
+            matplotlib is not installed.
+        """
+        from .plotting import plot_loss
+
+        axes = plot_loss(self, ylim, ax=ax)
+        if ax is None and getattr(axes.figure.canvas, "required_interactive_framework", None):
+            from matplotlib import pyplot
+
+            pyplot.show()
+        return axes
+
+    def _check(
+        self,
+        x: Array,
+        t: Array,
+        max_epoch: int,
+        batch_size: int,
+        max_grad: float | None,
+        eval_interval: int | None,
+        validation: tuple[Any, Any] | None,
+    ) -> int:
+        """Return the number of steps in an epoch, or say what is wrong."""
+        if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
+            raise ValueError(f"fit: x has shape {x.shape} and t {t.shape}, expected as many labels as samples")
+        for name, value, least in (
+            ("max_epoch", max_epoch, 0),
+            ("batch_size", batch_size, 1),
+            ("eval_interval", eval_interval, 1),
+        ):
+            if name == "eval_interval" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise ValueError(f"fit: {name} must be a whole number, {least} or more, got {value!r}")
+        if batch_size > len(x):
+            raise ValueError(f"fit: batch_size is {batch_size}, but there are only {len(x)} samples")
+        if max_grad is not None and not max_grad > 0:
+            raise ValueError(f"fit: max_grad must be a number above 0, got {max_grad!r}")
+        if validation is not None:
+            if not isinstance(validation, tuple | list) or len(validation) != 2:
+                raise ValueError("fit: validation must be a pair (x, t)")
+            if len(validation[0]) != len(validation[1]) or len(validation[0]) == 0:
+                raise ValueError(
+                    f"fit: validation has {len(validation[0])} samples and {len(validation[1])} labels, "
+                    "expected as many of each, and some"
+                )
+            if not hasattr(self.model, "predict"):
+                raise ValueError("fit: the model has no predict, which validation needs")
+        if len(flatten(self.model.params)) != len(flatten(self.model.grads)):
+            raise ValueError(
+                f"fit: the model has {len(flatten(self.model.params))} parameters and "
+                f"{len(flatten(self.model.grads))} gradients; training needs one for each"
+            )
+        return len(x) // int(batch_size)
+
+    def _update(self, merge: bool, max_grad: float | None) -> None:
+        params, grads = self.model.params, self.model.grads
+        if merge:
+            params, grads = remove_duplicate(flatten(params), flatten(grads))
+        if max_grad is not None:
+            clip_grads(grads, max_grad)
+        self.optimizer.update(params, grads)
+
+    def _validate(self, x: Array, t: Array, validation: tuple[Any, Any], batch_size: int) -> dict[str, float]:
+        val_x, val_t = np.asarray(validation[0]), np.asarray(validation[1])
+        loss = _Mean()
+        for start in range(0, len(val_x), batch_size):
+            part = slice(start, start + batch_size)
+            loss.add(float(self.model.forward(val_x[part], val_t[part])), len(val_x[part]))
+        return {
+            "accuracy": _accuracy_of(self.model, x, t),
+            "val_loss": loss.take(),
+            "val_accuracy": _accuracy_of(self.model, val_x, val_t),
+        }
+
+
+def remove_duplicate(
+    params: Sequence[Any], grads: Sequence[Any], *, by_value: bool = False
+) -> tuple[list[Any], list[Any]]:
+    """Merge the parameters that several layers share, and add up their gradients.
+
+    Parameters
+    ----------
+    params, grads
+        Lists of arrays.
+    by_value
+        Also merge a matrix with one that equals its transpose, as the book does, which merges two zero
+        matrices too. Without it, transposes are merged when they share memory.
+
+    Returns
+    -------
+    (list, list)
+        Every parameter once, in order, and its gradient; sums are written into the first one's gradient.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, `common/trainer.py`; ch. 6.5.3 on weight tying.
+    """
+    kept_params: list[Any] = []
+    kept_grads: list[Any] = []
+    for param, grad in zip(params, grads, strict=True):
+        for i, kept in enumerate(kept_params):
+            if kept is param or _same_view(kept, param):
+                kept_grads[i] += grad
+                break
+            if _same_view(kept, np.transpose(param)) or (by_value and _equal_transpose(kept, param)):
+                kept_grads[i] += np.transpose(grad)
+                break
+        else:
+            kept_params.append(param)
+            kept_grads.append(grad)
+    return kept_params, kept_grads
+
+
+def _needs_merging(params: Any) -> bool:
+    """Whether layers share parameters, or hold them in lists of lists."""
+    arrays = flatten(params)
+    return len(arrays) != len(params) or len(remove_duplicate(arrays, [0] * len(arrays))[0]) < len(arrays)
+
+
+def _same_view(a: Any, b: Any) -> bool:
+    """Whether two arrays are the same numbers in the same memory."""
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.size == 0:
+        return False
+    return (a.ctypes.data, a.shape, a.strides, a.dtype) == (b.ctypes.data, b.shape, b.strides, b.dtype)
+
+
+def _equal_transpose(a: Any, b: Any) -> bool:
+    return np.ndim(a) == 2 and np.ndim(b) == 2 and np.shape(a) == np.shape(b)[::-1] and bool(np.all(a == b.T))
+
+
+def _accuracy_of(model: Any, x: Array, t: Array) -> float:
+    return float(model.accuracy(x, t)) if hasattr(model, "accuracy") else accuracy(model, x, t)
+
+
+class _Mean:
+    """A running mean that starts anew when it is taken."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, value: float, weight: int = 1) -> None:
+        self._sum += value * weight
+        self._count += weight
+
+    def take(self) -> float:
+        mean = self._sum / self._count if self._count else 0.0
+        self.__init__()  # type: ignore[misc]
+        return mean
+
+
+def _permutation(rng: Any) -> Callable[[int], Array]:
+    if rng is None:
+        return np.random.permutation
+    if isinstance(rng, np.random.RandomState):
+        return rng.permutation
+    return np.random.default_rng(rng).permutation
+
+
+class _Quiet:
+    """Stands where the progress bar would be."""
+
+    def update(self) -> None:
+        pass
+
+    def write(self, line: str) -> None:
+        print(line)
+
+
+@contextmanager
+def _bar(progress: bool, total: int) -> Iterator[Any]:
+    if not progress:
+        yield _Quiet()
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError('progress=True needs tqdm: pip install "scratchnet[progress]"') from None
+    with tqdm(total=total, unit="step") as bar:
+        yield bar
+
+
+@contextmanager
+def _finish_step_on_interrupt() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back until the running step has ended; a second Ctrl-C goes through at once.
+
+    Yields a function that raises KeyboardInterrupt if Ctrl-C came. Only Python's own handler in the main
+    thread is replaced: a program that handles the signal itself keeps doing so.
+    """
+    pressed = False
+
+    def remember(signum: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            signal.default_int_handler(signum, frame)
+        pressed = True
+
+    def interrupted() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, remember)
+    try:
+        yield interrupted
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

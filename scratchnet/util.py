@@ -1,0 +1,182 @@
+"""The books' helpers that do not belong to one layer or model.
+
+Source: *Deep Learning from Scratch* 2, `common/util.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from ._unpickle import load_pickle
+from .backends import as_labels, as_operand, backend_for, check_labels, check_parameter
+
+__all__ = [
+    "accuracy",
+    "class_indices",
+    "clip_grads",
+    "flatten",
+    "load_pickle",
+    "named_params",
+    "predict",
+    "row_blocks",
+]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def flatten(arrays: Any) -> list[Any]:
+    """Return parameters or gradients as one list, also where a model holds a list for every layer.
+
+    The arrays themselves are not copied. A model that holds one flat list gets that list's entries in order.
+    """
+    return list(_flat(arrays))
+
+
+def _flat(arrays: Any) -> Iterator[Any]:
+    for entry in arrays:
+        if isinstance(entry, list | tuple):
+            yield from _flat(entry)
+        else:
+            yield entry
+
+
+def named_params(params: Any) -> dict[str, Array]:
+    """Return parameters by the books' names: W1, b1, W2, b2, ...
+
+    A matrix (or an array of more axes) begins a new number; the vector after it is its bias; whatever else
+    comes is called p1, p2, ... by its place in the list.
+    """
+    named: dict[str, Array] = {}
+    layer = 0
+    for place, array in enumerate(flatten(params), start=1):
+        if np.ndim(array) >= 2:
+            layer += 1
+            named[f"W{layer}"] = array
+        elif np.ndim(array) == 1 and layer and f"b{layer}" not in named:
+            named[f"b{layer}"] = array
+        else:
+            named[f"p{place}"] = array
+    return named
+
+
+def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
+    """Scale the gradients, in place, so that their common norm is at most max_norm.
+
+    Parameters
+    ----------
+    grads
+        List of arrays; lists of lists work too.
+    max_norm
+        Largest Euclidean norm of all the gradients taken together.
+
+    Raises
+    ------
+    ValueError
+        A gradient is not an array of a floating dtype, or is read-only.
+
+    Notes
+    -----
+    Every gradient is multiplied by max_norm / (norm + 1e-6) where that is below 1.
+    Source: book 2, ch. 6.1.4.
+    """
+    arrays = [check_parameter(f"clip_grads: grads[{i}]", g) for i, g in enumerate(flatten(grads))]
+    operands = [as_operand("clip_grads: grads", g, g.dtype.newbyteorder("=")) for g in arrays]
+    norm = sqrt(sum(backend_for(g).squared_norm(g) for g in operands))
+    rate = max_norm / (norm + 1e-6)
+    if rate < 1:
+        for array, g in zip(arrays, operands, strict=True):
+            backend_for(g).scale(g, rate)
+            if g is not array:
+                array[...] = g
+
+
+def class_indices(where: str, t: Any, classes: int) -> Array:
+    """Return labels as int64 class indices, one a sample, all inside [0, classes).
+
+    Parameters
+    ----------
+    where
+        The argument's name, for the error.
+    t
+        Class indices (N,), or one-hot (N, C): told apart by the size.
+    classes
+        Number of classes, C.
+
+    Raises
+    ------
+    ValueError
+        The labels are neither.
+    IndexError
+        A label is outside [0, C); names its position.
+    """
+    labels = as_labels(where, t, len(t), classes)
+    check_labels(where, labels, classes)
+    return labels
+
+
+def predict(model: Any, x: Any, *, block_size: int = 4096) -> Array:
+    """Return a model's scores for many samples, computed in blocks of rows.
+
+    Parameters
+    ----------
+    model
+        Anything with predict(x).
+    x
+        Samples, an array whose first axis counts them.
+    block_size
+        Samples given to the model at a time: what bounds the memory.
+
+    Returns
+    -------
+    ndarray
+        What model.predict(x) returns, one row a sample.
+    """
+    x = np.asarray(x)
+    blocks = row_blocks(len(x), block_size)
+    first = np.asarray(model.predict(x[next(blocks, slice(0))]))
+    out = np.empty((len(x), *first.shape[1:]), first.dtype)
+    out[: len(first)] = first
+    for block in blocks:
+        out[block] = model.predict(x[block])
+    return out
+
+
+def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 4096) -> float:
+    """Return the share of samples whose largest score is at their label.
+
+    Parameters
+    ----------
+    model
+        Anything with predict(x) -> scores (N, C).
+    x, t
+        Samples, and their class indices (N,) or one-hot labels (N, C).
+    block_size
+        Samples given to the model at a time: what bounds the memory.
+
+    Raises
+    ------
+    ValueError
+        There are no samples, or not as many labels as samples.
+    IndexError
+        A label is outside [0, C).
+    """
+    x, t = np.asarray(x), np.asarray(t)
+    if len(x) == 0 or len(t) != len(x):
+        raise ValueError(f"accuracy: got {len(x)} samples and {len(t)} labels, expected as many of each, and some")
+    return sum(_count_correct(model.predict(x[b]), t[b]) for b in row_blocks(len(x), block_size)) / len(x)
+
+
+def row_blocks(rows: int, size: int) -> Iterator[slice]:
+    """Yield slices of `size` rows, the last one perhaps shorter."""
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def _count_correct(scores: Any, t: Any) -> int:
+    scores = np.asarray(scores)
+    if scores.ndim != 2 or len(scores) != len(t):
+        raise ValueError(f"accuracy: predict gave scores of shape {scores.shape}, expected ({len(t)}, C)")
+    return int(np.sum(scores.argmax(axis=1) == class_indices("t", t, scores.shape[1])))

@@ -1,0 +1,56 @@
+"""Everything static is in pyproject.toml; this file only says how the one extension is compiled."""
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+# No -ffast-math: it would change results, and the floating-point mode of the whole process.
+# -ffp-contract=off keeps a product and a sum two operations, as NumPy's are.
+FLAGS = {
+    "unix": [
+        "-std=c11",
+        "-O3",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-fvisibility=hidden",
+        "-Wall",
+        "-Wextra",
+        "-g0",
+    ],
+    "msvc": ["/std:c11", "/O2", "/fp:precise"],
+}
+
+
+class BuildExt(build_ext):
+    """Chooses the flags when the compiler is known."""
+
+    def build_extension(self, ext):
+        ext.extra_compile_args = FLAGS["msvc" if self.compiler.compiler_type == "msvc" else "unix"]
+        super().build_extension(ext)
+
+
+cpu = Extension(
+    "scratchnet.backends.cpu",
+    sources=["scratchnet/backends/cpu.pyx", "csrc/dispatch.c", "csrc/isa_baseline.c"],
+    include_dirs=["csrc", numpy.get_include()],
+    define_macros=[
+        ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+        ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+    ],
+    depends=[
+        "csrc/scratchnet.h",
+        "csrc/table.h",
+        "csrc/table.inc",
+        "csrc/kernels.inc",
+        "csrc/math.inc",
+        "csrc/affine.inc",
+        "csrc/activation.inc",
+        "csrc/loss.inc",
+        "csrc/update.inc",
+        "scratchnet/backends/csrc.pxd",
+    ],
+)
+
+setup(ext_modules=cythonize([cpu], build_dir="build/cython"), cmdclass={"build_ext": BuildExt})
