@@ -5,7 +5,6 @@ A pickle is a small program: it names functions, and its reader calls them. Here
 """
 
 import io
-import math
 import os
 import pickle
 from collections import OrderedDict
@@ -83,11 +82,6 @@ def _refuse(what: str) -> NoReturn:
     raise RefusedPickleError(what)
 
 
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(f"wrong {what}")
-
-
 def _dtype(code: str, align: object = False, copy: object = True) -> np.dtype[Any]:
     """A copy of our own, which BUILD may change; whatever the pickle says of `align` and `copy`."""
     dtype = np.dtype(str(code), False, True)
@@ -104,24 +98,20 @@ def _set_byte_order(dtype: Any, state: Any) -> None:
 
 def _reconstruct(subtype: object, shape: object, typecode: object) -> NDArray[Any]:
     """What most pickled arrays start as: empty, for BUILD to fill."""
-    _require(subtype is _NDARRAY, "type of array")
     return np.empty(0)
 
 
 def _fill(array: Any, state: Any) -> None:
     _, shape, dtype, fortran, data = state
-    data = _bytes(data)
-    _require(isinstance(dtype, np.dtype), "dtype")
-    _require(min(shape, default=0) >= 0 and math.prod(shape) * dtype.itemsize == len(data), "array size")
-    array.__setstate__((1, shape, dtype, bool(fortran), data))
+    array.__setstate__((1, shape, dtype, fortran, _bytes(data)))  # NumPy checks the shape against the data
 
 
 def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
     """What protocol 5 makes arrays with; `axes` for those contiguous in neither C nor Fortran order."""
-    _require(isinstance(dtype, np.dtype), "dtype")
-    if not isinstance(buffer, bytearray):  # over bytes the array would be read-only
-        buffer = bytearray(_bytes(buffer))
-    flat: NDArray[Any] = np.frombuffer(buffer, dtype)
+    if not isinstance(dtype, np.dtype):  # as text it would not have passed `_dtype`
+        raise TypeError(f"expected a dtype, got {dtype!r}")
+    data = _bytes(buffer)  # over bytes the array would be read-only, over a bytearray it is not
+    flat: NDArray[Any] = np.frombuffer(data if isinstance(data, bytearray) else bytearray(data), dtype)
     return flat.reshape(shape, order=order) if axes is None else flat.reshape(shape).transpose(axes)
 
 
@@ -129,15 +119,19 @@ def _scalar(dtype: Any, data: Any) -> Any:
     return _frombuffer(data, dtype, (), "C")[()]
 
 
-def _bytes(data: str | bytes) -> bytes:
+def _bytes(data: Any) -> bytes | bytearray:
     """Python 2 keeps an array's bytes in a string, which the reader has decoded as latin-1."""
-    _require(isinstance(data, str | bytes), "type of data")
-    return data.encode("latin1") if isinstance(data, str) else data
+    if isinstance(data, str):
+        return data.encode("latin1")
+    if isinstance(data, bytes | bytearray):
+        return data
+    raise TypeError(f"expected an array's bytes, got {type(data).__name__}")
 
 
 def _encode(text: str, encoding: str) -> bytes:
     """How Python 3 writes bytes in the protocols that know only text."""
-    _require(encoding == "latin1", "encoding")
+    if encoding != "latin1":
+        _refuse(f"bytes in the encoding {encoding}")
     return text.encode("latin1")
 
 

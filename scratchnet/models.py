@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -56,9 +57,7 @@ class Network:
                 f"{who}: dtype must be float32 or float64 (or float16, uncompiled), got {np.dtype(dtype)}"
             )
         randn = _normal(rng)
-        shapes: list[tuple[int, ...]] = [
-            s for pair in zip(sizes, sizes[1:], strict=False) for s in (pair, pair[1:])
-        ]
+        shapes = [shape for D, M in pairwise(sizes) for shape in ((D, M), (M,))]
         self.activation = activation
         self.params = _views(shapes, np.dtype(dtype))
         self.grads = _views(shapes, np.dtype(dtype))
@@ -259,7 +258,7 @@ def _normal(rng: Any) -> Any:
     return lambda *shape: generator.standard_normal(shape)
 
 
-def _views(shapes: list[tuple[int, ...]], dtype: np.dtype[Any]) -> list[Array]:
+def _views(shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any]) -> list[Array]:
     """Return zeroed arrays that lie one after another in one buffer."""
     sizes = [int(np.prod(shape)) for shape in shapes]
     buffer = np.zeros(sum(sizes), dtype)

@@ -285,7 +285,8 @@ class Adam(Optimizer):
 
     Notes
     -----
-    1e-7 is added to the root. Source: D. Kingma and J. Ba, *Adam*, 2015; *Deep Learning from Scratch* 1, ch. 6.1.6.
+    1e-7 is added to the root. Source: D. Kingma and J. Ba, *Adam*, 2015; *Deep Learning from Scratch* 1,
+    ch. 6.1.6.
     """
 
     _kernel = "adam_update"

@@ -173,7 +173,8 @@ class Trainer:
                 self.history.append({"epoch": self.current_epoch, "loss": epoch.take()})
                 if validation is not None:
                     self.history[-1] |= self._validate(x, t, validation, batch_size)
-                if any([callback(self) is True for callback in callbacks]):
+                stops = [callback(self) is True for callback in callbacks]  # all are called
+                if any(stops):
                     break
             interrupted()
 

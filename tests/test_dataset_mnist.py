@@ -267,9 +267,7 @@ def test_cache_is_read_without_pooch(monkeypatch, nowhere):
     assert first() == 5
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="elsewhere pooch asks the system, which no test can redirect"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pooch asks the system, which no test can redirect")
 def test_cache_is_the_one_pooch_names(nowhere, tmp_path):
     pooch = pytest.importorskip("pooch", reason="pooch, which names the cache folder, is not installed")
     assert nowhere == Path(pooch.os_cache("scratchnet"), "mnist")
@@ -342,9 +340,7 @@ def server(monkeypatch):
     """Two mirrors, "a" and "b", that both serve a good small set; the registry is theirs."""
     pytest.importorskip("pooch", reason="pooch, which downloads, is not installed")
     server = Server()
-    good = {
-        f"{name}.gz": gzip.compress(idx(array), mtime=0) for name, array in zip(FILES, pixel(6), strict=True)
-    }
+    good = {f"{name}.gz": gzip.compress(idx(array), mtime=0) for name, array in zip(FILES, pixel(6), strict=True)}
     server.sites = {"a": dict(good), "b": dict(good)}
     monkeypatch.setattr(mnist, "_MIRRORS", (server.url("a"), server.url("b")))
     hashes = {name: hashlib.sha256(good[f"{name}.gz"]).hexdigest() for name in FILES}

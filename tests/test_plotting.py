@@ -329,9 +329,7 @@ def test_shapes_are_true_unless_the_axes_measure_different_things():
 def test_no_third_class_appears_along_a_border():
     ends = Returns(lambda p: np.stack([p[:, 0] < 0, np.zeros(len(p)), p[:, 0] >= 0], axis=1))
     middle = Returns(lambda p: np.stack([np.zeros(len(p)), np.ones(len(p))], axis=1))
-    border = colours(
-        plot_decision_boundary(ends, CORNERS, [0, 2]), [(x, 0.3) for x in np.linspace(-1, 1, 999)]
-    )
+    border = colours(plot_decision_boundary(ends, CORNERS, [0, 2]), [(x, 0.3) for x in np.linspace(-1, 1, 999)])
     (other,) = colours(plot_decision_boundary(middle, CORNERS, [0, 1]), [(0.5, 0.3)])
     assert (abs(border - border[0]).max(axis=1) > 10).any()
     lowest, highest = np.minimum(border[0], border[-1]) - 1, np.maximum(border[0], border[-1]) + 1

@@ -1,6 +1,7 @@
 """The books' weight files load; nothing that a file asks for is ever run."""
 
 import builtins
+import codecs
 import copyreg
 import functools
 import os
@@ -15,6 +16,8 @@ import pytest
 
 from scratchnet._unpickle import RefusedPickleError, load_pickle
 
+FROMBUFFER = np.zeros(1).__reduce_ex__(5)[0]
+SCALAR = np.float64(0).__reduce__()[0]
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
@@ -67,7 +70,9 @@ ARRAYS = {
     "axes swapped": np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2),
     "0-d": np.array(3.5),
     "empty": np.zeros((0, 3), np.float32),
+    "read-only": np.arange(5.0),
 }
+ARRAYS["read-only"].flags.writeable = False
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -383,6 +388,7 @@ class State:
         (1, (3,), np.dtype("f8"), False, b"\0" * 16),
         (1, (-1, -2), np.dtype("f8"), False, b"\0" * 16),
         (1, (2**62, 4), np.dtype("f8"), False, b""),
+        (1, (2**32, 2**32), np.dtype("u1"), False, b""),
         (1, (2,), np.dtype("f8"), False, [1, 2]),
         (1, (2,), "f8", False, b"\0" * 16),
         (1, 2, np.dtype("f8"), False, b"\0" * 16),
@@ -396,6 +402,22 @@ def test_arrays_that_do_not_fit_their_bytes(load, state):
         load(pickle.dumps(State(*state)))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        Call(FROMBUFFER, b"\0" * 8, "M8[D]", (1,), "C"),
+        Call(FROMBUFFER, b"\0" * 8, np.dtype("f8"), (2,), "C"),
+        Call(FROMBUFFER, 1 << 34, np.dtype("u1"), (1 << 34,), "C"),
+        Call(FROMBUFFER, [1, 2], np.dtype("u1"), (2,), "C"),
+        Call(SCALAR, np.dtype("f8"), b"\0" * 16),
+        Call(codecs.encode, "글", "utf-8"),
+    ],
+)
+def test_calls_of_listed_functions_that_numpy_never_writes(load, content):
+    with pytest.raises(ValueError, match=r"weights\.pkl: expected"):
+        load(pickle.dumps(content, 4))
+
+
 def test_refusal_is_both_kinds_of_error_and_names_the_file(load):
     with pytest.raises(pickle.UnpicklingError, match=r"weights\.pkl"):
         load(pickle.dumps(print))
@@ -403,9 +425,7 @@ def test_refusal_is_both_kinds_of_error_and_names_the_file(load):
         load(pickle.dumps(print))
 
 
-@pytest.mark.parametrize(
-    "start", [b"", b"hello", b"<!DOCTYPE", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x89PNG\r\n"]
-)
+@pytest.mark.parametrize("start", [b"", b"hello", b"<!DOCTYPE", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x89PNG\r\n"])
 def test_not_a_pickle(load, start):
     with pytest.raises(ValueError, match=r"weights\.pkl: expected .*(another kind|no pickle)"):
         load(start + b"\0\r\n" * 9)

@@ -31,7 +31,7 @@ from .operands import check_labels
 CONTRACT = """
 affine_forward(x[N,D], W[D,M], b[M]?, >out[N,M])                     out = x W + b
 affine_backward(dout[N,M], x[N,D], W[D,M], >dx[N,D]?, >dW[D,M], >db[M]?)
-                                                                     dx = dout W', dW = x' dout, db = sum of dout's rows
+                                                                     dx = dout W';  dW = x' dout;  db = rows' sum
 sum_rows(x[N,D], >out[D])                                            out = x[0] + x[1] + ...
 repeat_rows(x[D], >out[N,D])                                         out[i] = x
 take_rows(x[N,D], index[B]<N, >out[B,D])                             out[i] = x[index[i]]
@@ -44,7 +44,7 @@ softmax_backward(dout[N,C], y[N,C], >dx[N,C])                        dx = y (dou
 cross_entropy_forward(y[N,C], t[N]<C) -> float                       mean of -log(y_t + 1e-7)
 softmax_cross_entropy_forward(x[N,C], t[N]<C, >y[N,C]) -> float      y = softmax(x); mean of -log(y_t + 1e-7)
 softmax_cross_entropy_backward(y[N,C], t[N]<C, dout, >dx[N,C])       dx = (y - onehot(t)) dout / N
-sigmoid_cross_entropy_forward(x[n], t[n]<2, >y[n]) -> float          y = sigmoid(x); mean of -log(y or 1 - y, + 1e-7)
+sigmoid_cross_entropy_forward(x[n], t[n]<2, >y[n]) -> float          y = sigmoid(x); mean of -log(p_t + 1e-7)
 sigmoid_cross_entropy_backward(y[n], t[n]<2, dout, >dx[n])           dx = (y - t) dout / n
 sgd_update(=p[...], g[...], lr)                                      p -= lr g
 momentum_update(=p[...], g[...], =v[...], lr, momentum)              v = momentum v - lr g;  p += v
@@ -53,7 +53,8 @@ nesterov_update(=p[...], g[...], =v[...], lr, momentum)              p += moment
 adagrad_update(=p[...], g[...], =h[...], lr)                         h += g^2;  p -= lr g / (sqrt(h) + 1e-7)
 rmsprop_update(=p[...], g[...], =h[...], lr, decay_rate)             h = decay_rate h + (1 - decay_rate) g^2;
                                                                      p -= lr g / (sqrt(h) + 1e-7)
-adam_update(=p[...], g[...], =m[...], =v[...], lr, beta1, beta2)     m += (1 - beta1)(g - m);  v += (1 - beta2)(g^2 - v);
+adam_update(=p[...], g[...], =m[...], =v[...], lr, beta1, beta2)     m += (1 - beta1)(g - m);
+                                                                     v += (1 - beta2)(g^2 - v);
                                                                      p -= lr m / (sqrt(v) + 1e-7)
 squared_norm(g[...]) -> float                                        sum of g^2
 scale(=x[...], factor)                                               x *= factor
@@ -129,6 +130,13 @@ def _parse(contract: str) -> dict[str, Kernel]:
 KERNELS: dict[str, Kernel] = _parse(CONTRACT)
 
 
+def _check_number(where: str, value: Any) -> None:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{where} must be a number, got {type(value).__name__}") from None
+
+
 def _bind_shape(kernel: Kernel, argument: Argument, shape: tuple[int, ...], sizes: dict[str, Any]) -> None:
     """Compare a shape with the declared one, and remember the sizes that it fixes."""
     if argument.shape == ("...",):
@@ -167,6 +175,8 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool) ->
     ------
     ValueError
         Names the argument, what was expected and what came.
+    TypeError
+        A number is none.
     IndexError
         A label or an index is out of range; names its position.
     """
@@ -176,6 +186,7 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool) ->
     for argument, value in zip(kernel.arguments, values, strict=True):
         where = f"{kernel.name}: {argument.name}"
         if not argument.is_array:
+            _check_number(where, value)
             continue
         if value is None and argument.optional:
             continue

@@ -1,5 +1,5 @@
 """Data sets: the book's spiral, and MNIST or anything else in IDX files."""
 
-from scratchnet.dataset import mnist, spiral
+from . import mnist, spiral
 
 __all__ = ["mnist", "spiral"]

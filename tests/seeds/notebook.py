@@ -116,6 +116,16 @@ def train(model, optimizer, x, t, max_epoch, batch_size, due):
     return averages
 
 
+def last_of_ten(iters):
+    """When the notes' loops print."""
+    return (iters + 1) % 10 == 0
+
+
+def first_of_ten(iters):
+    """When the notes' Trainer prints, at eval_interval=10."""
+    return iters % 10 == 0
+
+
 def at_zero_seconds(text):
     """The printed lines with every time set to 0: how long a step takes is the machine's affair."""
     return re.sub(r"(시간|time) \d+\[s\]", r"\1 0[s]", text).splitlines()

@@ -272,7 +272,7 @@ def test_own_spiral_and_the_library_data_set():
 def test_the_training_loop_comes_to_the_printed_losses():
     def run(net, sgd):
         x, t = spiral.load_data()
-        return notebook.train(net(2, 10, 3), sgd(lr=1.0), x, t, 300, 30, lambda iters: (iters + 1) % 10 == 0)
+        return notebook.train(net(2, 10, 3), sgd(lr=1.0), x, t, 300, 30, notebook.last_of_ten)
 
     losses = run(TwoLayerNet, SGD)
     assert two_decimals(losses[:4] + losses[-3:]) == ["1.13", "1.13", "1.12", "1.12", "0.11", "0.11", "0.11"]
@@ -300,9 +300,7 @@ def test_the_trainer_prints_the_lines_of_the_note(net, capsys):
     assert trainer.loss_list[-1] < 0.15
 
     x, t = spiral.load_data()
-    own = notebook.train(
-        PlainNet(2, 10, 3), notebook.SGD(lr=1.0), x, t, 300, 30, lambda iters: iters % 10 == 0
-    )
+    own = notebook.train(PlainNet(2, 10, 3), notebook.SGD(lr=1.0), x, t, 300, 30, notebook.first_of_ten)
     np.testing.assert_allclose(trainer.loss_list, own, rtol=1e-9)
 
 

@@ -177,7 +177,7 @@ def test_sgd_steps_against_the_gradient():
 def test_loop_and_trainer_learn_the_spiral():
     x, t = spiral.load_data()
     model = TwoLayerNet(input_size=2, hidden_size=10, output_size=3)
-    losses = notebook.train(model, SGD(lr=1.0), x, t, 300, 30, lambda iters: (iters + 1) % 10 == 0)
+    losses = notebook.train(model, SGD(lr=1.0), x, t, 300, 30, notebook.last_of_ten)
     assert len(losses) == 300
     assert losses[-1] < 0.15
 

@@ -58,7 +58,7 @@ def test_dot_is_32_and_matmul_is_19_22_43_50():
 
 def test_shapes_that_do_not_fit_are_named():
     x, W = np.random.randn(10, 2), np.random.randn(3, 4)
-    with pytest.raises(ValueError, match=r"(?s)2.*3|3.*2"):
+    with pytest.raises(ValueError, match=r"x has shape \(10, 2\).*\(3, 4\)"):
         layers.MatMul(W).forward(x)
 
 

@@ -1,0 +1,122 @@
+"""How far a compiled kernel may lie from the true value, derived from its formula, in one place.
+
+u is half an ulp of 1 in the type: the relative error of one rounded operation. Three classes:
+
+EXACT   the same operations in the same order as the reference: the same bits
+ULP     a fixed number of rounded operations: relative to the true value
+SUM     a sum of K terms, added in any order: K u times the sum of the magnitudes (N. Higham, Accuracy and
+        Stability of Numerical Algorithms, 2002, ch. 3 and 4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+EXACT = frozenset(
+    (
+        "repeat_rows",
+        "take_rows",
+        "sigmoid_backward",
+        "relu_forward",
+        "relu_backward",
+        "softmax_cross_entropy_backward",
+        "sigmoid_cross_entropy_backward",
+        "sgd_update",
+        "momentum_update",
+        "nesterov_update",
+        "adagrad_update",
+        "rmsprop_update",
+        "adam_update",
+        "scale",
+    )
+)
+
+SIGMOID_ULP = 3  # exp 1, the sum and the quotient half each, and what exp's error becomes
+EXP_ULP = 1
+DELTA = 1e-7  # in the books' logarithm
+
+
+def unit(dtype: Any) -> float:
+    return float(np.finfo(dtype).eps) / 2
+
+
+def softmax_ulp(classes: int) -> int:
+    """The exponent's difference and exp: 2 on both sides of the quotient, the quotient 1; a sum of C terms."""
+    return classes + 6
+
+
+Values = dict[str, Any]  # the arguments in a wide type; outputs hold the true values
+Bound = Callable[[Values, float], dict[str, Any]]
+
+
+def _affine_forward(v: Values, u: float) -> dict[str, Any]:
+    terms = np.abs(v["x"]) @ np.abs(v["W"]) + (0 if v["b"] is None else np.abs(v["b"]))
+    return {"out": (v["x"].shape[1] + 2) * u * terms}
+
+
+def _affine_backward(v: Values, u: float) -> dict[str, Any]:
+    d, x, W = np.abs(v["dout"]), np.abs(v["x"]), np.abs(v["W"])
+    return {
+        "dx": (W.shape[1] + 2) * u * (d @ W.T),
+        "dW": (len(x) + 2) * u * (x.T @ d),
+        "db": (len(d) + 2) * u * d.sum(axis=0),
+    }
+
+
+def _softmax_backward(v: Values, u: float) -> dict[str, Any]:
+    d, y = np.abs(v["dout"]), np.abs(v["y"])
+    return {"dx": y * (3 * u * d + (d.shape[1] + 4) * u * (d * y).sum(axis=1, keepdims=True))}
+
+
+def _softmax(v: Values, u: float) -> Any:
+    # x - max is rounded: an absolute error of u |x - max| in the exponent
+    spread = np.abs(v["x"] - v["x"].max(axis=1, keepdims=True, initial=-np.inf)) if v["x"].size else v["x"]
+    return (2 * softmax_ulp(v["x"].shape[1]) + 2 * spread.max(initial=0)) * u * v["y"]
+
+
+def _softmax_loss(v: Values, u: float) -> dict[str, Any]:
+    bound = _softmax(v, u)
+    rows = np.arange(len(v["t"]))
+    slope = bound[rows, v["t"]] / (v["y"][rows, v["t"]] + DELTA) if len(rows) else np.zeros(1)
+    return {"y": bound, "return": slope.mean() + _log_sum(len(rows))}
+
+
+def _sigmoid_loss(v: Values, u: float) -> dict[str, Any]:
+    p = np.where(v["t"] == 1, v["y"], 1 - v["y"])
+    bound = 2 * SIGMOID_ULP * u * v["y"]
+    return {"y": bound, "return": ((bound + u) / (p + DELTA)).mean() + _log_sum(len(p)) if len(p) else 0}
+
+
+def _log_sum(n: int) -> float:
+    """The logarithms (at most 16.2 each) and their sum are taken in double."""
+    return (n + 4) * unit(np.float64) * 16.2
+
+
+BOUNDS: dict[str, Bound] = {
+    "affine_forward": _affine_forward,
+    "affine_backward": _affine_backward,
+    "sum_rows": lambda v, u: {"out": len(v["x"]) * u * np.abs(v["x"]).sum(axis=0)},
+    "sigmoid_forward": lambda v, u: {"out": 2 * SIGMOID_ULP * u * v["out"]},
+    "softmax_forward": lambda v, u: {"y": _softmax(v, u)},
+    "softmax_backward": _softmax_backward,
+    "cross_entropy_forward": lambda v, u: {"return": _log_sum(len(v["t"]))},
+    "softmax_cross_entropy_forward": _softmax_loss,
+    "sigmoid_cross_entropy_forward": _sigmoid_loss,
+    "squared_norm": lambda v, u: {"return": (v["g"].size + 2) * unit(np.float64) * float((v["g"] ** 2).sum())},
+}
+
+
+def assert_within(actual: Any, true: Any, bound: Any, what: str) -> None:
+    """Fail with the worst element if any lies further from the true value than its bound."""
+    actual, true = np.asarray(actual), np.asarray(true)
+    error = np.abs(actual.astype(true.dtype) - true)
+    bound = np.broadcast_to(bound, error.shape)
+    good = (error <= bound) | (np.isnan(actual) & np.isnan(true)) | (actual == true)
+    if not np.all(good):
+        i = np.unravel_index(np.argmax(np.where(good, -1, error)), error.shape)
+        raise AssertionError(
+            f"{what}{list(i)}: {actual[i]!r}, expected {true[i]!r}; error {error[i]:.3e}, allowed {bound[i]:.3e}"
+        )
