@@ -8,6 +8,8 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+_FLOAT64 = np.dtype(np.float64)
+
 
 def as_operand(where: str, value: Any, dtype: np.dtype[Any]) -> Array:
     """Return `value` as a C-contiguous array of a dtype: itself if it is one, else a copy.
@@ -26,20 +28,17 @@ def as_operand(where: str, value: Any, dtype: np.dtype[Any]) -> Array:
     ValueError
         Complex numbers, text, or nested lists of unequal lengths.
     """
-    if type(value) is np.ndarray and value.dtype == dtype and value.flags.carray:
+    if type(value) is np.ndarray and value.dtype == dtype and value.flags.c_contiguous and value.flags.aligned:
         return value
     array = _real_array(where, value)
     with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, as astype makes it
-        return np.ascontiguousarray(array, dtype) if array.ndim else array.astype(dtype)
+        return np.require(array, dtype, ["C", "A"])
 
 
 def as_float_array(where: str, value: Any) -> Array:
     """Return `value` as a C-contiguous array in its own floating dtype; integers and lists become float64."""
-    if type(value) is np.ndarray and value.dtype.kind == "f" and value.flags.carray:
-        return value
-    array = _real_array(where, value)
-    dtype = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.dtype(np.float64)
-    return as_operand(where, array, dtype)
+    array = value if type(value) is np.ndarray else _real_array(where, value)
+    return as_operand(where, array, array.dtype.newbyteorder("=") if array.dtype.kind == "f" else _FLOAT64)
 
 
 def as_labels(where: str, t: Any, rows: int, classes: int) -> Array:
@@ -63,7 +62,12 @@ def as_labels(where: str, t: Any, rows: int, classes: int) -> Array:
         An index does not fit in 64 bits. (Those outside [0, classes) are refused by the kernel.)
     """
     labels = t if type(t) is np.ndarray else np.asarray(t)
-    if labels.dtype == np.int64 and labels.shape == (rows,) and labels.flags.carray and (rows, classes) != (1, 1):
+    if (
+        labels.dtype == np.int64
+        and labels.shape == (rows,)
+        and labels.flags.c_contiguous
+        and (rows, classes) != (1, 1)
+    ):
         return labels
     if labels.size == rows * classes and (labels.ndim == 2 or classes > 1) and labels.dtype.kind in "biuf":
         return labels.reshape(rows, classes).argmax(axis=1) if classes else np.zeros(rows, np.int64)
@@ -78,7 +82,7 @@ def as_labels(where: str, t: Any, rows: int, classes: int) -> Array:
         raise ValueError(f"{where}: class indices must be whole numbers, got dtype {labels.dtype}")
     if labels.dtype == np.uint64 and labels.max() > np.iinfo(np.int64).max:
         raise IndexError(f"{where}: {labels.max()} is out of range, expected a number from 0 to {classes - 1}")
-    return np.ascontiguousarray(labels.reshape(rows), np.int64)
+    return np.require(labels.reshape(rows), np.int64, ["C", "A"])
 
 
 def check_labels(where: str, labels: Array, classes: int) -> None:

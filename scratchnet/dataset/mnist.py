@@ -87,7 +87,6 @@ def load_mnist(
     Notes
     -----
     Book 1, section 3.6.1.
-
     """
     train_images, train_labels, test_images, test_labels = _locate(folder)
     t_train, t_test = _read(train_labels, "labels", 1), _read(test_labels, "labels", 1)
@@ -124,7 +123,6 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     -----
     The header is two zero bytes, a byte for the dtype, one for the number of axes, and the length of each
     axis as a big-endian 32-bit number; the values follow, big-endian.
-
     """
     path = Path(path)
     with open(path, "rb") as file:

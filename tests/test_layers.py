@@ -1,0 +1,465 @@
+"""The layers as a reader of the books uses them: values, gradients, identities, and what they refuse."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import scratchnet
+from scratchnet.layers import (
+    Affine,
+    MatMul,
+    Relu,
+    Repeat,
+    Sigmoid,
+    SigmoidWithLoss,
+    Softmax,
+    SoftmaxWithLoss,
+    Sum,
+)
+
+GRADIENT_ERROR = 1e-7  # central differences in float64, relative to the largest number (API.md)
+
+
+def randn(*shape, dtype=np.float64, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
+
+
+def central_differences(f, x, h=1e-6):
+    gradient = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        kept = x[index]
+        x[index] = kept + h
+        above = f()
+        x[index] = kept - h
+        gradient[index] = (above - f()) / (2 * h)
+        x[index] = kept
+    return gradient
+
+
+def assert_gradient(analytic, numeric):
+    assert np.abs(analytic - numeric).max() <= GRADIENT_ERROR * np.abs(numeric).max()
+
+
+# Every layer against central differences
+
+LAYERS = {
+    "MatMul": (lambda: MatMul(randn(4, 3)), (5, 4)),
+    "MatMul, three axes": (lambda: MatMul(randn(4, 3)), (2, 5, 4)),
+    "Affine": (lambda: Affine(randn(4, 3), randn(3)), (5, 4)),
+    "Affine, one sample": (lambda: Affine(randn(4, 3), randn(3)), (4,)),
+    "Affine, three axes": (lambda: Affine(randn(4, 3), randn(3)), (2, 3, 4)),
+    "Affine, transposed W": (lambda: Affine(randn(3, 4).T, randn(3)), (5, 4)),
+    "Affine, strided W and b": (lambda: Affine(randn(8, 6)[::2, ::2], randn(6)[::2]), (5, 4)),
+    "Sigmoid": (Sigmoid, (5, 4)),
+    "Sigmoid, three axes": (Sigmoid, (2, 3, 4)),
+    "Relu": (Relu, (5, 4)),
+    "Softmax": (Softmax, (5, 4)),
+    "Softmax, one sample": (Softmax, (4,)),
+    "Softmax, three axes": (Softmax, (2, 3, 4)),
+    "Repeat": (lambda: Repeat(6), (1, 4)),
+    "Sum": (Sum, (5, 4)),
+}
+
+
+@pytest.mark.parametrize("make, shape", LAYERS.values(), ids=LAYERS)
+def test_gradients_against_central_differences(make, shape):
+    layer, x = make(), randn(*shape, seed=1)
+    dout = randn(*layer.forward(x).shape, seed=2)
+
+    def weighted_output():
+        return float(np.sum(layer.forward(x) * dout))
+
+    expected = [central_differences(weighted_output, a) for a in (x, *layer.params)]
+    layer.forward(x)
+    dx = layer.backward(dout)
+    for analytic, numeric in zip((dx, *layer.grads), expected, strict=True):
+        assert analytic.shape == numeric.shape
+        assert_gradient(analytic, numeric)
+
+
+@pytest.mark.parametrize("dout", [1, 0.25])
+def test_softmax_with_loss_s_gradient(dout):
+    """Against the loss without its 1e-7, which is what the gradient differentiates."""
+    layer, x, t = SoftmaxWithLoss(), randn(6, 5), np.array([0, 4, 2, 2, 1, 3])
+
+    def exact_loss():
+        layer.forward(x, t)
+        return -np.log(layer.y[np.arange(6), t]).mean() * dout
+
+    numeric = central_differences(exact_loss, x)
+    layer.forward(x, t)
+    assert_gradient(layer.backward(dout), numeric)
+
+
+@pytest.mark.parametrize("shape", [(7,), (7, 1), (2, 3)])
+def test_sigmoid_with_loss_s_gradient(shape):
+    layer, x = SigmoidWithLoss(), randn(*shape)
+    t = (randn(*shape, seed=3) > 0).astype(int)
+
+    def exact_loss():
+        layer.forward(x, t)
+        return -np.log(np.where(t, layer.y, 1 - layer.y)).mean()
+
+    numeric = central_differences(exact_loss, x)
+    layer.forward(x, t)
+    assert_gradient(layer.backward(), numeric)
+
+
+# Values and shapes
+
+
+def test_affine_is_the_book_s_formula():
+    x, W, b = randn(30, 2), randn(2, 10), randn(10)
+    layer = Affine(W, b)
+    np.testing.assert_allclose(layer.forward(x), np.matmul(x, W) + b, rtol=1e-14, atol=1e-14)
+    dout = randn(30, 10)
+    np.testing.assert_allclose(layer.backward(dout), dout @ W.T, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(layer.grads[0], x.T @ dout, rtol=1e-13, atol=1e-14)
+    np.testing.assert_array_equal(layer.grads[1], dout.sum(axis=0))
+
+
+def test_losses_are_the_books_formulas():
+    x, t = randn(8, 5), np.arange(8) % 5
+    z = np.exp(x - x.max(axis=1, keepdims=True))
+    y = z / z.sum(axis=1, keepdims=True)
+    loss = SoftmaxWithLoss().forward(x, t)
+    assert type(loss) is float
+    assert loss == pytest.approx(-np.mean(np.log(y[np.arange(8), t] + 1e-7)), rel=1e-14)
+    s, answers = randn(8), np.arange(8) % 2
+    p = 1 / (1 + np.exp(-s))
+    loss = SigmoidWithLoss().forward(s, answers)
+    assert type(loss) is float
+    assert loss == pytest.approx(-np.mean(np.log(np.where(answers, p, 1 - p) + 1e-7)), rel=1e-14)
+
+
+def test_a_certain_mistake_costs_what_it_does_in_the_book():
+    assert SoftmaxWithLoss().forward(np.array([[1000.0, -1000.0]]), [1]) == pytest.approx(-np.log(1e-7))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [2, 0, 1],
+        np.array([[2], [0], [1]]),
+        np.array([2, 0, 1], np.uint8),
+        np.array([2, 9, 0, 9, 1], np.int64)[::2],
+        np.array([2, 0, 1], ">i8"),
+        np.eye(3)[[2, 0, 1]],
+        np.eye(3, dtype=bool)[[2, 0, 1]],
+    ],
+    ids=str,
+)
+def test_labels_in_every_form_give_the_same(labels):
+    layer, x = SoftmaxWithLoss(), randn(3, 3)
+    expected = SoftmaxWithLoss().forward(x, np.array([2, 0, 1]))
+    assert layer.forward(x, labels) == expected
+    np.testing.assert_array_equal(layer.t, [2, 0, 1])
+
+
+def test_a_single_sample_s_loss():
+    x = randn(4)
+    one, row = SoftmaxWithLoss(), SoftmaxWithLoss()
+    assert one.forward(x, 2) == one.forward(x, [0, 0, 1, 0]) == row.forward(x[None], [2])
+    assert one.backward().shape == (4,)
+
+
+def test_repeat_and_sum_are_each_other_s_gradient():
+    x, dout = randn(1, 8), randn(7, 8)
+    repeat = Repeat(7)
+    np.testing.assert_array_equal(repeat.forward(x), np.repeat(x, 7, axis=0))
+    np.testing.assert_array_equal(repeat.backward(dout), np.sum(dout, axis=0, keepdims=True))
+    node = Sum()
+    np.testing.assert_array_equal(node.forward(dout), np.sum(dout, axis=0, keepdims=True))
+    np.testing.assert_array_equal(node.backward(x), np.repeat(x, 7, axis=0))
+
+
+def test_relu_leaves_the_caller_s_dout_and_lets_nan_pass():
+    layer, dout = Relu(), np.ones(3)
+    np.testing.assert_array_equal(layer.forward(np.array([-1.0, np.nan, 2.0])), [0, np.nan, 2])
+    np.testing.assert_array_equal(layer.backward(dout), [0, 1, 1])
+    np.testing.assert_array_equal(dout, 1)
+
+
+# Any layout and dtype that a user may hold
+
+
+def layouts(x):
+    yield "lists", x.tolist()
+    yield "Fortran order", np.asfortranarray(x)
+    yield "strided", np.repeat(x, 2, axis=1)[:, ::2]
+    yield "reversed", x[::-1, ::-1].copy()[::-1, ::-1]
+    yield "transposed", x.T.copy().T
+    yield "read-only", _read_only(x)
+    yield "swapped bytes", x.astype(x.dtype.newbyteorder())
+    yield "misaligned", _misaligned(x)
+    yield "subclass", x.view(np.recarray)
+
+
+def _read_only(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+def _misaligned(x):
+    raw = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    raw[...] = x
+    return raw
+
+
+@pytest.mark.parametrize("make", [lambda: Affine(randn(4, 4), randn(4)), Sigmoid, Relu, Softmax, Sum], ids=str)
+def test_any_layout_gives_the_same_numbers(make):
+    x, dout = randn(4, 4), randn(4, 4, seed=5)
+    plain = make()
+    out = plain.forward(x)
+    dout = dout[: out.shape[0]]
+    dx = plain.backward(dout)
+    for what, held in layouts(x):
+        other = make()
+        np.testing.assert_array_equal(other.forward(held), out, err_msg=what)
+        np.testing.assert_array_equal(other.backward(dout), dx, err_msg=what)
+    for what, held in layouts(dout):
+        if np.shape(held) == dout.shape:
+            other = make()
+            other.forward(x)
+            np.testing.assert_array_equal(other.backward(held), dx, err_msg=what)
+
+
+@pytest.mark.parametrize("layout", ["T", "strided", "read-only"])
+def test_weights_in_any_layout(layout):
+    W, b = randn(4, 3), randn(3)
+    held = {"T": W.T.copy().T, "strided": np.repeat(W, 2, axis=1)[:, ::2], "read-only": _read_only(W)}[layout]
+    x, dout = randn(5, 4), randn(5, 3)
+    plain, other = Affine(W, b), Affine(held, b)
+    np.testing.assert_array_equal(other.forward(x), plain.forward(x))
+    np.testing.assert_array_equal(other.backward(dout), plain.backward(dout))
+    np.testing.assert_array_equal(other.grads[0], plain.grads[0])
+    assert other.params[0] is held
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_weights_dtype_decides(dtype):
+    layer = Affine(randn(2, 3, dtype=dtype), np.zeros(3, np.float64))
+    for x in (randn(4, 2), randn(4, 2, dtype=np.float32), np.arange(8, dtype=np.uint8).reshape(4, 2), [[1, 2]]):
+        out = layer.forward(x)
+        assert out.dtype == dtype
+        assert layer.backward(np.ones(out.shape)).dtype == dtype
+        assert layer.x is x
+
+
+def test_activations_keep_a_floating_dtype_and_make_float64_of_integers():
+    for make in (Sigmoid, Relu, Softmax):
+        for given, expected in ((np.float32, np.float32), (np.float64, np.float64), (np.int32, np.float64)):
+            assert make().forward(np.ones((2, 2), given)).dtype == expected
+
+
+def test_float16_runs_in_the_reference_and_is_counted():
+    def uses():
+        return scratchnet.show_config("dicts")["reference used in place of a kernel"]
+
+    before = uses().get("affine_forward", 0)
+    layer = Affine(np.ones((2, 3), np.float16), np.zeros(3, np.float16))
+    assert layer.forward(np.ones((4, 2))).dtype == np.float16
+    assert uses()["affine_forward"] == before + 1
+
+
+def test_float32_and_float64_never_run_in_the_reference():
+    before = scratchnet.show_config("dicts")["reference used in place of a kernel"]
+    for dtype in (np.float32, np.float64):
+        x = np.asfortranarray(randn(6, 4, dtype=dtype))
+        layers = [Affine(randn(3, 4, dtype=dtype).T, np.zeros(3, dtype)), Sigmoid(), Relu(), Softmax()]
+        loss = SoftmaxWithLoss()
+        for layer in layers:
+            x = layer.forward(x)
+        loss.forward(x, np.zeros(6, int))
+        d = loss.backward()
+        for layer in reversed(layers):
+            d = layer.backward(d)
+    assert scratchnet.show_config("dicts")["reference used in place of a kernel"] == before
+
+
+# What the books' scripts rely on
+
+
+def test_gradients_are_overwritten_in_the_same_arrays():
+    layer = Affine(randn(2, 3), randn(3))
+    collected = list(layer.grads)
+    for _ in range(2):
+        layer.forward(np.ones((4, 2)))
+        layer.backward(np.ones((4, 3)))
+    assert all(kept is now for kept, now in zip(collected, layer.grads, strict=True))
+    np.testing.assert_array_equal(layer.grads[0], 4)
+    np.testing.assert_array_equal(layer.grads[1], 4)
+
+
+def test_forward_returns_a_new_array_every_time():
+    for layer in (Affine(randn(4, 4), randn(4)), Sigmoid(), Relu(), Softmax()):
+        x = randn(3, 4)
+        first = layer.forward(x)
+        kept = first.copy()
+        second = layer.forward(-x)
+        assert not np.shares_memory(first, second)
+        np.testing.assert_array_equal(first, kept)
+
+
+def test_weights_may_be_rebound():
+    layer, x = Affine(np.zeros((2, 3)), np.zeros(3)), np.ones((1, 2))
+    layer.forward(x)
+    layer.params[0] = np.ones((2, 3))
+    np.testing.assert_array_equal(layer.forward(x), 2)
+    layer.W, layer.b = np.ones((2, 4)), np.ones(4)
+    np.testing.assert_array_equal(layer.forward(x), 3)
+    assert layer.params[0] is layer.W and layer.params[1] is layer.b
+    with pytest.raises(ValueError, match=r"grads\[0\] has shape \(2, 3\), expected \(2, 4\)"):
+        layer.backward(np.ones((1, 4)))
+
+
+def test_x_changed_after_forward_changes_the_gradient():
+    """The layer keeps the caller's object, as in the book."""
+    layer, x = MatMul(np.ones((2, 2))), np.ones((1, 2))
+    layer.forward(x)
+    x *= 3
+    layer.backward(np.ones((1, 2)))
+    np.testing.assert_array_equal(layer.grads[0], 3)
+
+
+def test_two_layers_may_hold_one_matrix_and_its_transpose():
+    W = randn(4, 3)
+    embed, affine = MatMul(W), Affine(W.T, np.zeros(4))
+    x = randn(5, 4)
+    out = affine.forward(embed.forward(x))
+    np.testing.assert_allclose(out, x @ W @ W.T, atol=1e-14)
+    embed.backward(affine.backward(np.ones((5, 4))))
+    assert affine.grads[0].shape == (3, 4) and embed.grads[0].shape == (4, 3)
+
+
+# Sizes of zero
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_rows(dtype):
+    layer = Affine(np.ones((2, 3), dtype), np.ones(3, dtype))
+    for g in layer.grads:
+        g[...] = 7
+    assert layer.forward(np.ones((0, 2), dtype)).shape == (0, 3)
+    assert layer.backward(np.ones((0, 3), dtype)).shape == (0, 2)
+    assert not layer.grads[0].any() and not layer.grads[1].any()
+    loss = SoftmaxWithLoss()
+    assert loss.forward(np.ones((0, 3), dtype), []) == 0.0
+    assert loss.backward().shape == (0, 3)
+
+
+def test_no_columns():
+    layer = Affine(np.ones((0, 3)), np.arange(3.0))
+    np.testing.assert_array_equal(layer.forward(np.ones((2, 0))), [[0, 1, 2]] * 2)
+    assert layer.backward(np.ones((2, 3))).shape == (2, 0)
+    np.testing.assert_array_equal(layer.grads[1], 2)
+
+
+# NaN, infinity and what must be refused
+
+
+def test_nan_and_inf_pass_without_a_warning():
+    x = np.array([[np.nan, 1.0], [np.inf, -np.inf], [1e308, 1e308]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Affine(np.ones((2, 2)), np.ones(2)).forward(x)
+        assert np.isnan(Sigmoid().forward(x)[0, 0])
+        assert np.isnan(Softmax().forward(x)[0]).all()
+        assert np.isnan(SoftmaxWithLoss().forward(x, [0, 0, 0]))
+
+
+BAD = {
+    "wrong columns": (
+        lambda: Affine(np.ones((2, 3)), np.ones(3)).forward(np.ones((4, 5))),
+        r"x has shape \(4, 5\)",
+    ),
+    "a number for x": (lambda: Affine(np.ones((2, 3)), np.ones(3)).forward(1.0), r"x has shape \(\)"),
+    "wrong bias": (lambda: Affine(np.ones((2, 3)), np.ones(4)), r"b has shape \(4,\), expected \(3,\)"),
+    "W a vector": (lambda: MatMul(np.ones(3)), "W must have 2 axes"),
+    "W integers": (lambda: MatMul(np.ones((2, 2), int)), "W must have a floating dtype"),
+    "W complex": (lambda: MatMul(np.ones((2, 2), complex)), "W must have a floating dtype"),
+    "W text": (lambda: MatMul(np.array([["a"]])), "W must have a floating dtype"),
+    "W a list": (lambda: MatMul([[1.0]]), "W must be a NumPy array"),
+    "b integers": (lambda: Affine(np.ones((2, 2)), np.ones(2, int)), "b must have a floating dtype"),
+    "x text": (lambda: MatMul(np.ones((2, 2))).forward([["a", "b"]]), "x must hold real numbers"),
+    "x complex": (lambda: Sigmoid().forward(np.ones(2, complex)), "x must hold real numbers"),
+    "x ragged": (lambda: Sigmoid().forward([[1], [1, 2]]), "cannot be made an array"),
+    "x None": (lambda: Relu().forward(None), "x must hold real numbers"),
+    "softmax of a number": (lambda: Softmax().forward(1.0), "single number"),
+    "loss of a number": (lambda: SoftmaxWithLoss().forward(1.0, [0]), "single number"),
+    "too many labels": (lambda: SoftmaxWithLoss().forward(np.ones((2, 3)), [0, 1, 2]), "expected 2 class indices"),
+    "labels with fractions": (lambda: SoftmaxWithLoss().forward(np.ones((2, 3)), [0.0, 1.0]), "whole numbers"),
+    "labels of text": (lambda: SoftmaxWithLoss().forward(np.ones((2, 3)), ["a", "b"]), "whole numbers"),
+    "labels None": (lambda: SoftmaxWithLoss().forward(np.ones((2, 3)), None), "class indices"),
+    "too few answers": (lambda: SigmoidWithLoss().forward(np.ones(3), [1]), "expected 3"),
+    "repeat of a matrix": (lambda: Repeat(3).forward(np.ones((2, 3))), r"expected \(1, D\)"),
+    "repeat a negative number of times": (lambda: Repeat(-1), "0 or more"),
+    "sum of a vector": (lambda: Sum().forward(np.ones(3)), r"expected \(N, D\)"),
+}
+
+
+@pytest.mark.parametrize("call, message", BAD.values(), ids=BAD)
+def test_bad_input_is_refused_in_words(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("label", [3, -1, 10**12, 2**63 + 1])
+def test_labels_out_of_range_are_named(label):
+    t = np.array([0, label], np.uint64 if label > 2**62 else np.int64)
+    with pytest.raises(IndexError, match=f"{label}.*expected a number from 0 to 2"):
+        SoftmaxWithLoss().forward(np.ones((2, 3)), t)
+    with pytest.raises(IndexError, match=f"{label}.*from 0 to 1"):
+        SigmoidWithLoss().forward(np.ones(2), t)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [MatMul(randn(2, 3)), Sigmoid(), Relu(), Softmax(), SoftmaxWithLoss(), SigmoidWithLoss(), Repeat(2), Sum()],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_backward_before_forward_is_refused(layer):
+    with pytest.raises(RuntimeError, match="before forward"):
+        layer.backward(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("make", [lambda: Affine(randn(4, 4), randn(4)), Sigmoid, Relu, Softmax, Sum], ids=str)
+def test_a_dout_of_another_shape_is_refused(make):
+    layer = make()
+    layer.forward(randn(3, 4))
+    with pytest.raises(ValueError, match=r"dout has shape \(7, 4\), expected"):
+        layer.backward(np.ones((7, 4)))
+    with pytest.raises(ValueError, match="dout must hold real numbers"):
+        layer.backward("gradient")
+
+
+def test_dout_of_a_loss_must_be_a_number():
+    layer = SoftmaxWithLoss()
+    layer.forward(np.ones((2, 3)), [0, 1])
+    with pytest.raises(ValueError, match="dout must be a number"):
+        layer.backward(np.ones((2, 3)))
+
+
+def test_read_only_gradients_are_refused():
+    layer = MatMul(randn(2, 2))
+    layer.grads[0].flags.writeable = False
+    layer.forward(np.ones((1, 2)))
+    with pytest.raises(ValueError, match="read-only"):
+        layer.backward(np.ones((1, 2)))
+
+
+def test_no_input_is_ever_changed():
+    x, dout, t = randn(5, 4), randn(5, 4, seed=9), np.arange(5) % 4
+    kept = [a.copy() for a in (x, dout, t)]
+    for layer in (Affine(randn(4, 4), randn(4)), Sigmoid(), Relu(), Softmax()):
+        layer.forward(x)
+        layer.backward(dout)
+    loss = SoftmaxWithLoss()
+    loss.forward(x, t)
+    loss.backward()
+    for before, now in zip(kept, (x, dout, t), strict=True):
+        np.testing.assert_array_equal(before, now)
