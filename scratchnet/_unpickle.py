@@ -55,7 +55,7 @@ def load_pickle(path: str | os.PathLike[str]) -> Any:
 
     Notes
     -----
-    Book 1, section 3.6.2; book 2, section 6.3.
+    Book 1, section 3.6.2; book 2, chapter 6.
     """
     try:
         with open(path, "rb") as file:

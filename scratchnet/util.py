@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ._unpickle import load_pickle
+from ._unpickle import RefusedPickleError, load_pickle
 from .backends import as_labels, as_operand, backend_for, check_labels, check_parameter
 
 __all__ = [
+    "RefusedPickleError",
     "accuracy",
     "class_indices",
     "clip_grads",

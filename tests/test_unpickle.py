@@ -290,7 +290,9 @@ def test_names_outside_the_list_are_refused(load, module, name):
 def test_a_listed_name_is_no_content(load, module, name):
     """The listed functions serve to rebuild arrays; one that is left in the result is refused."""
     push = b"\x80\x04" + stack_global(module, name)
-    for data in (push + b".", push + b"\x85.", push.replace(b"\x80\x04", b"\x80\x04]") + b"a."):
+    alone, in_tuple, in_list = push + b".", push + b"\x85.", b"\x80\x04]" + push[2:] + b"a."
+    as_value, as_key = b"\x80\x04}N" + push[2:] + b"s.", b"\x80\x04}" + push[2:] + b"Ns."
+    for data in (alone, in_tuple, in_list, as_value, as_key):
         with pytest.raises(RefusedPickleError, match="an object of type"):
             load(data)
 
@@ -411,6 +413,7 @@ def test_arrays_that_do_not_fit_their_bytes(load, state):
         Call(FROMBUFFER, [1, 2], np.dtype("u1"), (2,), "C"),
         Call(SCALAR, np.dtype("f8"), b"\0" * 16),
         Call(codecs.encode, "é", "utf-8"),
+        Call(np.ndarray, (3,)),
     ],
 )
 def test_calls_of_listed_functions_that_numpy_never_writes(load, content):

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from . import reference
 from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments
 from .operands import as_float_array, as_labels, as_operand, check_labels, check_parameter
 
 try:
-    from . import cpu
+    from .cpu import isa
 except ModuleNotFoundError as error:
     if error.name != f"{__name__}.cpu":
         raise
@@ -25,6 +24,8 @@ except ModuleNotFoundError as error:
         "scratchnet's compiled kernels are missing: this looks like the source tree, not an installed package. "
         "Run `python -m pip install -e .` in it (a C compiler is needed), or start Python in another folder."
     ) from None
+
+from . import cpu, reference  # after the error above, which is for people
 
 __all__ = [
     "CONTRACT",
@@ -39,6 +40,7 @@ __all__ = [
     "check_labels",
     "check_parameter",
     "cpu",
+    "isa",
     "reference",
     "reference_uses",
 ]

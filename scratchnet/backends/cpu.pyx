@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: embedsignature=True, freethreading_compatible=True
+# cython: embedsignature=True, freethreading_compatible=True, autotestdict=False
 """The compiled kernels: check the arguments, let go of the GIL, call csrc.
 
 Every function has the arguments, the order and the errors that `contract.py` declares and
@@ -23,7 +23,7 @@ from cpython.ref cimport PyObject
 
 import numpy as np
 
-from .contract import KERNELS, check_arguments
+from .contract import KERNELS as _KERNELS, check_arguments as _check_arguments
 
 from .csrc cimport *
 
@@ -66,7 +66,7 @@ cdef Contract compiled(str name) except *:
     cdef Contract contract
     cdef Declared *d
     letters = {"N": N, "D": D, "M": M, "C": C, "B": B, "n": n}
-    arrays = [a for a in KERNELS[name].arguments if a.is_array]
+    arrays = [a for a in _KERNELS[name].arguments if a.is_array]
     contract.count = len(arrays)
     assert contract.count <= MOST_ARRAYS
     for i, a in enumerate(arrays):
@@ -95,7 +95,6 @@ cdef inline bint fix(Py_ssize_t *size, Py_ssize_t length) noexcept:
 cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
     """Fill in the call; False if any argument is not exactly what the contract and C need."""
     cdef const Declared *d
-    cdef const Declared *other
     cdef cnp.ndarray a
     cdef cnp.ndarray alike = None    # the first array of any shape
     cdef int i, j, type, real = NONE
@@ -160,11 +159,11 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
 
 def _prepared(str name, *values):
     """The arguments of a call that `bind` did not take, as arrays that it takes; or the error that they are."""
-    kernel = KERNELS[name]
+    kernel = _KERNELS[name]
     arrays = [value if value is None or not argument.is_array or isinstance(value, np.ndarray)
               else array_over(f"{name}: {argument.name}", value)
               for argument, value in zip(kernel.arguments, values, strict=True)]
-    check_arguments(kernel, arrays, compiled=True)
+    _check_arguments(kernel, arrays, compiled=True)
     if all(array is value for array, value in zip(arrays, values)):
         raise ValueError(f"{name}: an argument has a dtype or layout that the compiled kernels do not take")
     return arrays

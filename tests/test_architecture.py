@@ -1,0 +1,157 @@
+"""Who may import whom, and what importing costs: read from the source and from a fresh interpreter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scratchnet
+
+PACKAGE = Path(scratchnet.__file__).parent
+OPTIONAL = {"matplotlib", "tqdm", "pooch", "cupy"}
+
+# Modules of the package that each module may import; NumPy and the standard library are open to all.
+ALLOWED = {
+    "backends/contract": {"backends/operands"},
+    "backends/operands": set(),
+    "backends/reference": {"backends/contract"},
+    "backends/__init__": {"backends/contract", "backends/operands", "backends/reference", "backends/cpu"},
+    "layers": {"backends/__init__"},
+    "functions": {"backends/__init__"},
+    "optimizer": {"backends/__init__"},
+    "util": {"backends/__init__", "_unpickle"},
+    "gradient": {"util"},
+    "weights": {"util"},
+    "models": {"layers", "util", "weights"},
+    "trainer": {"util", "plotting"},
+    "plotting": set(),
+    "config": set(),
+    "np": {"config"},
+    "_unpickle": set(),
+    "_version": set(),
+    "dataset/__init__": {"dataset/spiral", "dataset/mnist"},
+    "dataset/spiral": set(),
+    "dataset/mnist": set(),
+}
+DOORS = {"__init__", "__main__"}  # they may import everything
+
+
+def module_files():
+    return {str(path.relative_to(PACKAGE).with_suffix("")): path for path in PACKAGE.rglob("*.py")}
+
+
+def imported(module: str, path: Path):
+    """Yield (imported module, whether the import stands at the top level)."""
+    tree = ast.parse(path.read_text("utf-8"))
+    top_level = {id(node) for node in tree.body} | {
+        id(inner) for node in tree.body if isinstance(node, ast.Try) for inner in node.body
+    }
+    folder = Path(module).parent
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield name.name, id(node) in top_level
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0:
+                yield str(node.module), id(node) in top_level
+                continue
+            base = folder if node.level == 1 else folder.parent
+            target = base / (node.module or "").replace(".", "/") if node.module else base
+            for name in node.names:
+                inside = (target / name.name).as_posix()
+                yield resolve(inside, target.as_posix()), id(node) in top_level
+
+
+def resolve(inside: str, target: str) -> str:
+    for candidate in (inside, f"{inside}/__init__", target, f"{target}/__init__"):
+        candidate = candidate.removeprefix("./")
+        if any((PACKAGE / f"{candidate}{suffix}").exists() for suffix in (".py", ".pyx")):
+            return candidate
+    if any(PACKAGE.glob(f"{inside}.*")):  # the compiled kernels, where the source is not beside them
+        return inside
+    return "__init__"
+
+
+@pytest.mark.parametrize("module, path", module_files().items(), ids=module_files())
+def test_every_room_imports_only_its_neighbours(module, path):
+    if module in DOORS:
+        return
+    assert module in ALLOWED, "a new room: say in this table whom it may import"
+    ours = {name for name, _ in imported(module, path) if name in module_files() or name == "backends/cpu"}
+    assert ours <= ALLOWED[module], f"{module} imports {sorted(ours - ALLOWED[module])}"
+
+
+@pytest.mark.parametrize("module, path", module_files().items(), ids=module_files())
+def test_optional_packages_are_imported_on_use(module, path):
+    for name, top_level in imported(module, path):
+        assert not (top_level and name.split(".")[0] in OPTIONAL), f"{module} imports {name} when it is imported"
+
+
+def test_c_knows_nothing_of_python():
+    csrc = PACKAGE.parent / "csrc"
+    if not csrc.exists():
+        pytest.skip("no csrc here: the tests run against an installed package")
+    for path in csrc.iterdir():
+        text = path.read_text("utf-8")
+        assert "Python.h" not in text and "malloc(" not in text, path.name
+
+
+def fresh(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_import_loads_nothing_optional_and_prints_nothing():
+    heavy = OPTIONAL | {"IPython", "requests", "http", "ssl", "asyncio"}
+    code = "import sys, numpy; before = set(sys.modules); import scratchnet; print(*(set(sys.modules) - before))"
+    loaded = set(fresh(code).split())
+    assert "scratchnet.layers" in loaded and not loaded & heavy
+
+
+def test_import_leaves_the_random_stream_and_the_signal_handler():
+    code = (
+        "import numpy as np, signal; np.random.seed(3); handler = signal.getsignal(signal.SIGINT);"
+        "import scratchnet;"
+        "assert signal.getsignal(signal.SIGINT) is handler; print(np.random.rand())"
+    )
+    assert fresh(code) == fresh("import numpy as np; np.random.seed(3); print(np.random.rand())")
+
+
+def test_public_names_exist_and_are_documented():
+    for name in scratchnet.__all__:
+        assert getattr(scratchnet, name).__doc__, name
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_show_config_says_what_runs(capsys):
+    scratchnet.show_config()
+    printed = capsys.readouterr().out
+    for word in (scratchnet.__version__, "instruction set", "numpy", "matplotlib"):
+        assert word in printed
+    configuration = scratchnet.show_config("dicts")
+    assert configuration["kernels"]["instruction set"] == "baseline"
+    with pytest.raises(ValueError, match="mode must be"):
+        scratchnet.show_config("loud")
+
+
+def test_books_np_module():
+    assert fresh("from scratchnet.np import *; print(np.__name__, GPU)").split() == ["numpy", "False"]
+    assert fresh("import scratchnet.np as n; print(n.zeros(2).shape)").strip() == "(2,)"
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        fresh("from scratchnet import config; config.GPU = True; import scratchnet.np")
+    assert "no GPU path" in raised.value.stderr
+
+
+def test_a_source_tree_without_the_kernels_says_what_to_do(tmp_path):
+    for path in module_files().values():
+        copy = tmp_path / "scratchnet" / path.relative_to(PACKAGE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        fresh(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import scratchnet")
+    assert "pip install -e ." in raised.value.stderr
