@@ -161,12 +161,7 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):
-    process = subprocess.Popen(
-        [*COMMAND, "train", "spiral", "--epochs", "3000"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = start("train", "spiral", "--epochs", "3000", cwd=tmp_path)
     process.stdout.readline()
     process.stdout.close()
     started = time.monotonic()

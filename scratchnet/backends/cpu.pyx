@@ -216,7 +216,8 @@ def affine_backward(dout, x, W, dx, dW, db):
     cdef Call c
     cdef PyThreadState *state
     if not bind(&_affine_backward,
-                [<PyObject *>dout, <PyObject *>x, <PyObject *>W, <PyObject *>dx, <PyObject *>dW, <PyObject *>db], &c):
+                [<PyObject *>dout, <PyObject *>x, <PyObject *>W,
+                 <PyObject *>dx, <PyObject *>dW, <PyObject *>db], &c):
         return affine_backward(*_prepared("affine_backward", dout, x, W, dx, dW, db))
     state = release(c.size[N] * c.size[D] * c.size[M] * 2)
     sn_affine_backward(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2], c.data[3],
