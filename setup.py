@@ -1,5 +1,7 @@
 """Everything static is in pyproject.toml; this file only says how the one extension is compiled."""
 
+from glob import glob
+
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -33,24 +35,13 @@ class BuildExt(build_ext):
 
 cpu = Extension(
     "scratchnet.backends.cpu",
-    sources=["scratchnet/backends/cpu.pyx", "csrc/dispatch.c", "csrc/isa_baseline.c"],
+    sources=["scratchnet/backends/cpu.pyx", *sorted(glob("csrc/*.c"))],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[
         ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
         ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
     ],
-    depends=[
-        "csrc/scratchnet.h",
-        "csrc/table.h",
-        "csrc/table.inc",
-        "csrc/kernels.inc",
-        "csrc/math.inc",
-        "csrc/affine.inc",
-        "csrc/activation.inc",
-        "csrc/loss.inc",
-        "csrc/update.inc",
-        "scratchnet/backends/csrc.pxd",
-    ],
+    depends=["scratchnet/backends/csrc.pxd", *sorted(glob("csrc/*.h") + glob("csrc/*.inc"))],
 )
 
 setup(ext_modules=cythonize([cpu], build_dir="build/cython"), cmdclass={"build_ext": BuildExt})

@@ -1,30 +1,25 @@
 /* isa_baseline.c: the loops for the instruction set that every processor of the platform has. */
 
-#include <math.h>
-#include <string.h>
-
 #include "table.h"
 
-#define TILE_BYTES 32 /* of one row of a product's tile: two SSE2 or NEON registers */
-#if defined(__GNUC__)
-#define UNROLL _Pragma("GCC unroll 16")
+#if defined(__x86_64__) || defined(_M_X64)
+#include "vector_sse2.h"
+#define FUSED 0
+#define MANY_REGISTERS 0
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#include "vector_neon.h"
+#define FUSED 1
+#define MANY_REGISTERS 1
 #else
-#define UNROLL
+#include "vector_scalar.h"
+#define FUSED 0
+#define MANY_REGISTERS 0
 #endif
 
-#include "math.inc"
+#include "isa.inc"
 
-/* double first: sums over floats are taken with double's helpers */
-#define REAL double
-#define K(name) name##_f64
-#include "kernels.inc"
-#undef REAL
-#undef K
-
-#define REAL float
-#define K(name) name##_f32
-#include "kernels.inc"
-#undef REAL
-#undef K
-
+#if defined(__aarch64__) || defined(_M_ARM64)
+const sn_isa_table sn_baseline = { "neon", &table_f32, &table_f64 };
+#else
 const sn_isa_table sn_baseline = { "baseline", &table_f32, &table_f64 };
+#endif

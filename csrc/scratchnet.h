@@ -4,7 +4,7 @@
  * x[N,D] is N rows of D numbers. The caller allocates and checks; a kernel reads its const arguments,
  * overwrites its outputs (never accumulates into them), keeps nothing, allocates nothing and cannot fail.
  * An output overlaps another argument only where `in place` is said. Sizes may be 0: outputs are still
- * fully written. The functions hold no state, so any number of threads may call them at once.
+ * fully written. Kernels hold no state, so any number of threads may call them at once.
  *
  * Accuracy, u = one unit in the last place of the type:
  *   exact     the same bits as the formula evaluated operation by operation in the type
@@ -23,13 +23,18 @@ typedef enum { SN_FLOAT32, SN_FLOAT64 } sn_type;
 typedef ptrdiff_t sn_size;  /* number of rows, columns or elements */
 typedef int64_t sn_label;   /* class or row index */
 
-/* The name of the instruction set whose loops run: "baseline", ... */
+/* The instruction set whose loops run: "avx512", "avx2" or "baseline" on x86-64, "neon" on 64-bit Arm. */
 const char *sn_isa(void);
+/* The i-th one that this processor has, the best first; NULL behind the last. */
+const char *sn_isa_available(int i);
+/* Run the loops of one from now on, NULL: the best. Returns 0 if the processor does not have it. Not while
+ * kernels run. */
+int sn_use_isa(const char *name);
 
 /* Position of the first of t[n] outside [0, limit), or -1. Kernels that take labels rely on it. */
 sn_size sn_find_label_outside(sn_size n, const sn_label *t, sn_size limit);
 
-/* ---- affine.inc: products and sums over rows ------------------------------------------------ */
+/* ---- product.inc, affine.inc: products and sums over rows ----------------------------------- */
 
 /* out[N,M] = x[N,D] W[D,M] + b[M]; b may be NULL. sum(D). */
 void sn_affine_forward(sn_type type, sn_size N, sn_size D, sn_size M,

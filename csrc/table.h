@@ -1,8 +1,35 @@
-/* table.h: what an instruction set provides: its name, and the kernels of both types. */
+/* table.h: what an instruction set provides: its name, and the kernels of both types; and what the compilers
+ * call the few things that C does not. */
 #ifndef SCRATCHNET_TABLE_H
 #define SCRATCHNET_TABLE_H
 
+#include <math.h>
+#include <string.h>
+
 #include "scratchnet.h"
+
+/* The code between TARGET_BEGIN and TARGET_END may use the named instructions; files need no flags of their own. */
+#define PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define TARGET_BEGIN(names) PRAGMA(clang attribute push(__attribute__((target(names))), apply_to = function))
+#define TARGET_END _Pragma("clang attribute pop")
+#define UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define TARGET_BEGIN(names) _Pragma("GCC push_options") PRAGMA(GCC target(names))
+#define TARGET_END _Pragma("GCC pop_options")
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define TARGET_BEGIN(names)
+#define TARGET_END
+#define UNROLL
+#endif
+#if defined(__GNUC__)
+#define INLINE inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
+#else
+#define INLINE __forceinline
+#define NOINLINE __declspec(noinline)
+#endif
 
 #define REAL float
 #define K(name) name##_f32
@@ -22,6 +49,6 @@ typedef struct {
     const sn_table_f64 *f64;
 } sn_isa_table;
 
-extern const sn_isa_table sn_baseline;
+extern const sn_isa_table sn_baseline, sn_avx2, sn_avx512; /* the last two on x86-64 */
 
 #endif

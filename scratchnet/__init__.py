@@ -17,6 +17,7 @@ import numpy as _numpy
 from . import config, dataset, functions, gradient, layers, models, optimizer, plotting, trainer, util
 from ._version import __version__
 from .backends import isa as _isa
+from .backends import isas as _isas
 from .backends import reference_uses as _reference_uses
 from .gradient import gradient_check
 from .layers import Affine, MatMul, Relu, Repeat, Sigmoid, SigmoidWithLoss, Softmax, SoftmaxWithLoss, Sum
@@ -83,7 +84,12 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "python": platform.python_version(),
         "numpy": _numpy.__version__,
         "platform": f"{sys.platform} {platform.machine()}",
-        "kernels": {"backend": "cpu", "instruction set": _isa(), "dtypes": ["float32", "float64"]},
+        "kernels": {
+            "backend": "cpu",
+            "instruction set": _isa(),
+            "available": _isas(),
+            "dtypes": ["float32", "float64"],
+        },
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "optional packages": optional,
         "reference used in place of a kernel": _reference_uses(),

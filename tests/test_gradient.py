@@ -273,10 +273,9 @@ def test_one_class_has_no_gradient_and_no_warning():
 
 @pytest.mark.parametrize("missing", ["forward", "backward", "params", "grads", "loss_layer"])
 def test_a_model_that_lacks_something_is_refused_by_name(missing):
-    needed = dict.fromkeys(["forward", "backward", "params", "grads", "loss_layer"])
-    del needed[missing]
+    members = {name: None for name in ("forward", "backward", "params", "grads", "loss_layer") if name != missing}
     with pytest.raises(ValueError, match=f"no {missing}"):
-        gradient_check(type("Model", (), needed)(), *batch())
+        gradient_check(type("Model", (), members)(), *batch())
 
 
 def test_parameters_are_put_back_when_the_model_raises():

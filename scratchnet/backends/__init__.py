@@ -16,7 +16,7 @@ from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments
 from .operands import as_float_array, as_labels, as_operand, check_labels, check_parameter
 
 try:
-    from .cpu import isa
+    from .cpu import isa, isas
 except ModuleNotFoundError as error:
     if error.name != f"{__name__}.cpu":
         raise
@@ -41,6 +41,7 @@ __all__ = [
     "check_parameter",
     "cpu",
     "isa",
+    "isas",
     "reference",
     "reference_uses",
 ]

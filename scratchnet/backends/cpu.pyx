@@ -21,6 +21,8 @@ cimport numpy as cnp
 from cpython.pystate cimport PyThreadState
 from cpython.ref cimport PyObject
 
+import os
+
 import numpy as np
 
 from .contract import KERNELS as _KERNELS, check_arguments as _check_arguments
@@ -190,6 +192,26 @@ cdef inline void restore(PyThreadState *state) noexcept:
 def isa():
     """The instruction set whose loops run."""
     return sn_isa().decode()
+
+
+def isas():
+    """The instruction sets that this processor has, the best first."""
+    names = []
+    while sn_isa_available(len(names)) != NULL:
+        names.append(sn_isa_available(len(names)).decode())
+    return names
+
+
+cdef void choose_isa(object name) except *:
+    """Take the instruction set that SCRATCHNET_ISA names, or the best."""
+    if not name:
+        sn_use_isa(NULL)
+    elif not sn_use_isa(name.encode()):
+        raise ImportError(f"SCRATCHNET_ISA is {name!r}, but this processor runs {', '.join(isas())}; "
+                          "set it to one of these, or unset it")
+
+
+choose_isa(os.environ.get("SCRATCHNET_ISA"))
 
 
 # Products and sums over rows

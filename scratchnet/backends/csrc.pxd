@@ -10,6 +10,8 @@ cdef extern from "scratchnet.h" nogil:
     ctypedef int64_t sn_label
 
     const char *sn_isa()
+    const char *sn_isa_available(int i)
+    bint sn_use_isa(const char *name)
     sn_size sn_find_label_outside(sn_size n, const sn_label *t, sn_size limit)
 
     void sn_affine_forward(sn_type type, sn_size N, sn_size D, sn_size M,

@@ -1,0 +1,14 @@
+/* isa_avx512.c: the loops for x86-64 processors with AVX-512 (F, DQ, BW, VL, CD). */
+
+#include "table.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
+TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx2,fma,bmi,bmi2,prefer-vector-width=512")
+#include "vector_avx512.h"
+#define FUSED 1
+#define MANY_REGISTERS 1
+#include "isa.inc"
+TARGET_END
+
+const sn_isa_table sn_avx512 = { "avx512", &table_f32, &table_f64 };
+#endif

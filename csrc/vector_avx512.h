@@ -1,0 +1,28 @@
+/* vector_avx512.h: vectors of 64 bytes, 32 registers of them, fused multiply-add, masks in registers. */
+
+#include <immintrin.h>
+
+typedef __m512 vector_f32;
+typedef __m512d vector_f64;
+enum { WIDTH_f32 = 16, WIDTH_f64 = 8, REGISTERS = 32, PARTS_ARE_CHEAP = 1 };
+
+static inline __mmask16 mask_f32(int n) { return (__mmask16)((1u << n) - 1); }
+static inline __mmask8 mask_f64(int n) { return (__mmask8)((1u << n) - 1); }
+
+static inline __m512 zero_f32(void) { return _mm512_setzero_ps(); }
+static inline __m512 load_f32(const float *p) { return _mm512_loadu_ps(p); }
+static inline __m512 load_part_f32(const float *p, int n) { return _mm512_maskz_loadu_ps(mask_f32(n), p); }
+static inline void store_f32(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
+static inline void store_part_f32(float *p, __m512 v, int n) { _mm512_mask_storeu_ps(p, mask_f32(n), v); }
+static inline __m512 broadcast_f32(float x) { return _mm512_set1_ps(x); }
+static inline __m512 add_f32(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+static inline __m512 multiply_add_f32(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
+
+static inline __m512d zero_f64(void) { return _mm512_setzero_pd(); }
+static inline __m512d load_f64(const double *p) { return _mm512_loadu_pd(p); }
+static inline __m512d load_part_f64(const double *p, int n) { return _mm512_maskz_loadu_pd(mask_f64(n), p); }
+static inline void store_f64(double *p, __m512d v) { _mm512_storeu_pd(p, v); }
+static inline void store_part_f64(double *p, __m512d v, int n) { _mm512_mask_storeu_pd(p, mask_f64(n), v); }
+static inline __m512d broadcast_f64(double x) { return _mm512_set1_pd(x); }
+static inline __m512d add_f64(__m512d a, __m512d b) { return _mm512_add_pd(a, b); }
+static inline __m512d multiply_add_f64(__m512d a, __m512d b, __m512d c) { return _mm512_fmadd_pd(a, b, c); }

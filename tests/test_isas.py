@@ -1,0 +1,47 @@
+"""The kernels' parity and accuracy under every instruction set that this processor has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scratchnet.backends import isa, isas
+
+HERE = Path(__file__).parent
+
+
+def python(*arguments: str, name: str | None) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if key != "SCRATCHNET_ISA"}
+    if name is not None:
+        env["SCRATCHNET_ISA"] = name
+    return subprocess.run([sys.executable, "-P", *arguments], env=env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", [name for name in isas() if name != isa()])
+def test_kernels_under(name):
+    """This process runs `isa()`; each other one gets a process of its own."""
+    tests = [str(HERE / file) for file in ("test_kernels.py", "test_accuracy.py", "test_layers.py")]
+    result = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(HERE),
+                    "--import-mode=importlib", "-o", f"pythonpath={HERE}", *tests, name=name)  # fmt: skip
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+
+
+@pytest.mark.parametrize("name", isas())
+def test_the_environment_forces_one(name):
+    result = python("-c", "import scratchnet.backends as b; print(b.isa())", name=name)
+    assert result.stdout.strip() == name
+
+
+def test_the_best_is_taken_unless_forced():
+    assert python("-c", "import scratchnet.backends as b; print(b.isa())", name=None).stdout.strip() == isas()[0]
+
+
+@pytest.mark.parametrize("name", ["avx1024", "AVX2", "neon" if "neon" not in isas() else "avx2"])
+def test_an_unknown_or_unsupported_one_is_an_error(name):
+    result = python("-c", "import scratchnet", name=name)
+    assert result.returncode == 1
+    assert f"SCRATCHNET_ISA is '{name}', but this processor runs {', '.join(isas())}" in result.stderr
