@@ -6,6 +6,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 # No -ffast-math: it would change results, and the floating-point mode of the whole process.
 # -ffp-contract=off keeps a product and a sum two operations, as NumPy's are.
@@ -33,6 +34,15 @@ class BuildExt(build_ext):
         super().build_extension(ext)
 
 
+class Sdist(sdist):
+    """Adds what a packager wants beside the package: the tests whole, the benchmarks, the other texts."""
+
+    def add_defaults(self):
+        super().add_defaults()
+        self.filelist.extend(glob("tests/**/*.py", recursive=True) + glob("bench/**/*.py", recursive=True))
+        self.filelist.extend(["Makefile", "CHANGELOG.md", "README.ko.md", ".github/decision_boundary.png"])
+
+
 cpu = Extension(
     "scratchnet.backends.cpu",
     sources=["scratchnet/backends/cpu.pyx", *sorted(glob("csrc/*.c"))],
@@ -44,4 +54,7 @@ cpu = Extension(
     depends=["scratchnet/backends/csrc.pxd", *sorted(glob("csrc/*.h") + glob("csrc/*.inc"))],
 )
 
-setup(ext_modules=cythonize([cpu], build_dir="build/cython"), cmdclass={"build_ext": BuildExt})
+setup(
+    ext_modules=cythonize([cpu], build_dir="build/cython"),
+    cmdclass={"build_ext": BuildExt, "sdist": Sdist},
+)

@@ -367,7 +367,7 @@ class SigmoidWithLoss(_Loss):
     y : ndarray
         Probabilities of 1, after forward, of the scores' shape.
     t : ndarray of int64
-        Labels, after forward.
+        Labels, after forward, of the scores' shape.
 
     Notes
     -----
@@ -388,14 +388,15 @@ class SigmoidWithLoss(_Loss):
         labels = as_labels(self._error("t"), t, x.size, 2)
         y = np.empty(x.shape, x.dtype)
         loss: float = backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, y.reshape(-1))
-        self.y, self.t = y, labels
+        self.y, self.t = y, labels.reshape(y.shape)
         return loss
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - t) dout / N, of the scores' shape."""
         y = self._after_forward(self.y)
         dx = np.empty(y.shape, y.dtype)
-        backend_for(y).sigmoid_cross_entropy_backward(y.reshape(-1), self.t, self._as_number(dout), dx.reshape(-1))
+        labels = self._after_forward(self.t).reshape(-1)
+        backend_for(y).sigmoid_cross_entropy_backward(y.reshape(-1), labels, self._as_number(dout), dx.reshape(-1))
         return dx
 
 

@@ -47,15 +47,10 @@ class Network:
         self, sizes: Sequence[int], activation: Activation, scales: Sequence[float], dtype: Any, rng: Any
     ) -> None:
         who = type(self).__name__
-        if activation not in self._activations:
+        if not isinstance(activation, str) or activation not in self._activations:
             raise ValueError(f"{who}: activation must be 'sigmoid' or 'relu', got {activation!r}")
-        for size in sizes:
-            if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-                raise ValueError(f"{who}: sizes must be whole numbers, 1 or more, got {size!r}")
-        if np.dtype(dtype) not in (np.float16, np.float32, np.float64):
-            raise ValueError(
-                f"{who}: dtype must be float32 or float64 (or float16, uncompiled), got {np.dtype(dtype)}"
-            )
+        if dtype is None or np.dtype(dtype) not in (np.float16, np.float32, np.float64):
+            raise ValueError(f"{who}: dtype must be float32 or float64 (or float16, uncompiled), got {dtype}")
         randn = _normal(rng)
         shapes = [shape for D, M in pairwise(sizes) for shape in ((D, M), (M,))]
         self.activation = activation
@@ -122,9 +117,15 @@ class Network:
         """Return the share of samples whose largest score is at their label."""
         return accuracy(self, x, t, block_size=self._block_size)
 
-    def class_indices(self, t: Any) -> Array:
-        """Return labels, indices (N,) or one-hot (N, C), as checked class indices (N,): what a fit trains on."""
-        return class_indices("t", t, self.layers[-1].params[1].size)
+    def prepare_labels(self, t: Any) -> Array:
+        """Return the labels of a whole data set as a fit uses them.
+
+        Indices (N,) or one-hot (N, C) become checked class indices (N,), once for all steps. A subclass with
+        another loss gets them as they are.
+        """
+        if type(self.loss_layer) is not SoftmaxWithLoss:
+            return np.asarray(t)
+        return class_indices("t", t, self.params[-1].size)
 
     def save_params(self, path: str | os.PathLike[str], dtype: Any = None) -> Path:
         """Write the parameters to an .npz file; see `weights.save_params`."""
@@ -181,8 +182,8 @@ class TwoLayerNet(Network):
         dtype: Any = np.float32,
         rng: Any = None,
     ) -> None:
-        scale = _as_scale(weight_init_std)
-        super().__init__([input_size, hidden_size, output_size], activation, [scale, scale], dtype, rng)
+        sizes = _as_sizes([input_size, hidden_size, output_size])
+        super().__init__(sizes, activation, [_as_scale(weight_init_std)] * 2, dtype, rng)
 
 
 class MultiLayerNet(Network):
@@ -227,15 +228,24 @@ class MultiLayerNet(Network):
         dtype: Any = np.float32,
         rng: Any = None,
     ) -> None:
-        sizes = [input_size, *hidden_size_list, output_size]
+        if not isinstance(hidden_size_list, Sequence | np.ndarray) or isinstance(hidden_size_list, str):
+            raise ValueError(f"hidden_size_list must be a list of sizes, got {hidden_size_list!r}")
+        sizes = _as_sizes([input_size, *hidden_size_list, output_size])
         gain = {"he": 2.0, "relu": 2.0, "xavier": 1.0, "sigmoid": 1.0}
         if isinstance(weight_init_std, str):
             if weight_init_std.lower() not in gain:
                 raise ValueError(f"weight_init_std must be a number, 'he' or 'xavier', got {weight_init_std!r}")
-            scales = [sqrt(gain[weight_init_std.lower()] / max(n, 1)) for n in sizes[:-1]]
+            scales = [sqrt(gain[weight_init_std.lower()] / n) for n in sizes[:-1]]
         else:
             scales = [_as_scale(weight_init_std)] * (len(sizes) - 1)
         super().__init__(sizes, activation, scales, dtype, rng)
+
+
+def _as_sizes(sizes: Sequence[Any]) -> list[int]:
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+            raise ValueError(f"sizes must be whole numbers, 1 or more, got {size!r}")
+    return [int(size) for size in sizes]
 
 
 def _as_scale(weight_init_std: Any) -> float:

@@ -49,7 +49,7 @@ class Optimizer:
             expected, is_good = _SETTINGS[name]
             try:
                 good = isfinite(value) and is_good(value)
-            except TypeError:
+            except (TypeError, OverflowError):
                 good = False
             if not good:
                 raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {value!r}")
@@ -78,16 +78,20 @@ class Optimizer:
         states = self._state_arrays([p for _, _, p, _ in entries])
         numbers = self._numbers()
         for k, (container, i, p, g) in enumerate(entries):
-            getattr(backend_for(p), self._kernel)(p, g, *(state[k] for state in states), *numbers)
-            if container[i] is not p:  # a float, or an array that had to be copied into the kernels' layout
-                if isinstance(container[i], np.ndarray):
-                    container[i][...] = p
-                else:
-                    container[i] = p.item()
+            operand = as_operand("p", p, p.dtype.newbyteorder("="))  # a copy if the layout is not the kernels'
+            getattr(backend_for(operand), self._kernel)(operand, g, *(state[k] for state in states), *numbers)
+            if operand is not p:
+                p[...] = operand
+            if container[i] is not p:
+                container[i] = p.item()
 
     def _entries(self, params: Sequence[Any], grads: Sequence[Any]) -> Iterator[tuple[Any, int, Array, Array]]:
-        """Yield for every parameter its list, its place there, and the arrays for the kernel."""
+        """Yield for every parameter its list, its place there, itself as an array, and its gradient."""
         who = type(self).__name__
+        if not (isinstance(params, list | tuple) and isinstance(grads, list | tuple)):
+            raise ValueError(
+                f"{who}: params and grads must be lists, got {type(params).__name__} and {type(grads).__name__}"
+            )
         if len(params) != len(grads):
             raise ValueError(
                 f"{who}: got {len(params)} parameters and {len(grads)} gradients, expected as many of each"
@@ -106,9 +110,9 @@ class Optimizer:
                 array = check_parameter(f"{who}: params[{i}]", p)
                 if not array.flags.writeable:
                     raise ValueError(f"{who}: params[{i}] is read-only; update changes it in place")
-                if not array.flags.carray or not array.dtype.isnative:
-                    array = np.array(array, array.dtype.newbyteorder("="), order="C")
-            g = as_operand(f"{who}: grads[{i}]", g, array.dtype)
+                if g is p:
+                    raise ValueError(f"{who}: grads[{i}] is the parameter itself; they overlap in memory")
+            g = as_operand(f"{who}: grads[{i}]", g, array.dtype.newbyteorder("="))
             if g.shape != array.shape:
                 raise ValueError(
                     f"{who}: grads[{i}] has shape {g.shape}, expected {array.shape}, the shape of the parameter"
@@ -120,8 +124,8 @@ class Optimizer:
         for name in self._state:
             state = getattr(self, name)
             if state is None:
-                setattr(self, name, [np.zeros(a.shape, a.dtype) for a in arrays])
-            elif [(s.shape, s.dtype) for s in state] != [(a.shape, a.dtype) for a in arrays]:
+                setattr(self, name, [np.zeros(a.shape, a.dtype.newbyteorder("=")) for a in arrays])
+            elif [(s.shape, s.dtype) for s in state] != [(a.shape, a.dtype.newbyteorder("=")) for a in arrays]:
                 raise ValueError(
                     f"{type(self).__name__}: its {name} belongs to parameters of other shapes or dtypes; "
                     "use a new optimizer for another model"
@@ -142,7 +146,7 @@ class Optimizer:
         Raises
         ------
         ValueError
-            The state is another optimizer's, or something is missing.
+            The state is another optimizer's, or something is missing or wrong. Nothing is changed then.
         """
         who = type(self).__name__
         if state.get("optimizer") != who:
@@ -150,10 +154,18 @@ class Optimizer:
         missing = [name for name in self._saved() if name not in state]
         if missing:
             raise ValueError(f"{who}: the state has no {', '.join(missing)}")
+        type(self)(**{name: state[name] for name in self._settings})  # says what is wrong with a setting
+        if not (isinstance(state.get("iter", 0), int) and state.get("iter", 0) >= 0):
+            raise ValueError(f"{who}: iter must be a whole number, 0 or more, got {state['iter']!r}")
+        lists = {name: state[name] for name in self._state}
+        shapes = {
+            None if v is None else tuple((np.shape(a), np.asarray(a).dtype) for a in v) for v in lists.values()
+        }
+        if len(shapes) > 1:
+            raise ValueError(f"{who}: {' and '.join(lists)} belong to different parameters")
         for name in self._saved():
             value = state[name]
             setattr(self, name, [np.array(a) for a in value] if isinstance(value, list) else value)
-        self._check_settings()
 
     def _saved(self) -> tuple[str, ...]:
         return self._settings + self._state

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -67,6 +67,8 @@ class Trainer:
     def __init__(
         self, model: Any, optimizer: Any, *, compile: bool | None = None, lang: str | None = None
     ) -> None:
+        if isinstance(model, type) or isinstance(optimizer, type):
+            raise ValueError("Trainer: expected a model and an optimizer, got a class; call it to make an object")
         for needed in ("forward", "backward", "params", "grads"):
             if not hasattr(model, needed):
                 raise ValueError(f"Trainer: the model has no {needed}, which training needs")
@@ -76,7 +78,10 @@ class Trainer:
             raise ValueError("Trainer: compile=True is not in this version of scratchnet; leave it out")
         lang = lang or os.environ.get("SCRATCHNET_LANG") or "en"
         if lang not in _LINES:
-            raise ValueError(f"Trainer: lang must be one of {', '.join(map(repr, _LINES))}, got {lang!r}")
+            raise ValueError(
+                f"Trainer: lang (or the environment's SCRATCHNET_LANG) must be one of "
+                f"{', '.join(map(repr, _LINES))}, got {lang!r}"
+            )
         self.model = model
         self.optimizer = optimizer
         self.loss_list: list[float] = []
@@ -141,24 +146,26 @@ class Trainer:
         data's own: the same batches as the book's `x = x[idx]` makes.
         """
         x, t = np.asarray(x), np.asarray(t)
-        steps = self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation)
-        if hasattr(self.model, "class_indices"):
-            t = self.model.class_indices(t)  # once for the whole fit, before the first step
-        self.eval_interval = eval_interval
+        steps = self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks)
         permutation = _permutation(rng)
+        t = self._labels(t)
+        if validation is not None:
+            validation = self._check_validation(*validation)
+        self.eval_interval = eval_interval
         order = np.arange(len(x))
         window = _Mean()
         start = time.perf_counter()
         with _bar(progress, max_epoch * steps) as bar, _finish_step_on_interrupt() as interrupted:
             for _ in range(max_epoch):
                 order = order[permutation(len(x))]
-                merge = _needs_merging(self.model.params)
+                flat, merge = _lists_of_lists(self.model.params), _has_shared(self.model.params)
                 epoch = _Mean()
                 for step in range(steps):
+                    interrupted()
                     batch = order[step * batch_size : (step + 1) * batch_size]
                     loss = float(self.model.forward(x[batch], t[batch]))
                     self.model.backward()
-                    self._update(merge, max_grad)
+                    self._update(flat, merge, max_grad)
                     epoch.add(loss)
                     window.add(loss)
                     bar.update()
@@ -168,13 +175,12 @@ class Trainer:
                             seconds = time.perf_counter() - start
                             numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.loss_list[-1])
                             bar.write(_LINES[self._lang] % numbers)
-                    interrupted()
                 self.current_epoch += 1
                 self.history.append({"epoch": self.current_epoch, "loss": epoch.take()})
                 if validation is not None:
                     self.history[-1] |= self._validate(x, t, validation, batch_size)
-                stops = [callback(self) is True for callback in callbacks]  # all are called
-                if any(stops):
+                answers = [callback(self) for callback in callbacks]
+                if any(isinstance(answer, bool | np.bool_) and answer for answer in answers):
                     break
             interrupted()
 
@@ -213,6 +219,7 @@ class Trainer:
         max_grad: float | None,
         eval_interval: int | None,
         validation: tuple[Any, Any] | None,
+        callbacks: Sequence[Callable[[Trainer], Any]],
     ) -> int:
         """Return the number of steps in an epoch, or say what is wrong."""
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
@@ -233,13 +240,10 @@ class Trainer:
         if validation is not None:
             if not isinstance(validation, tuple | list) or len(validation) != 2:
                 raise ValueError("fit: validation must be a pair (x, t)")
-            if len(validation[0]) != len(validation[1]) or len(validation[0]) == 0:
-                raise ValueError(
-                    f"fit: validation has {len(validation[0])} samples and {len(validation[1])} labels, "
-                    "expected as many of each, and some"
-                )
             if not hasattr(self.model, "predict"):
                 raise ValueError("fit: the model has no predict, which validation needs")
+        if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
+            raise ValueError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
         if len(flatten(self.model.params)) != len(flatten(self.model.grads)):
             raise ValueError(
                 f"fit: the model has {len(flatten(self.model.params))} parameters and "
@@ -247,16 +251,33 @@ class Trainer:
             )
         return len(x) // int(batch_size)
 
-    def _update(self, merge: bool, max_grad: float | None) -> None:
+    def _labels(self, t: Array) -> Array:
+        """Return labels as the model wants them for all steps, checked; of a reader's model, as they are."""
+        prepare = getattr(self.model, "prepare_labels", None)
+        return t if prepare is None else np.asarray(prepare(t))
+
+    def _check_validation(self, x: Any, t: Any) -> tuple[Array, Array]:
+        x, t = np.asarray(x), np.asarray(t)
+        if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
+            samples, labels = (len(a) if a.ndim else 0 for a in (x, t))
+            raise ValueError(
+                f"fit: validation has {samples} samples and {labels} labels, expected as many of each, and some"
+            )
+        self.model.predict(x[:1])  # says now, and not after an epoch, what does not fit
+        return x, self._labels(t)
+
+    def _update(self, flat: bool, merge: bool, max_grad: float | None) -> None:
         params, grads = self.model.params, self.model.grads
+        if flat or merge:
+            params, grads = flatten(params), flatten(grads)
         if merge:
-            params, grads = remove_duplicate(flatten(params), flatten(grads))
+            params, grads = remove_duplicate(params, grads)
         if max_grad is not None:
             clip_grads(grads, max_grad)
         self.optimizer.update(params, grads)
 
-    def _validate(self, x: Array, t: Array, validation: tuple[Any, Any], batch_size: int) -> dict[str, float]:
-        val_x, val_t = np.asarray(validation[0]), np.asarray(validation[1])
+    def _validate(self, x: Array, t: Array, validation: tuple[Array, Array], batch_size: int) -> dict[str, float]:
+        val_x, val_t = validation
         loss = _Mean()
         for start in range(0, len(val_x), batch_size):
             part = slice(start, start + batch_size)
@@ -294,7 +315,7 @@ def remove_duplicate(
     kept_grads: list[Any] = []
     for param, grad in zip(params, grads, strict=True):
         for i, kept in enumerate(kept_params):
-            if kept is param or _same_view(kept, param):
+            if _same_view(kept, param):
                 kept_grads[i] += grad
                 break
             if _same_view(kept, np.transpose(param)) or (by_value and _equal_transpose(kept, param)):
@@ -306,16 +327,23 @@ def remove_duplicate(
     return kept_params, kept_grads
 
 
-def _needs_merging(params: Any) -> bool:
-    """Whether layers share parameters, or hold them in lists of lists."""
+def _lists_of_lists(params: Any) -> bool:
+    """Whether there is a list for every layer; one list of the arrays is then what any optimizer can take."""
+    nested = any(isinstance(entry, list | tuple) for entry in params)
+    return nested and all(isinstance(p, np.ndarray) for p in flatten(params))
+
+
+def _has_shared(params: Any) -> bool:
     arrays = flatten(params)
-    return len(arrays) != len(params) or len(remove_duplicate(arrays, [0] * len(arrays))[0]) < len(arrays)
+    return len(remove_duplicate(arrays, [0] * len(arrays))[0]) < len(arrays)
 
 
 def _same_view(a: Any, b: Any) -> bool:
-    """Whether two arrays are the same numbers in the same memory."""
-    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.size == 0:
+    """Whether two arrays are the same object, or the same numbers in the same memory."""
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
         return False
+    if a is b or a.size == 0:
+        return a is b
     return (a.ctypes.data, a.shape, a.strides, a.dtype) == (b.ctypes.data, b.shape, b.strides, b.dtype)
 
 

@@ -32,8 +32,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def flatten(arrays: Any) -> list[Any]:
     """Return parameters or gradients as one list, also where a model holds a list for every layer.
 
-    The arrays themselves are not copied. A model that holds one flat list gets that list's entries in order.
+    The arrays themselves are not copied.
+
+    Raises
+    ------
+    ValueError
+        They are not in a list.
     """
+    if not isinstance(arrays, list | tuple):
+        raise ValueError(f"parameters and gradients must be lists of arrays, got {type(arrays).__name__}")
     return list(_flat(arrays))
 
 
@@ -77,14 +84,20 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
     Raises
     ------
     ValueError
-        A gradient is not an array of a floating dtype, or is read-only.
+        A gradient is not an array of a floating dtype, or is read-only; max_norm is negative or not a number.
+        Nothing is changed then.
 
     Notes
     -----
     Every gradient is multiplied by max_norm / (norm + 1e-6) where that is below 1.
     Source: book 2, ch. 6.1.4.
     """
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grads: max_norm must be a number, 0 or more, got {max_norm!r}")
     arrays = [check_parameter(f"clip_grads: grads[{i}]", g) for i, g in enumerate(flatten(grads))]
+    for i, g in enumerate(arrays):
+        if not g.flags.writeable:
+            raise ValueError(f"clip_grads: grads[{i}] is read-only; it is scaled in place")
     operands = [as_operand("clip_grads: grads", g, g.dtype.newbyteorder("=")) for g in arrays]
     norm = sqrt(sum(backend_for(g).squared_norm(g) for g in operands))
     rate = max_norm / (norm + 1e-6)
@@ -135,14 +148,22 @@ def predict(model: Any, x: Any, *, block_size: int = 4096) -> Array:
     -------
     ndarray
         What model.predict(x) returns, one row a sample.
+
+    Raises
+    ------
+    ValueError
+        The model does not return one row a sample, or block_size is not positive.
     """
     x = np.asarray(x)
-    blocks = row_blocks(len(x), block_size)
-    first = np.asarray(model.predict(x[next(blocks, slice(0))]))
-    out = np.empty((len(x), *first.shape[1:]), first.dtype)
-    out[: len(first)] = first
-    for block in blocks:
-        out[block] = model.predict(x[block])
+    out: Array | None = None
+    for block in row_blocks(max(len(x), 1), block_size):
+        scores = np.asarray(model.predict(x[block]))
+        if scores.ndim == 0 or len(scores) != len(x[block]):
+            raise ValueError(f"predict gave an array of shape {scores.shape} for {len(x[block])} samples")
+        if out is None:
+            out = np.empty((len(x), *scores.shape[1:]), scores.dtype)
+        out[block] = scores
+    assert out is not None
     return out
 
 
@@ -168,16 +189,21 @@ def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 4096) -> float:
     x, t = np.asarray(x), np.asarray(t)
     if len(x) == 0 or len(t) != len(x):
         raise ValueError(f"accuracy: got {len(x)} samples and {len(t)} labels, expected as many of each, and some")
-    return sum(_count_correct(model.predict(x[b]), t[b]) for b in row_blocks(len(x), block_size)) / len(x)
+    correct, labels = 0, None
+    for block in row_blocks(len(x), block_size):
+        scores = np.asarray(model.predict(x[block]))
+        if scores.ndim != 2 or len(scores) != len(x[block]):
+            raise ValueError(
+                f"accuracy: predict gave scores of shape {scores.shape}, expected ({len(x[block])}, C)"
+            )
+        if labels is None:
+            labels = class_indices("t", t, scores.shape[1])
+        correct += int(np.sum(scores.argmax(axis=1) == labels[block]))
+    return correct / len(x)
 
 
 def row_blocks(rows: int, size: int) -> Iterator[slice]:
-    """Yield slices of `size` rows, the last one perhaps shorter."""
+    """Return slices of `size` rows, the last one perhaps shorter."""
+    if size < 1:
+        raise ValueError(f"block_size must be a whole number, 1 or more, got {size!r}")
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
-
-
-def _count_correct(scores: Any, t: Any) -> int:
-    scores = np.asarray(scores)
-    if scores.ndim != 2 or len(scores) != len(t):
-        raise ValueError(f"accuracy: predict gave scores of shape {scores.shape}, expected ({len(t)}, C)")
-    return int(np.sum(scores.argmax(axis=1) == class_indices("t", t, scores.shape[1])))

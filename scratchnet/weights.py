@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,13 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         array = np.asarray(param)
         if array.dtype.kind != "f":
             raise ValueError(f"save_params: {name} must hold floating numbers, got dtype {array.dtype}")
-        with np.errstate(over="ignore"):
-            arrays[name] = array.astype(array.dtype if dtype is None else dtype, order="C", copy=False)
-        if np.isinf(arrays[name]).sum() > np.isinf(array).sum():
-            raise ValueError(f"save_params: {name} holds numbers that are too large for {np.dtype(dtype)}")
+        arrays[name] = _cast(f"save_params: {name}", array, array.dtype if dtype is None else np.dtype(dtype))
     if isinstance(getattr(model, "activation", None), str):
         arrays["activation"] = np.array(model.activation)
     path = _npz(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save_params: there is no folder {path.parent}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -97,11 +97,13 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
         raise ValueError(
             f"{path} does not fit the model: it holds {_list(stored_shapes)}; the model has {_list(shapes)}"
         )
+    fitting = {}
     for name, param in params.items():
         if not (isinstance(param, np.ndarray) and param.flags.writeable):
             raise ValueError(f"load_params: the model's {name} is not an array that can be written")
+        fitting[name] = _cast(f"{path}: {name}", stored[name], param.dtype)
     for name, param in params.items():
-        param[...] = stored[name]
+        param[...] = fitting[name]
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
@@ -114,18 +116,20 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     ValueError
         It is not a weights file, or is damaged.
     """
+    from zipfile import is_zipfile  # not at import: it is slow to load
+
     path = _npz(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            stored = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no weights file {path}") from None
-    except OSError:
-        raise
-    except Exception as error:  # zipfile, zlib and NumPy each have their own for damage
-        raise ValueError(f"{path} is not a weights file, or is damaged: {error}") from None
+    if not path.exists():
+        raise FileNotFoundError(f"there is no weights file {path}")
+    with open(path, "rb") as file:
+        try:
+            if not is_zipfile(file):
+                raise ValueError("it is no archive of arrays (.npz)")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                stored = {name: archive[name] for name in archive.files}
+        except Exception as error:  # zipfile, zlib and NumPy each have their own for damage
+            raise ValueError(f"{path} is not a weights file, or is damaged: {error}") from None
     wrong = [name for name, a in stored.items() if a.dtype.kind != "f" and name != "activation"]
     if wrong:
         raise ValueError(f"{path} is not a weights file: {wrong[0]} has dtype {stored[wrong[0]].dtype}")
@@ -137,6 +141,14 @@ def _params_of(model: Any, caller: str) -> Any:
         return model.params
     except AttributeError:
         raise ValueError(f"{caller}: the model has no params") from None
+
+
+def _cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype, order="C", copy=False)
+    if np.isinf(cast).sum() > np.isinf(array).sum():
+        raise ValueError(f"{where} holds numbers that are too large for {dtype}")
+    return cast
 
 
 def _npz(path: str | os.PathLike[str]) -> Path:

@@ -42,10 +42,10 @@ def test_a_better_learning_rate_reaches_the_note_s_best(digits):
     optimizer = SGD(lr=1.0)
 
     def slow_down(trainer):
-        optimizer.lr *= 0.85
+        optimizer.lr *= 0.93
 
     trainer = Trainer(model, optimizer)
-    trainer.fit(x, t, 16, 50, eval_interval=None, callbacks=[slow_down])
+    trainer.fit(x, t, 20, 50, eval_interval=None, callbacks=[slow_down])
     assert model.accuracy(x_test, t_test) >= 0.975
 
 

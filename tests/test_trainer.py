@@ -607,6 +607,10 @@ def test_a_loss_that_is_no_number_is_refused_before_the_update():
 # Ctrl-C
 
 
+def press():
+    signal.raise_signal(signal.SIGINT)
+
+
 class Pressed(TwoLayerNet):
     """Ctrl-C comes, once or more often, in the middle of a step."""
 
@@ -618,7 +622,7 @@ class Pressed(TwoLayerNet):
         self.steps += 1
         if self.steps == self.step:
             for _ in range(self.times):
-                signal.raise_signal(signal.SIGINT)
+                press()
         return super().backward(dout)
 
 
@@ -637,6 +641,13 @@ def test_ctrl_c_ends_the_step_and_training_can_go_on():
     assert bits(model) == bits(steps)
     trainer.fit(X, T, 2, 30, verbose=False)
     assert trainer.current_epoch == 3 and model.steps == 33
+
+
+def test_ctrl_c_after_the_last_step_is_not_lost():
+    trainer = Trainer(net(), SGD(1.0))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, T, 2, 30, verbose=False, callbacks=[lambda tr: tr.current_epoch == 2 and press()])
+    assert trainer.current_epoch == len(trainer.history) == 2
 
 
 def test_a_second_ctrl_c_goes_through_at_once():

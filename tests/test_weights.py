@@ -165,6 +165,14 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(folder, monkeypatch,
     assert os.listdir(folder) == ["w.npz"] and (folder / "w.npz").read_bytes() == before
 
 
+def test_a_new_file_takes_the_old_ones_place_in_one_move(folder):
+    """Written over, the old file would for a while be neither; whoever has it open keeps it."""
+    before = save_params(net(0), "w").read_bytes()
+    os.link("w.npz", "opened.npz")
+    save_params(net(1), "w")
+    assert (folder / "opened.npz").read_bytes() == before != (folder / "w.npz").read_bytes()
+
+
 def test_what_a_killed_process_left_behind_does_not_stop_the_next_save(folder, monkeypatch):
     """In a container every run may have the same process number."""
     names, savez = [], np.savez
@@ -307,6 +315,21 @@ def test_files_of_other_arrays_are_refused(folder):
     assert "W1 has dtype int64" in refusal(net(), "integers")
     np.savez("others.npz", x=np.ones(3))
     assert "x (3,)" in refusal(net(), "others")
+
+
+class Malicious:
+    """Unpickled, it leaves a trace."""
+
+    def __reduce__(self):
+        return os.mkdir, ("trace",)
+
+
+def test_no_code_in_a_file_is_run(folder):
+    np.savez("w.npz", W1=np.array([Malicious()], dtype=object))
+    (folder / "pickle.npz").write_bytes(pickle.dumps(Malicious()))
+    refusal(net(), "w")
+    refusal(net(), "pickle")
+    assert not (folder / "trace").exists()
 
 
 def test_every_damage_is_noticed_or_harmless(folder):

@@ -59,7 +59,7 @@ def as_labels(where: str, t: Any, rows: int, classes: int) -> Array:
     ValueError
         The number of labels is neither, or indices are not whole numbers.
     IndexError
-        An index does not fit in 64 bits. (Those outside [0, classes) are refused by the kernel.)
+        An index does not fit in 63 bits. (The others outside [0, classes) are refused by the kernel.)
     """
     labels = t if type(t) is np.ndarray else np.asarray(t)
     if (
@@ -80,8 +80,8 @@ def as_labels(where: str, t: Any, rows: int, classes: int) -> Array:
         return np.zeros(0, np.int64)
     if labels.dtype.kind not in "biu":
         raise ValueError(f"{where}: class indices must be whole numbers, got dtype {labels.dtype}")
-    if labels.dtype == np.uint64 and labels.max() > np.iinfo(np.int64).max:
-        raise IndexError(f"{where}: {labels.max()} is out of range, expected a number from 0 to {classes - 1}")
+    if labels.dtype == np.uint64:  # the largest do not survive the cast
+        check_labels(where, labels.reshape(rows), classes)
     return np.require(labels.reshape(rows), np.int64, ["C", "A"])
 
 
