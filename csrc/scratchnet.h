@@ -101,4 +101,45 @@ double sn_squared_norm(sn_type type, sn_size n, const void *g);
 /* x[n] *= factor */
 void sn_scale(sn_type type, sn_size n, void *x, double factor);
 
+/* ---- plan.c: whole training steps of a chain of layers -------------------------------------- */
+
+typedef enum { SN_NO_ACTIVATION, SN_SIGMOID, SN_RELU } sn_activation;
+typedef enum { SN_SGD, SN_MOMENTUM, SN_NESTEROV, SN_ADAGRAD, SN_RMSPROP, SN_ADAM } sn_optimizer;
+typedef enum { SN_DATA_U8, SN_DATA_I8, SN_DATA_I16, SN_DATA_I32, SN_DATA_I64, SN_DATA_F32, SN_DATA_F64 } sn_data;
+
+typedef struct {                     /* out = activation(x W + b), with x the layer before or the batch */
+    sn_size D, M;
+    sn_activation activation;
+    const void *W, *b;               /* [D,M], [M] */
+    void *dW, *db;                   /* likewise */
+    void *out;                       /* [batch,M] */
+} sn_layer;
+
+typedef struct {                     /* a stretch of parameters that lie side by side */
+    sn_size n;
+    void *p, *g, *state[2];          /* [n]; the states that the optimizer has, in its kernel's order */
+} sn_parameter;
+
+typedef struct {
+    sn_type type;
+    sn_size batch;
+    int layers, parameters;
+    sn_layer *layer;                 /* the last one has no activation: softmax and cross entropy follow */
+    sn_parameter *parameter;
+    sn_optimizer optimizer;
+    double numbers[3];               /* of its kernel; Adam's lr is uncorrected */
+    int64_t updates;                 /* Adam: steps made before */
+    double max_grad;                 /* largest norm of all gradients, or negative: no clipping */
+    void *x;                         /* [batch, first D]: the gathered samples */
+    sn_label *t;                     /* [batch] */
+    void *y;                         /* [batch, last M]: probabilities */
+    void *dout, *dx;                 /* [batch, largest M]: gradients of the layer at hand and of its input */
+} sn_plan;
+
+/* Make `steps` training steps, each on the next `batch` entries of order[steps * batch], which index the rows
+ * of data (`row_bytes` apart, numbers of type `data_type`, cast on the way) and labels; loss[steps] = the mean
+ * loss of each batch before its update. The same kernels in the same order as the layers' own calls. */
+void sn_plan_run(sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
+                 sn_size row_bytes, const sn_label *labels, double *loss);
+
 #endif

@@ -21,7 +21,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Layer:
-    """What all layers have: two lists, empty where there is nothing to train."""
+    """What all layers have: two lists, empty where there is nothing to train.
+
+    A layer that whole-step training knows (`plan.py`) says in `step_role` what it is in a chain. The
+    attribute counts only for the class that declares it: one that extends it may compute something else.
+    """
 
     params: list[Any]
     grads: list[Any]
@@ -185,6 +189,8 @@ class Affine(MatMul):
     Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
     """
 
+    step_role = "affine"
+
     def __init__(self, W: Array, b: Array) -> None:
         super().__init__(W)
         self.params.append(check_parameter(self._error("b"), b))
@@ -219,6 +225,8 @@ class Sigmoid(Layer):
     Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
     """
 
+    step_role = "sigmoid"
+
     def __init__(self) -> None:
         super().__init__()
         self.out: Array | None = None
@@ -244,6 +252,8 @@ class Relu(Layer):
 
     Source: *Deep Learning from Scratch* 1, ch. 5.5.1.
     """
+
+    step_role = "relu"
 
     def __init__(self) -> None:
         super().__init__()
@@ -323,6 +333,8 @@ class SoftmaxWithLoss(_Loss):
     The loss is the mean of -log(y_t + 1e-7), as in the books; its gradient (y - onehot(t)) / N ignores
     the 1e-7. Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
     """
+
+    step_role = "softmax_cross_entropy"
 
     def forward(self, x: Any, t: Any) -> float:
         """Return the mean loss of the scores x, of shape (N, C), against the labels t.

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
-from .util import accuracy, class_indices, predict, row_blocks
+from .util import accuracy, class_indices, predict, row_blocks, side_by_side
 from .weights import load_params, save_params
 
 __all__ = ["MultiLayerNet", "Network", "TwoLayerNet", "accuracy", "load_params", "predict", "save_params"]
@@ -39,6 +39,11 @@ class Network:
         [W1, b1, W2, b2, ...] and their gradients: views of one buffer each, changed in place by training.
     activation : str
         "sigmoid" or "relu".
+
+    Notes
+    -----
+    A class that declares `step_chain` is a chain of its `layers` and its `loss_layer` and nothing else, so
+    that whole steps can be compiled (`plan.py`); the attribute counts only for the class that declares it.
     """
 
     _activations: ClassVar[dict[str, type[Layer]]] = {"sigmoid": Sigmoid, "relu": Relu}
@@ -54,8 +59,8 @@ class Network:
         randn = _normal(rng)
         shapes = [shape for D, M in pairwise(sizes) for shape in ((D, M), (M,))]
         self.activation = activation
-        self.params = _views(shapes, np.dtype(dtype))
-        self.grads = _views(shapes, np.dtype(dtype))
+        self.params = side_by_side(shapes, np.dtype(dtype))
+        self.grads = side_by_side(shapes, np.dtype(dtype))
         self.layers: list[Layer] = []
         for k, scale in enumerate(scales):
             W, b = self.params[2 * k : 2 * k + 2]
@@ -171,6 +176,8 @@ class TwoLayerNet(Network):
     Source: *Deep Learning from Scratch* 2, ch. 1.4.2; 1, ch. 4.5.1.
     """
 
+    step_chain = True
+
     def __init__(
         self,
         input_size: int,
@@ -216,6 +223,8 @@ class MultiLayerNet(Network):
     -----
     Source: *Deep Learning from Scratch* 1, ch. 6.2 and 6.6.
     """
+
+    step_chain = True
 
     def __init__(
         self,
@@ -266,11 +275,3 @@ def _normal(rng: Any) -> Any:
         return rng.randn
     generator = np.random.default_rng(rng)
     return lambda *shape: generator.standard_normal(shape)
-
-
-def _views(shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any]) -> list[Array]:
-    """Return zeroed arrays that lie one after another in one buffer."""
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    buffer = np.zeros(sum(sizes), dtype)
-    parts = np.split(buffer, np.cumsum(sizes)[:-1])
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]

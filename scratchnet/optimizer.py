@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .backends import as_operand, backend_for, check_parameter
+from .backends import as_operand, backend_for, check_parameter, side_by_side
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -124,13 +124,30 @@ class Optimizer:
         for name in self._state:
             state = getattr(self, name)
             if state is None:
-                setattr(self, name, [np.zeros(a.shape, a.dtype.newbyteorder("=")) for a in arrays])
+                setattr(self, name, _zeros_like(arrays))
             elif [(s.shape, s.dtype) for s in state] != [(a.shape, a.dtype.newbyteorder("=")) for a in arrays]:
                 raise ValueError(
                     f"{type(self).__name__}: its {name} belongs to parameters of other shapes or dtypes; "
                     "use a new optimizer for another model"
                 )
         return [getattr(self, name) for name in self._state]
+
+    def step_state(self, params: Sequence[Any]) -> tuple[str, list[list[Array]]] | None:
+        """Describe the update to whole-step training: the kernel, and the state's arrays for the parameters.
+
+        None for a class that is not of this module, because it may update in another way.
+        """
+        if type(self).__module__ != __name__ or "update" in vars(self):
+            return None
+        return self._kernel, self._state_arrays(list(params))
+
+    def step_numbers(self) -> tuple[tuple[float, ...], int]:
+        """Return the settings as they are now, and the number of updates made (which Adam's correction needs)."""
+        self._check_settings()
+        return tuple(float(getattr(self, name)) for name in self._settings), getattr(self, "iter", 0)
+
+    def count_steps(self, steps: int) -> None:
+        """Count updates that whole-step training has made."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return settings and state, arrays copied, for `load_state_dict` of the same class."""
@@ -313,6 +330,10 @@ class Adam(Optimizer):
         self.v: list[Array] | None = None
         super().__init__(lr)
 
+    def count_steps(self, steps: int) -> None:
+        """Count updates that whole-step training has made."""
+        self.iter += steps
+
     def _numbers(self) -> tuple[float, ...]:
         self.iter += 1
         lr, beta1, beta2 = super()._numbers()
@@ -320,3 +341,10 @@ class Adam(Optimizer):
 
     def _saved(self) -> tuple[str, ...]:
         return (*super()._saved(), "iter")
+
+
+def _zeros_like(arrays: Sequence[Array]) -> list[Array]:
+    dtypes = {a.dtype.newbyteorder("=") for a in arrays}
+    if len(dtypes) == 1:
+        return side_by_side([a.shape for a in arrays], dtypes.pop())
+    return [np.zeros(a.shape, a.dtype.newbyteorder("=")) for a in arrays]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .plan import NoPlanError, Plan, make_plan, record_plan
 from .util import accuracy, clip_grads, flatten
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -36,8 +37,10 @@ class Trainer:
     optimizer
         An object with update(params, grads).
     compile : None, False or True
-        Whether whole steps are compiled. This version trains layer by layer: None and False mean that,
-        True is refused.
+        Whether whole training steps run in C, without Python between the layers (the same numbers, faster).
+        None: for scratchnet's own models, where it can be done. True: for any model whose forward is a chain
+        of scratchnet's Affine, Sigmoid and Relu layers with SoftmaxWithLoss at its end; the chain is
+        recorded from its forward, and proved on copies to train as the model's own code does. False: never.
     lang : None, "en" or "ko"
         Language of the log lines; None takes the environment's SCRATCHNET_LANG, else English.
 
@@ -52,7 +55,7 @@ class Trainer:
     history : list of dict
         For each epoch: epoch, loss, and with validation data accuracy, val_loss, val_accuracy.
     engine : str
-        What ran: "layers".
+        What ran in the last fit: "plan" (whole steps) or "layers".
 
     Raises
     ------
@@ -74,8 +77,8 @@ class Trainer:
                 raise ValueError(f"Trainer: the model has no {needed}, which training needs")
         if not hasattr(optimizer, "update"):
             raise ValueError("Trainer: the optimizer has no update(params, grads)")
-        if compile:
-            raise ValueError("Trainer: compile=True is not in this version of scratchnet; leave it out")
+        if compile not in (None, False, True):
+            raise ValueError(f"Trainer: compile must be None, False or True, got {compile!r}")
         lang = lang or os.environ.get("SCRATCHNET_LANG") or "en"
         if lang not in _LINES:
             raise ValueError(
@@ -89,6 +92,7 @@ class Trainer:
         self.current_epoch = 0
         self.history: list[dict[str, Any]] = []
         self.engine = "layers"
+        self._compile = compile
         self._lang = lang
 
     def fit(
@@ -136,7 +140,8 @@ class Trainer:
         Raises
         ------
         ValueError
-            x and t differ in length, or an option makes no sense (a batch larger than the data, say).
+            x and t differ in length, an option makes no sense (a batch larger than the data, say), or
+            compile=True and the model cannot be compiled.
         KeyboardInterrupt
             After Ctrl-C, when the running step has ended; model and trainer can be used and trained on.
 
@@ -151,6 +156,8 @@ class Trainer:
         t = self._labels(t)
         if validation is not None:
             validation = self._check_validation(*validation)
+        engine = self._choose_engine(x, t, batch_size, max_grad)
+        self.engine = engine.name
         self.eval_interval = eval_interval
         order = np.arange(len(x))
         window = _Mean()
@@ -158,23 +165,25 @@ class Trainer:
         with _bar(progress, max_epoch * steps) as bar, _finish_step_on_interrupt() as interrupted:
             for _ in range(max_epoch):
                 order = order[permutation(len(x))]
-                flat, merge = _lists_of_lists(self.model.params), _has_shared(self.model.params)
+                if callbacks and not engine.is_current():
+                    engine = self._choose_engine(x, t, batch_size, max_grad)
+                    self.engine = engine.name
                 epoch = _Mean()
-                for step in range(steps):
+                step = 0
+                while step < steps:
                     interrupted()
-                    batch = order[step * batch_size : (step + 1) * batch_size]
-                    loss = float(self.model.forward(x[batch], t[batch]))
-                    self.model.backward()
-                    self._update(flat, merge, max_grad)
-                    epoch.add(loss)
-                    window.add(loss)
-                    bar.update()
-                    if eval_interval is not None and step % eval_interval == 0:
-                        self.loss_list.append(window.take())
-                        if verbose:
-                            seconds = time.perf_counter() - start
-                            numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.loss_list[-1])
-                            bar.write(_LINES[self._lang] % numbers)
+                    losses = engine.train(order[step * batch_size : steps * batch_size])
+                    bar.update(len(losses))
+                    for loss in losses:
+                        epoch.add(loss)
+                        window.add(loss)
+                        if eval_interval is not None and step % eval_interval == 0:
+                            self.loss_list.append(window.take())
+                            if verbose:
+                                seconds = time.perf_counter() - start
+                                numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.loss_list[-1])
+                                bar.write(_LINES[self._lang] % numbers)
+                        step += 1
                 self.current_epoch += 1
                 self.history.append({"epoch": self.current_epoch, "loss": epoch.take()})
                 if validation is not None:
@@ -266,15 +275,20 @@ class Trainer:
         self.model.predict(x[:1])  # says now, and not after an epoch, what does not fit
         return x, self._labels(t)
 
-    def _update(self, flat: bool, merge: bool, max_grad: float | None) -> None:
-        params, grads = self.model.params, self.model.grads
-        if flat or merge:
-            params, grads = flatten(params), flatten(grads)
-        if merge:
-            params, grads = remove_duplicate(params, grads)
-        if max_grad is not None:
-            clip_grads(grads, max_grad)
-        self.optimizer.update(params, grads)
+    def _choose_engine(self, x: Array, t: Array, batch_size: int, max_grad: float | None) -> _Layers | _Planned:
+        arguments = (self.model, self.optimizer, x, t, batch_size, max_grad)
+        if self._compile is not False:
+            try:
+                return _Planned(make_plan(*arguments), x, t, batch_size)
+            except NoPlanError:
+                pass
+        if self._compile:
+            try:
+                plan, labels = record_plan(*arguments)
+            except NoPlanError as error:
+                raise ValueError(f"fit: compile=True, but {error}") from None
+            return _Planned(plan, x, labels, batch_size)
+        return _Layers(*arguments)
 
     def _validate(self, x: Array, t: Array, validation: tuple[Array, Array], batch_size: int) -> dict[str, float]:
         val_x, val_t = validation
@@ -287,6 +301,60 @@ class Trainer:
             "val_loss": loss.take(),
             "val_accuracy": _accuracy_of(self.model, val_x, val_t),
         }
+
+
+class _Layers:
+    """Trains layer by layer: the model's own forward and backward, then the optimizer."""
+
+    name = "layers"
+
+    def __init__(
+        self, model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.x, self.t = x, t
+        self.batch_size, self.max_grad = batch_size, max_grad
+        self._flat = _lists_of_lists(model.params)
+        self._shared = _has_shared(model.params)
+
+    def is_current(self) -> bool:
+        """Whether nothing has to be looked at anew: parameters may be shared now that were not before."""
+        return False
+
+    def train(self, order: Array) -> list[float]:
+        """Make one step on the next batch of the order; return its loss in a list."""
+        batch = order[: self.batch_size]
+        loss = float(self.model.forward(self.x[batch], self.t[batch]))
+        self.model.backward()
+        params, grads = self.model.params, self.model.grads
+        if self._flat or self._shared:
+            params, grads = flatten(params), flatten(grads)
+        if self._shared:
+            params, grads = remove_duplicate(params, grads)
+        if self.max_grad is not None:
+            clip_grads(grads, self.max_grad)
+        self.optimizer.update(params, grads)
+        return [loss]
+
+
+class _Planned:
+    """Trains by a plan: many steps in one call, but never for longer than signals can wait."""
+
+    name = "plan"
+    PATIENCE = 0.05  # seconds
+
+    def __init__(self, plan: Plan, x: Array, t: Array, batch_size: int) -> None:
+        self.is_current = plan.is_current
+        self._plan, self._x, self._t, self._batch_size = plan, x, t, batch_size
+        self._steps = 1
+
+    def train(self, order: Array) -> list[float]:
+        """Make as many steps as patience allows on the batches of the order; return their losses."""
+        start = time.perf_counter()
+        losses = self._plan.run(self._x, self._t, order[: self._steps * self._batch_size])
+        seconds = time.perf_counter() - start
+        self._steps = max(1, min(int(self._steps * self.PATIENCE / (seconds + 1e-9)), 4 * self._steps))
+        return losses
 
 
 def remove_duplicate(
@@ -382,7 +450,7 @@ def _permutation(rng: Any) -> Callable[[int], Array]:
 class _Quiet:
     """Stands where the progress bar would be."""
 
-    def update(self) -> None:
+    def update(self, steps: int) -> None:
         pass
 
     def write(self, line: str) -> None:

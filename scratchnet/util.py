@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._unpickle import RefusedPickleError, load_pickle
-from .backends import as_labels, as_operand, backend_for, check_labels, check_parameter
+from .backends import as_labels, as_operand, backend_for, check_labels, check_parameter, side_by_side
 
 __all__ = [
     "RefusedPickleError",
@@ -24,6 +24,7 @@ __all__ = [
     "named_params",
     "predict",
     "row_blocks",
+    "side_by_side",
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -99,8 +100,10 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
         if not g.flags.writeable:
             raise ValueError(f"clip_grads: grads[{i}] is read-only; it is scaled in place")
     operands = [as_operand("clip_grads: grads", g, g.dtype.newbyteorder("=")) for g in arrays]
-    norm = sqrt(sum(backend_for(g).squared_norm(g) for g in operands))
-    rate = max_norm / (norm + 1e-6)
+    squares = 0.0
+    for g in operands:
+        squares += backend_for(g).squared_norm(g)
+    rate = max_norm / (sqrt(squares) + 1e-6)
     if rate < 1:
         for array, g in zip(arrays, operands, strict=True):
             backend_for(g).scale(g, rate)

@@ -513,13 +513,6 @@ def test_a_class_in_place_of_an_object_is_refused():
             Trainer(model, optimizer)
 
 
-def test_compiling_is_refused_for_now():
-    for compile in (None, False):
-        assert Trainer(net(), SGD(), compile=compile).engine == "layers"
-    with pytest.raises(ValueError, match="compile=True"):
-        Trainer(net(), SGD(), compile=True)
-
-
 # What is refused before anything changes
 
 LABELS = T.argmax(axis=1)

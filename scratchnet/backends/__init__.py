@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments
-from .operands import as_float_array, as_labels, as_operand, check_labels, check_parameter
+from .operands import as_float_array, as_labels, as_operand, check_labels, check_parameter, side_by_side
 
 try:
-    from .cpu import isa, isas
+    from .cpu import Steps, isa, isas
 except ModuleNotFoundError as error:
     if error.name != f"{__name__}.cpu":
         raise
@@ -32,6 +32,7 @@ __all__ = [
     "KERNELS",
     "Argument",
     "Kernel",
+    "Steps",
     "as_float_array",
     "as_labels",
     "as_operand",
@@ -44,6 +45,7 @@ __all__ = [
     "isas",
     "reference",
     "reference_uses",
+    "side_by_side",
 ]
 
 

@@ -47,3 +47,54 @@ cdef extern from "scratchnet.h" nogil:
                         double lr, double beta1, double beta2)
     double sn_squared_norm(sn_type type, sn_size n, const void *g)
     void sn_scale(sn_type type, sn_size n, void *x, double factor)
+
+    ctypedef enum sn_activation:
+        SN_NO_ACTIVATION
+        SN_SIGMOID
+        SN_RELU
+    ctypedef enum sn_optimizer:
+        SN_SGD
+        SN_MOMENTUM
+        SN_NESTEROV
+        SN_ADAGRAD
+        SN_RMSPROP
+        SN_ADAM
+    ctypedef enum sn_data:
+        SN_DATA_U8
+        SN_DATA_I8
+        SN_DATA_I16
+        SN_DATA_I32
+        SN_DATA_I64
+        SN_DATA_F32
+        SN_DATA_F64
+    ctypedef struct sn_layer:
+        sn_size D, M
+        sn_activation activation
+        const void *W
+        const void *b
+        void *dW
+        void *db
+        void *out
+    ctypedef struct sn_parameter:
+        sn_size n
+        void *p
+        void *g
+        void *state[2]
+    ctypedef struct sn_plan:
+        sn_type type
+        sn_size batch
+        int layers, parameters
+        sn_layer *layer
+        sn_parameter *parameter
+        sn_optimizer optimizer
+        double numbers[3]
+        int64_t updates
+        double max_grad
+        void *x
+        sn_label *t
+        void *y
+        void *dout
+        void *dx
+
+    void sn_plan_run(sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
+                     sn_size row_bytes, const sn_label *labels, double *loss)

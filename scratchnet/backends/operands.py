@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -115,6 +117,14 @@ def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{where} must have {ndim} axes, got shape {value.shape}")
     return value
+
+
+def side_by_side(shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any]) -> list[Array]:
+    """Return zeroed arrays that lie one after another in one buffer, so that one kernel call can update all."""
+    sizes = [prod(shape) for shape in shapes]
+    buffer = np.zeros(sum(sizes), dtype)
+    ends = np.cumsum(sizes).tolist()
+    return [buffer[end - size : end].reshape(shape) for shape, size, end in zip(shapes, sizes, ends, strict=True)]
 
 
 def _real_array(where: str, value: Any) -> Array:

@@ -1,0 +1,128 @@
+/* plan.c: whole training steps of a chain of layers, without Python between the kernels.
+ *
+ * A step is what the layers do one by one: gather the batch, forward, loss, backward (no dx for the first
+ * layer), clip, update. The arrays are those of the layers and of the optimizer, written in place.
+ */
+
+#include <math.h>
+
+#include "scratchnet.h"
+
+/* out[B,D] = rows of data, cast */
+#define GATHER(FROM, TO) \
+    for (sn_size i = 0; i < B; i++) { \
+        const FROM *row = (const FROM *)((const char *)data + index[i] * row_bytes); \
+        TO *target = (TO *)out + i * D; \
+        for (sn_size j = 0; j < D; j++) \
+            target[j] = (TO)row[j]; \
+    }
+#define GATHER_AS(FROM) \
+    if (type == SN_FLOAT64) \
+        GATHER(FROM, double) \
+    else \
+        GATHER(FROM, float) \
+    break
+
+static void gather(sn_type type, sn_size B, sn_size D, const void *data, sn_data data_type, sn_size row_bytes,
+                   const sn_label *index, void *out)
+{
+    switch (data_type) {
+    case SN_DATA_U8: GATHER_AS(uint8_t);
+    case SN_DATA_I8: GATHER_AS(int8_t);
+    case SN_DATA_I16: GATHER_AS(int16_t);
+    case SN_DATA_I32: GATHER_AS(int32_t);
+    case SN_DATA_I64: GATHER_AS(int64_t);
+    case SN_DATA_F32: GATHER_AS(float);
+    case SN_DATA_F64: GATHER_AS(double);
+    }
+}
+
+static double forward(const sn_plan *plan)
+{
+    const void *x = plan->x;
+    for (int k = 0; k < plan->layers; k++) {
+        const sn_layer *l = &plan->layer[k];
+        sn_affine_forward(plan->type, plan->batch, l->D, l->M, x, l->W, l->b, l->out);
+        if (l->activation == SN_SIGMOID)
+            sn_sigmoid_forward(plan->type, plan->batch * l->M, l->out, l->out);
+        else if (l->activation == SN_RELU)
+            sn_relu_forward(plan->type, plan->batch * l->M, l->out, l->out);
+        x = l->out;
+    }
+    return sn_softmax_cross_entropy_forward(plan->type, plan->batch, plan->layer[plan->layers - 1].M, x, plan->t,
+                                            plan->y);
+}
+
+static void backward(const sn_plan *plan)
+{
+    void *dout = plan->dout, *dx = plan->dx;
+    sn_softmax_cross_entropy_backward(plan->type, plan->batch, plan->layer[plan->layers - 1].M, plan->y, plan->t, 1,
+                                      dout);
+    for (int k = plan->layers - 1; k >= 0; k--) {
+        const sn_layer *l = &plan->layer[k];
+        const sn_size n = plan->batch * l->M;
+        if (l->activation == SN_SIGMOID)
+            sn_sigmoid_backward(plan->type, n, dout, l->out, dout);
+        else if (l->activation == SN_RELU)
+            sn_relu_backward(plan->type, n, dout, l->out, dout);
+        sn_affine_backward(plan->type, plan->batch, l->D, l->M, dout, k ? plan->layer[k - 1].out : plan->x, l->W,
+                           k ? dx : NULL, l->dW, l->db);
+        void *freed = dout;
+        dout = dx;
+        dx = freed;
+    }
+}
+
+/* Book 2, ch. 6.1.4, array by array as util.clip_grads does. */
+static void clip(const sn_plan *plan)
+{
+    double squares = 0;
+    for (int k = 0; k < plan->layers; k++) {
+        const sn_layer *l = &plan->layer[k];
+        squares += sn_squared_norm(plan->type, l->D * l->M, l->dW);
+        squares += sn_squared_norm(plan->type, l->M, l->db);
+    }
+    const double rate = plan->max_grad / (sqrt(squares) + 1e-6);
+    if (rate < 1)
+        for (int k = 0; k < plan->layers; k++) {
+            const sn_layer *l = &plan->layer[k];
+            sn_scale(plan->type, l->D * l->M, l->dW, rate);
+            sn_scale(plan->type, l->M, l->db, rate);
+        }
+}
+
+static void update(sn_plan *plan)
+{
+    const double lr = plan->numbers[0], a = plan->numbers[1], b = plan->numbers[2];
+    const double steps = (double)++plan->updates;
+    for (int k = 0; k < plan->parameters; k++) {
+        const sn_parameter *q = &plan->parameter[k];
+        void *first = q->state[0], *second = q->state[1];
+        switch (plan->optimizer) {
+        case SN_SGD: sn_sgd_update(plan->type, q->n, q->p, q->g, lr); break;
+        case SN_MOMENTUM: sn_momentum_update(plan->type, q->n, q->p, q->g, first, lr, a); break;
+        case SN_NESTEROV: sn_nesterov_update(plan->type, q->n, q->p, q->g, first, lr, a); break;
+        case SN_ADAGRAD: sn_adagrad_update(plan->type, q->n, q->p, q->g, first, lr); break;
+        case SN_RMSPROP: sn_rmsprop_update(plan->type, q->n, q->p, q->g, first, lr, a); break;
+        case SN_ADAM:
+            sn_adam_update(plan->type, q->n, q->p, q->g, first, second,
+                           lr * sqrt(1 - pow(b, steps)) / (1 - pow(a, steps)), a, b);
+            break;
+        }
+    }
+}
+
+void sn_plan_run(sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
+                 sn_size row_bytes, const sn_label *labels, double *loss)
+{
+    for (sn_size step = 0; step < steps; step++, order += plan->batch) {
+        gather(plan->type, plan->batch, plan->layer[0].D, data, data_type, row_bytes, order, plan->x);
+        for (sn_size i = 0; i < plan->batch; i++)
+            plan->t[i] = labels[order[i]];
+        loss[step] = forward(plan);
+        backward(plan);
+        if (plan->max_grad >= 0)
+            clip(plan);
+        update(plan);
+    }
+}
