@@ -42,6 +42,7 @@ class Optimizer:
         for name in self._state:
             setattr(self, name, None)
         self._check_settings()
+        self._checked: tuple[float, ...] | None = None  # settings that step_numbers has found good
 
     def _check_settings(self) -> None:
         for name in self._settings:
@@ -143,8 +144,11 @@ class Optimizer:
 
     def step_numbers(self) -> tuple[tuple[float, ...], int]:
         """Return the settings as they are now, and the number of updates made (which Adam's correction needs)."""
-        self._check_settings()
-        return tuple(float(getattr(self, name)) for name in self._settings), getattr(self, "iter", 0)
+        numbers = tuple([getattr(self, name) for name in self._settings])
+        if numbers != self._checked:  # a NaN never equals itself, so it is looked at every time
+            self._check_settings()
+            self._checked = numbers
+        return numbers, getattr(self, "iter", 0)
 
     def count_steps(self, steps: int) -> None:
         """Count updates that whole-step training has made."""

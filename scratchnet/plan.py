@@ -38,6 +38,8 @@ class Plan:
         The chain: layers that declare a `step_role`.
     model, optimizer
         Whose `params`, `grads` and state are trained, in place.
+    x, t
+        All samples (rows, D), of a dtype that C casts as it gathers, and their checked class indices (rows,).
     batch_size : int
         Samples in a step.
     max_grad : float or None
@@ -50,8 +52,16 @@ class Plan:
     """
 
     def __init__(
-        self, layers: Sequence[Any], model: Any, optimizer: Any, batch_size: int, max_grad: float | None
+        self,
+        layers: Sequence[Any],
+        model: Any,
+        optimizer: Any,
+        x: Array,
+        t: Array,
+        batch_size: int,
+        max_grad: float | None,
     ) -> None:
+        _check_data(x, t)
         self.optimizer = optimizer
         self._layers = layers
         self._model = model
@@ -64,6 +74,7 @@ class Plan:
         try:
             parameters = _stretches(model.params, model.grads, states)
             self._steps = Steps(self._chain, parameters, kernel, batch_size, max_grad)
+            self._steps.set_data(x, t)
         except ValueError as error:
             raise NoPlanError(str(error)) from None
         chain = [array for layer in layers for array in (*layer.params, *layer.grads)]
@@ -79,10 +90,10 @@ class Plan:
         _, states = self.optimizer.step_state(self._model.params)
         return [array for state in states for array in state]
 
-    def run(self, x: Array, t: Array, order: Array) -> list[float]:
+    def run(self, order: Array) -> list[float]:
         """Train on the rows in `order`, batch after batch; return the loss of each step."""
         numbers, updates = self.optimizer.step_numbers()
-        losses: list[float] = self._steps.run(x, t, order, numbers, updates)
+        losses: list[float] = self._steps.run(order, numbers, updates)
         self.optimizer.count_steps(len(losses))
         return losses
 
@@ -97,14 +108,11 @@ def make_plan(model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, m
     """
     if "step_chain" not in vars(type(model)) or vars(model).keys() & _methods(type(model)):
         raise NoPlanError(f"{type(model).__name__} is not one of scratchnet's own models; ask with compile=True")
-    _check_data(x, t)
-    return Plan([*model.layers, model.loss_layer], model, optimizer, batch_size, max_grad)
+    return Plan([*model.layers, model.loss_layer], model, optimizer, x, t, batch_size, max_grad)
 
 
-def record_plan(
-    model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None
-) -> tuple[Plan, Array]:
-    """Return the plan of any model whose forward calls a chain of scratchnet's layers, and its class indices.
+def record_plan(model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None) -> Plan:
+    """Return the plan of any model whose forward calls a chain of scratchnet's layers.
 
     The chain is recorded while the model's own code runs forward once; then a batch is trained both ways on
     copies, and the parameters are compared.
@@ -115,11 +123,10 @@ def record_plan(
         Names the layer that has no place in a plan, or the difference that the comparison found.
     """
     layers = _record(model, x[:batch_size], t[:batch_size])
-    labels = np.array(layers[-1].t) if len(x) == batch_size else _class_indices(layers[-1], t)
-    _check_data(x, labels)
-    plan = Plan(layers, model, optimizer, batch_size, max_grad)
-    _prove(model, optimizer, x, t, labels, batch_size, max_grad)
-    return plan, labels
+    labels = class_indices("t", t, layers[-1].y.shape[-1])
+    plan = Plan(layers, model, optimizer, x, labels, batch_size, max_grad)
+    _prove(model, optimizer, x[:batch_size], t[:batch_size], labels[:batch_size], max_grad)
+    return plan
 
 
 def _methods(cls: type) -> set[str]:
@@ -268,25 +275,17 @@ def _layers_of(model: Any) -> list[Any]:
     return list(found.values())
 
 
-def _class_indices(loss_layer: Any, t: Array) -> Array:
-    """Return all labels as the loss layer would turn them into class indices."""
-    return class_indices("t", t, loss_layer.y.shape[-1])
-
-
-def _prove(
-    model: Any, optimizer: Any, x: Array, t: Array, labels: Array, batch_size: int, max_grad: float | None
-) -> None:
+def _prove(model: Any, optimizer: Any, x: Array, t: Array, labels: Array, max_grad: float | None) -> None:
     """Train one batch both ways, on copies, and compare losses and parameters."""
     own, own_optimizer = copy.deepcopy((model, optimizer))
     planned, planned_optimizer = copy.deepcopy((model, optimizer))
-    own_loss = float(own.forward(x[:batch_size], t[:batch_size]))
+    own_loss = float(own.forward(x, t))
     own.backward()
     if max_grad is not None:
         clip_grads(own.grads, max_grad)
     own_optimizer.update(own.params, own.grads)
-    chain = _record(planned, x[:batch_size], t[:batch_size])
-    plan = Plan(chain, planned, planned_optimizer, batch_size, max_grad)
-    (loss,) = plan.run(x, labels, np.arange(batch_size))
+    plan = Plan(_record(planned, x, t), planned, planned_optimizer, x, labels, len(x), max_grad)
+    (loss,) = plan.run(np.arange(len(x)))
     bound = PROOF[own.params[0].dtype]
     if not abs(loss - own_loss) <= bound * max(abs(own_loss), 1):
         raise NoPlanError(f"the model's own loss is {own_loss!r}, that of its layers in a chain {loss!r}")

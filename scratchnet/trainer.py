@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .plan import NoPlanError, Plan, make_plan, record_plan
-from .util import accuracy, clip_grads, flatten
+from .util import accuracy, clip_grads, flatten, row_blocks
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -160,7 +160,7 @@ class Trainer:
         self.engine = engine.name
         self.eval_interval = eval_interval
         order = np.arange(len(x))
-        window = _Mean()
+        window_sum, window_count = 0.0, 0  # losses since the line before, as in the book over epochs' ends
         start = time.perf_counter()
         with _bar(progress, max_epoch * steps) as bar, _finish_step_on_interrupt() as interrupted:
             for _ in range(max_epoch):
@@ -168,24 +168,27 @@ class Trainer:
                 if callbacks and not engine.is_current():
                     engine = self._choose_engine(x, t, batch_size, max_grad)
                     self.engine = engine.name
-                epoch = _Mean()
-                step = 0
+                epoch_sum, step = 0.0, 0
+                next_line = -1 if eval_interval is None else 0
                 while step < steps:
                     interrupted()
                     losses = engine.train(order[step * batch_size : steps * batch_size])
                     bar.update(len(losses))
-                    for loss in losses:
-                        epoch.add(loss)
-                        window.add(loss)
-                        if eval_interval is not None and step % eval_interval == 0:
-                            self.loss_list.append(window.take())
+                    for loss in losses:  # plain sums: an epoch of a small net is a few microseconds long
+                        epoch_sum += loss
+                        window_sum += loss
+                        window_count += 1
+                        if step == next_line:
+                            next_line += eval_interval  # type: ignore[operator]
+                            self.loss_list.append(window_sum / window_count)
+                            window_sum, window_count = 0.0, 0
                             if verbose:
                                 seconds = time.perf_counter() - start
                                 numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.loss_list[-1])
                                 bar.write(_LINES[self._lang] % numbers)
                         step += 1
                 self.current_epoch += 1
-                self.history.append({"epoch": self.current_epoch, "loss": epoch.take()})
+                self.history.append({"epoch": self.current_epoch, "loss": epoch_sum / steps})
                 if validation is not None:
                     self.history[-1] |= self._validate(x, t, validation, batch_size)
                 answers = [callback(self) for callback in callbacks]
@@ -279,26 +282,24 @@ class Trainer:
         arguments = (self.model, self.optimizer, x, t, batch_size, max_grad)
         if self._compile is not False:
             try:
-                return _Planned(make_plan(*arguments), x, t, batch_size)
+                return _Planned(make_plan(*arguments), batch_size)
             except NoPlanError:
                 pass
         if self._compile:
             try:
-                plan, labels = record_plan(*arguments)
+                return _Planned(record_plan(*arguments), batch_size)
             except NoPlanError as error:
                 raise ValueError(f"fit: compile=True, but {error}") from None
-            return _Planned(plan, x, labels, batch_size)
         return _Layers(*arguments)
 
     def _validate(self, x: Array, t: Array, validation: tuple[Array, Array], batch_size: int) -> dict[str, float]:
         val_x, val_t = validation
-        loss = _Mean()
-        for start in range(0, len(val_x), batch_size):
-            part = slice(start, start + batch_size)
-            loss.add(float(self.model.forward(val_x[part], val_t[part])), len(val_x[part]))
+        total = 0.0
+        for part in row_blocks(len(val_x), batch_size):
+            total += float(self.model.forward(val_x[part], val_t[part])) * len(val_x[part])
         return {
             "accuracy": _accuracy_of(self.model, x, t),
-            "val_loss": loss.take(),
+            "val_loss": total / len(val_x),
             "val_accuracy": _accuracy_of(self.model, val_x, val_t),
         }
 
@@ -343,15 +344,16 @@ class _Planned:
     name = "plan"
     PATIENCE = 0.05  # seconds
 
-    def __init__(self, plan: Plan, x: Array, t: Array, batch_size: int) -> None:
+    def __init__(self, plan: Plan, batch_size: int) -> None:
         self.is_current = plan.is_current
-        self._plan, self._x, self._t, self._batch_size = plan, x, t, batch_size
+        self._plan = plan
+        self._batch_size = batch_size
         self._steps = 1
 
     def train(self, order: Array) -> list[float]:
         """Make as many steps as patience allows on the batches of the order; return their losses."""
         start = time.perf_counter()
-        losses = self._plan.run(self._x, self._t, order[: self._steps * self._batch_size])
+        losses = self._plan.run(order[: self._steps * self._batch_size])
         seconds = time.perf_counter() - start
         self._steps = max(1, min(int(self._steps * self.PATIENCE / (seconds + 1e-9)), 4 * self._steps))
         return losses
@@ -421,22 +423,6 @@ def _equal_transpose(a: Any, b: Any) -> bool:
 
 def _accuracy_of(model: Any, x: Array, t: Array) -> float:
     return float(model.accuracy(x, t)) if hasattr(model, "accuracy") else accuracy(model, x, t)
-
-
-class _Mean:
-    """A running mean that starts anew when it is taken."""
-
-    def __init__(self) -> None:
-        self._sum, self._count = 0.0, 0
-
-    def add(self, value: float, weight: int = 1) -> None:
-        self._sum += value * weight
-        self._count += weight
-
-    def take(self) -> float:
-        mean = self._sum / self._count if self._count else 0.0
-        self.__init__()  # type: ignore[misc]
-        return mean
 
 
 def _permutation(rng: Any) -> Callable[[int], Array]:

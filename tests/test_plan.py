@@ -172,7 +172,7 @@ def test_a_long_epoch_is_run_in_pieces(monkeypatch):
     x, t = rng.standard_normal((500, 4)), rng.integers(0, 3, 500)
     calls = []
     run = scratchnet.plan.Plan.run
-    monkeypatch.setattr(scratchnet.plan.Plan, "run", lambda *a: calls.append(len(a[3])) or run(*a))
+    monkeypatch.setattr(scratchnet.plan.Plan, "run", lambda *a: calls.append(len(a[1])) or run(*a))
     whole = fit(TwoLayerNet(4, 5, 3, rng=0), SGD(), x, t, None, batch_size=2, max_epoch=2)[1]
     assert calls[0] == 2 and 2 < max(calls) <= 500 and sum(calls) == 1000
     monkeypatch.setattr(scratchnet.trainer._Planned, "PATIENCE", 0)
@@ -365,12 +365,14 @@ def test_steps_refuse_what_does_not_fit(spiral):
     plan = scratchnet.plan.make_plan(model, SGD(0.1), x, labels, 30, None)
     steps, order, numbers = plan._steps, np.arange(300), (0.1,)
     before = [p.copy() for p in model.params]
-    for data, which in ((x[:, :1].copy(), order), (np.zeros((300, 3)), order), (x[:200], order)):
+    for data in (x[:, :1].copy(), np.zeros((300, 3)), x[:200], x.astype(np.complex128), x[0]):
         with pytest.raises(ValueError):
-            steps.run(data, labels, which, numbers, 0)
+            steps.set_data(data, labels)
     for wrong in (-1, 300, 2**40):
         with pytest.raises(IndexError):
-            steps.run(x, labels, np.where(order == 17, wrong, order), numbers, 0)
-    assert steps.run(x, labels, order[:29], numbers, 0) == []
+            steps.run(np.where(order == 17, wrong, order), numbers, 0)
+    with pytest.raises(ValueError):
+        steps.run(order.astype(np.int32), numbers, 0)
+    assert steps.run(order[:29], numbers, 0) == []
     for kept, now in zip(before, model.params, strict=True):
         np.testing.assert_array_equal(kept, now)

@@ -611,7 +611,10 @@ cdef class Steps:
     """
 
     cdef sn_plan plan
-    cdef list held              # every array that C points into
+    cdef list held                  # every array that C points into
+    cdef cnp.ndarray data           # samples [rows, D]
+    cdef const int64_t[::1] labels  # [rows]
+    cdef sn_data data_type
 
     def __init__(self, layers, parameters, optimizer, batch, max_grad):
         dtype = layers[0][0].dtype
@@ -677,36 +680,55 @@ cdef class Steps:
                 and data.dtype.isnative and data.flags.aligned
                 and (data.shape[1] <= 1 or data.strides[1] == data.itemsize))
 
-    def run(self, cnp.ndarray data not None, const int64_t[::1] labels, const int64_t[::1] order, numbers,
-            int64_t updates):
-        """Train on order, batch after batch, and return the loss of each step.
+    def set_data(self, cnp.ndarray data not None, const int64_t[::1] labels not None):
+        """Train from now on with these samples [rows, D] and checked class indices [rows].
+
+        Raises
+        ------
+        ValueError
+            They do not fit each other or the first layer.
+        """
+        if not self.takes(data) or data.shape[1] != self.plan.layer[0].D or data.shape[0] != labels.shape[0]:
+            raise ValueError("set_data: samples and labels are not those that these steps can train on")
+        self.data, self.labels = data, labels
+        self.data_type = _DATA_TYPES[data.dtype.name]
+
+    def run(self, const int64_t[::1] order not None, numbers, int64_t updates):
+        """Train on the rows in order, batch after batch, and return the loss of each step.
 
         Parameters
         ----------
-        data, labels
-            All samples [rows, D], and their checked class indices [rows].
         order
-            Rows to train on, a whole number of batches, each in [0, rows).
+            Rows to train on; numbers left over from whole batches are not used.
         numbers
             Of the optimizer's kernel (Adam's learning rate uncorrected).
         updates
             Updates made before.
+
+        Raises
+        ------
+        IndexError
+            A number in order is no row.
+        ValueError
+            There is no data yet.
         """
         cdef sn_size steps = order.shape[0] // self.plan.batch
-        cdef cnp.ndarray loss = np.empty(steps)
-        cdef sn_data data_type = _DATA_TYPES[data.dtype.name]
-        cdef const void *memory = cnp.PyArray_DATA(data)
-        cdef double *losses = <double *>cnp.PyArray_DATA(loss)
-        cdef sn_size row_bytes = cnp.PyArray_STRIDE(data, 0)
-        if not self.takes(data) or data.shape[1] != self.plan.layer[0].D or data.shape[0] != labels.shape[0]:
-            raise ValueError("run: data and labels are not those that the plan can train on")
+        cdef cnp.ndarray loss
+        cdef double *losses
+        cdef int i = 0
+        if self.data is None:
+            raise ValueError("run: set_data comes first")
         if steps == 0:
             return []
-        if sn_find_label_outside(order.shape[0], &order[0], labels.shape[0]) != -1:
+        if sn_find_label_outside(order.shape[0], &order[0], self.labels.shape[0]) != -1:
             raise IndexError("run: order holds a number that is no row of the data")
-        for i, number in enumerate(numbers):
+        for number in numbers:
             self.plan.numbers[i] = number
+            i += 1
         self.plan.updates = updates
+        loss = np.empty(steps)
+        losses = <double *>cnp.PyArray_DATA(loss)
         with nogil:
-            sn_plan_run(&self.plan, steps, &order[0], memory, data_type, row_bytes, &labels[0], losses)
+            sn_plan_run(&self.plan, steps, &order[0], cnp.PyArray_DATA(self.data), self.data_type,
+                        cnp.PyArray_STRIDE(self.data, 0), &self.labels[0], losses)
         return loss.tolist()
