@@ -91,25 +91,28 @@ static void clip(const sn_plan *plan)
         }
 }
 
+void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *q, const double numbers[3])
+{
+    const double lr = numbers[0], a = numbers[1], b = numbers[2];
+    void *first = q->state[0], *second = q->state[1];
+    switch (optimizer) {
+    case SN_SGD: sn_sgd_update(type, q->n, q->p, q->g, lr); break;
+    case SN_MOMENTUM: sn_momentum_update(type, q->n, q->p, q->g, first, lr, a); break;
+    case SN_NESTEROV: sn_nesterov_update(type, q->n, q->p, q->g, first, lr, a); break;
+    case SN_ADAGRAD: sn_adagrad_update(type, q->n, q->p, q->g, first, lr); break;
+    case SN_RMSPROP: sn_rmsprop_update(type, q->n, q->p, q->g, first, lr, a); break;
+    case SN_ADAM: sn_adam_update(type, q->n, q->p, q->g, first, second, lr, a, b); break;
+    }
+}
+
 static void update(sn_plan *plan)
 {
-    const double lr = plan->numbers[0], a = plan->numbers[1], b = plan->numbers[2];
+    double numbers[3] = { plan->numbers[0], plan->numbers[1], plan->numbers[2] };
     const double steps = (double)++plan->updates;
-    for (int k = 0; k < plan->parameters; k++) {
-        const sn_parameter *q = &plan->parameter[k];
-        void *first = q->state[0], *second = q->state[1];
-        switch (plan->optimizer) {
-        case SN_SGD: sn_sgd_update(plan->type, q->n, q->p, q->g, lr); break;
-        case SN_MOMENTUM: sn_momentum_update(plan->type, q->n, q->p, q->g, first, lr, a); break;
-        case SN_NESTEROV: sn_nesterov_update(plan->type, q->n, q->p, q->g, first, lr, a); break;
-        case SN_ADAGRAD: sn_adagrad_update(plan->type, q->n, q->p, q->g, first, lr); break;
-        case SN_RMSPROP: sn_rmsprop_update(plan->type, q->n, q->p, q->g, first, lr, a); break;
-        case SN_ADAM:
-            sn_adam_update(plan->type, q->n, q->p, q->g, first, second,
-                           lr * sqrt(1 - pow(b, steps)) / (1 - pow(a, steps)), a, b);
-            break;
-        }
-    }
+    if (plan->optimizer == SN_ADAM)
+        numbers[0] = numbers[0] * sqrt(1 - pow(numbers[2], steps)) / (1 - pow(numbers[1], steps));
+    for (int k = 0; k < plan->parameters; k++)
+        sn_update(plan->type, plan->optimizer, &plan->parameter[k], numbers);
 }
 
 void sn_plan_run(sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,

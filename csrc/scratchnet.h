@@ -60,7 +60,7 @@ void sn_sigmoid_backward(sn_type type, sn_size n, const void *dout, const void *
 void sn_relu_forward(sn_type type, sn_size n, const void *x, void *out);
 /* dx[n] = 0 where y <= 0, else dout; y may be relu's input or its output; may be in place of dout. exact. */
 void sn_relu_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx);
-/* y[N,C] = exp(x - max) / sum over each row. (C + 6) ulp. */
+/* y[N,C] = exp(x - max) / sum over each row. (C + 6 + |x - max|) ulp: the difference is rounded before exp. */
 void sn_softmax_forward(sn_type type, sn_size N, sn_size C, const void *x, void *y);
 /* dx[N,C] = y (dout - sum over the row of dout y). sum(C). */
 void sn_softmax_backward(sn_type type, sn_size N, sn_size C, const void *dout, const void *y, void *dx);
@@ -119,6 +119,9 @@ typedef struct {                     /* a stretch of parameters that lie side by
     sn_size n;
     void *p, *g, *state[2];          /* [n]; the states that the optimizer has, in its kernel's order */
 } sn_parameter;
+
+/* The optimizer's kernel on one parameter; numbers are the kernel's. */
+void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double numbers[3]);
 
 typedef struct {
     sn_type type;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -42,6 +43,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
     options = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Korean letters is no reason to stop
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -124,7 +127,6 @@ def _train(options: argparse.Namespace) -> int:
         x.shape[1], options.hidden, classes, options.activation, options.init, dtype=np.dtype(options.dtype)
     )
     trainer = Trainer(model, OPTIMIZERS[options.optimizer](options.lr))
-    options.out.mkdir(parents=True, exist_ok=True)
     separate_test = x_test is not x
 
     def report(trainer: Trainer) -> None:
@@ -155,6 +157,7 @@ def _train(options: argparse.Namespace) -> int:
         shares["test data"] = accuracy(model, x_test, t_test)
     print(", ".join(f"accuracy {share:.4f} on the {name}" for name, share in shares.items()))
     print(f"{trainer.current_epoch} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
+    options.out.mkdir(parents=True, exist_ok=True)
     written = [model.save_params(options.out / "weights.npz"), *_pictures(trainer, model, x, t, options)]
     print("wrote " + ", ".join(str(path) for path in written))
     return code
@@ -216,9 +219,16 @@ def _model_of(path: Path) -> MultiLayerNet:
 def _read_samples(path: Path) -> Array:
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}; expected spiral, mnist, or a .npy or .csv file")
-    if path.suffix == ".npy":
-        return np.atleast_2d(np.load(path, allow_pickle=False))
-    return np.loadtxt(path, delimiter=",", ndmin=2)
+    try:
+        if path.suffix == ".npy":
+            x = np.atleast_2d(np.load(path, allow_pickle=False))
+        else:
+            x = np.array([line.split(",") for line in path.read_text("utf-8-sig").split()], dtype=float)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} does not hold rows of numbers: {error}") from None
+    if x.ndim != 2:
+        raise ValueError(f"{path} holds an array of shape {x.shape}, expected a sample a row")
+    return x
 
 
 def _info(options: argparse.Namespace) -> int:

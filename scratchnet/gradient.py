@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .util import flatten, named_params
+from .util import flatten, named_params, remove_duplicate
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -81,14 +81,16 @@ def gradient_descent(
     Raises
     ------
     ValueError
-        init_x does not hold real numbers, or step_num is negative.
+        init_x does not hold real numbers, step_num is no whole number of 0 or more, or lr is no number.
 
     Notes
     -----
     Source: book 1, ch. 4.4.1.
     """
-    if step_num < 0:
-        raise ValueError(f"gradient_descent: step_num must be 0 or more, got {step_num}")
+    if isinstance(step_num, bool) or not isinstance(step_num, int | np.integer) or step_num < 0:
+        raise ValueError(f"gradient_descent: step_num must be a whole number, 0 or more, got {step_num!r}")
+    if not isinstance(lr, int | float | np.number) or np.isnan(lr):
+        raise ValueError(f"gradient_descent: lr must be a number, got {lr!r}")
     x = _as_point("gradient_descent: init_x", init_x)
     path = [x.copy()]
     with np.errstate(over="ignore", invalid="ignore"):  # too large a learning rate runs away: the book shows it
@@ -105,9 +107,8 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     Parameters
     ----------
     model
-        Anything with forward(x, t), backward(), params, grads and a `loss_layer` that keeps the
-        probabilities `y` and the labels `t` of its last forward, as scratchnet's two losses do.
-        float64 parameters give a sharp check; in float32 the differences have about three digits.
+        Anything with forward(x, t) -> loss, backward(), params and grads. float64 parameters give a sharp
+        check; in float32 the differences have about three digits.
     x, t
         A batch; a few samples are enough, since the loss is evaluated twice for every parameter.
 
@@ -115,35 +116,35 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     -------
     dict of str to float
         For every parameter (W1, b1, ...) the largest difference between the two gradients, relative to
-        the largest number in them.
+        the largest number in them. Layers that share a parameter count once, with their gradients added.
 
     Raises
     ------
     ValueError
-        The model lacks something that is needed.
+        The model lacks something that is needed, or there are no samples.
 
     Notes
     -----
-    The differences are taken of the loss without its 1e-7, because that is what `backward`
-    differentiates. Two things make errors look large in a right model: gradients near 0 (weights of 0.01 in
-    several sigmoid layers), where rounding is all that is left, and a relu whose input lies at 0, where the
-    loss has no derivative. Larger weights, and biases that are not all 0, avoid both.
+    scratchnet's losses add 1e-7 inside the logarithm, which `backward` ignores: the differences are taken
+    of the loss without it. Two things make errors look large in a right model: gradients near 0 (weights of
+    0.01 in several sigmoid layers), where rounding is all that is left, and a relu whose input lies at 0,
+    where the loss has no derivative. Larger weights, and biases that are not all 0, avoid both.
     Source: book 1, ch. 5.7.3.
     """
-    for needed in ("forward", "backward", "params", "grads", "loss_layer"):
+    for needed in ("forward", "backward", "params", "grads"):
         if not hasattr(model, needed):
             raise ValueError(f"gradient_check: the model has no {needed}")
+    if len(x) == 0:
+        raise ValueError("gradient_check: x has no samples")
     model.forward(x, t)
     model.backward()
-    params = named_params(model.params)
-    analytic = [np.array(grad) for grad in flatten(model.grads)]
+    params, grads = remove_duplicate(flatten(model.params), [np.array(g) for g in flatten(model.grads)])
 
     def exact_loss(_: Array) -> float:
-        model.forward(x, t)
-        return _loss_without_delta(model.loss_layer)
+        return float(model.forward(x, t)) + _what_delta_adds(getattr(model, "loss_layer", None))
 
     errors = {}
-    for (name, param), a in zip(params.items(), analytic, strict=True):
+    for (name, param), a in zip(named_params(params).items(), grads, strict=True):
         # the cube root balances the formula's error, h^2, against rounding, eps / h
         n = _central_differences(exact_loss, param, float(np.cbrt(np.finfo(param.dtype).eps)))
         largest = max(np.abs(a).max(initial=0), np.abs(n).max(initial=0))
@@ -152,13 +153,16 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     return errors
 
 
-def _loss_without_delta(loss_layer: Any) -> float:
+def _what_delta_adds(loss_layer: Any) -> float:
+    """Return the last loss without its 1e-7 less the loss with it; 0 for a loss that is not scratchnet's."""
+    if getattr(loss_layer, "delta", None) is None:
+        return 0.0
     y, t = np.asarray(loss_layer.y, dtype=np.float64), np.asarray(loss_layer.t)
     if y.shape == t.shape:  # one probability a label: the sigmoid's
         p = np.where(t == 1, y, 1 - y)
     else:
         p = np.take_along_axis(y.reshape(t.size, -1), t.reshape(-1, 1), axis=1)
-    return float(-np.log(p).mean())
+    return float((np.log(p + loss_layer.delta) - np.log(p)).mean())
 
 
 def _as_point(where: str, x: Any) -> Array:

@@ -1,9 +1,13 @@
 """The books' layers: each owns `params` and `grads`, and has `forward` and `backward`.
 
 A layer checks what it is given, allocates its outputs and calls one kernel; the arithmetic is in
-`backends`. All layers keep the books' promises: `params` and `grads` are lists whose arrays stay the same
-objects; `backward` overwrites the gradients; `forward` returns a new array every time; weights are read at
-every call, so that a script may put another array into `params`.
+`backends`. Where the arrays are already what a kernel takes, a `quick_` call does all three; it returns None
+where they are not, and the general way follows.
+
+All layers keep the books' promises: `params` and `grads` are lists whose arrays stay the same objects;
+`backward` overwrites the gradients; `forward` returns a new array every time; weights are read at every call,
+so that a script may put another array into `params`. An activation keeps the array that it returns, as the
+books' do: `backward` needs it unchanged.
 
 Source: *Deep Learning from Scratch* 2, ch. 1; 1, ch. 5.
 """
@@ -15,7 +19,22 @@ from typing import Any
 
 import numpy as np
 
-from .backends import as_float_array, as_labels, as_operand, backend_for, check_parameter
+from .backends import (
+    as_float_array,
+    as_labels,
+    as_operand,
+    backend_for,
+    check_labels,
+    check_parameter,
+    quick_affine_backward,
+    quick_affine_forward,
+    quick_relu_backward,
+    quick_relu_forward,
+    quick_sigmoid_backward,
+    quick_sigmoid_forward,
+    quick_softmax_cross_entropy_backward,
+    quick_softmax_cross_entropy_forward,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -113,6 +132,11 @@ class MatMul(Layer):
         ValueError
             The last axis of x is not D, the bias does not have M numbers, or x does not hold real numbers.
         """
+        params = self.params
+        quick = quick_affine_forward(x, params[0], params[1] if len(params) > 1 else None)
+        if quick is not None:
+            self.x = x
+            return quick
         W, b = self._weights()
         operand = as_operand(self._error("x"), x, W.dtype)
         if operand.ndim == 0 or operand.shape[-1] != W.shape[0]:
@@ -136,6 +160,10 @@ class MatMul(Layer):
         RuntimeError
             There was no forward.
         """
+        grads = self.grads
+        quick = quick_affine_backward(dout, self.x, self.params[0], grads[0], grads[1] if len(grads) > 1 else None)
+        if quick is not None:
+            return quick
         W, b = self._weights()
         x = as_operand(self._error("x"), self._after_forward(self.x), W.dtype)
         d = self._as_dout(dout, (*x.shape[:-1], W.shape[1]), W.dtype)
@@ -233,6 +261,10 @@ class Sigmoid(Layer):
 
     def forward(self, x: Any) -> Array:
         """Return the sigmoid of x, an array of any shape, in x's floating dtype (integers: float64)."""
+        quick = quick_sigmoid_forward(x)
+        if quick is not None:
+            self.out = quick
+            return quick
         x = as_float_array(self._error("x"), x)
         out = np.empty(x.shape, x.dtype)
         backend_for(x).sigmoid_forward(x, out)
@@ -241,6 +273,9 @@ class Sigmoid(Layer):
 
     def backward(self, dout: Any) -> Array:
         """Return dx = dout (1 - out) out, of the output's shape."""
+        quick = quick_sigmoid_backward(dout, self.out)
+        if quick is not None:
+            return quick
         y = self._after_forward(self.out)
         dx = np.empty(y.shape, y.dtype)
         backend_for(y).sigmoid_backward(self._as_dout(dout, y.shape, y.dtype), y, dx)
@@ -261,6 +296,10 @@ class Relu(Layer):
 
     def forward(self, x: Any) -> Array:
         """Return relu of x, an array of any shape, in x's floating dtype (integers: float64)."""
+        quick = quick_relu_forward(x)
+        if quick is not None:
+            self.out = quick
+            return quick
         x = as_float_array(self._error("x"), x)
         out = np.empty(x.shape, x.dtype)
         backend_for(x).relu_forward(x, out)
@@ -269,6 +308,9 @@ class Relu(Layer):
 
     def backward(self, dout: Any) -> Array:
         """Return dx: dout where the input was positive, else 0. The caller's dout stays as it is."""
+        quick = quick_relu_backward(dout, self.out)
+        if quick is not None:
+            return quick
         y = self._after_forward(self.out)
         dx = np.empty(y.shape, y.dtype)
         backend_for(y).relu_backward(self._as_dout(dout, y.shape, y.dtype), y, dx)
@@ -304,7 +346,12 @@ class Softmax(Layer):
 
 
 class _Loss(Layer):
-    """What the two losses share: probabilities `y` and labels `t`, kept by forward for backward."""
+    """What the two losses share: probabilities `y` and labels `t`, kept by forward for backward.
+
+    `delta` is what stands beside the probability in the logarithm of the loss, and not in its gradient.
+    """
+
+    delta = 1e-7
 
     def __init__(self) -> None:
         super().__init__()
@@ -353,21 +400,30 @@ class SoftmaxWithLoss(_Loss):
         IndexError
             A label is outside [0, C).
         """
+        quick = quick_softmax_cross_entropy_forward(x, t)
+        if quick is not None:
+            loss, self.y, self.t = quick
+            return loss
         x = as_float_array(self._error("x"), x)
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected scores of shape (N, C)"))
         rows = _rows(x)
         labels = as_labels(self._error("t"), t, *rows.shape)
+        check_labels(self._error("t"), labels, rows.shape[1])
         y = np.empty(x.shape, x.dtype)
-        loss: float = backend_for(x).softmax_cross_entropy_forward(rows, labels, _rows(y))
+        loss = float(backend_for(x).softmax_cross_entropy_forward(rows, labels, _rows(y)))
         self.y, self.t = y, labels
         return loss
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - onehot(t)) dout / N, of the scores' shape."""
         y = self._after_forward(self.y)
+        number = self._as_number(dout)
+        quick = quick_softmax_cross_entropy_backward(y, self.t, number)
+        if quick is not None:
+            return quick
         dx = np.empty(y.shape, y.dtype)
-        backend_for(y).softmax_cross_entropy_backward(_rows(y), self.t, self._as_number(dout), _rows(dx))
+        backend_for(y).softmax_cross_entropy_backward(_rows(y), self.t, number, _rows(dx))
         return dx
 
 
@@ -397,7 +453,8 @@ class SigmoidWithLoss(_Loss):
             A label is neither 0 nor 1.
         """
         x = as_float_array(self._error("x"), x)
-        labels = as_labels(self._error("t"), t, x.size, 2)
+        labels = as_labels(self._error("t"), t, x.size, 2, one_hot=False)
+        check_labels(self._error("t"), labels, 2)
         y = np.empty(x.shape, x.dtype)
         loss: float = backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, y.reshape(-1))
         self.y, self.t = y, labels.reshape(y.shape)
@@ -427,8 +484,8 @@ class Repeat(Layer):
 
     def __init__(self, n: int) -> None:
         super().__init__()
-        if n != int(n) or n < 0:
-            raise ValueError(self._error(f"n must be a whole number, 0 or more, got {n}"))
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise ValueError(self._error(f"n must be a whole number, 0 or more, got {n!r}"))
         self.n = int(n)
         self._shape: tuple[int, ...] | None = None
 

@@ -5,22 +5,24 @@ Source: *Deep Learning from Scratch* 1, ch. 6.1; 2, ch. 1.3.6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from math import isfinite, sqrt
+from collections.abc import Iterator, Sequence
+from math import nextafter, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .backends import as_operand, backend_for, check_parameter, side_by_side
+from .backends import as_operand, backend_for, check_parameter, quick_update, side_by_side
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_SETTINGS: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "lr": ("a number, 0 or more", lambda v: v >= 0),
-    "momentum": ("a finite number", lambda v: True),
-    "decay_rate": ("a number from 0 to 1", lambda v: 0 <= v <= 1),
-    "beta1": ("a number from 0 up to, but not, 1", lambda v: 0 <= v < 1),
-    "beta2": ("a number from 0 up to, but not, 1", lambda v: 0 <= v < 1),
+_INF = float("inf")
+# What a setting must be, and its range, the upper end excluded.
+_SETTINGS = {
+    "lr": ("a number, 0 or more", 0.0, _INF),
+    "momentum": ("a finite number", nextafter(-_INF, 0), _INF),
+    "decay_rate": ("a number from 0 to 1", 0.0, nextafter(1, 2)),
+    "beta1": ("a number from 0 up to, but not, 1", 0.0, 1.0),
+    "beta2": ("a number from 0 up to, but not, 1", 0.0, 1.0),
 }
 
 
@@ -41,23 +43,24 @@ class Optimizer:
         self.lr = lr
         for name in self._state:
             setattr(self, name, None)
-        self._check_settings()
-        self._checked: tuple[float, ...] | None = None  # settings that step_numbers has found good
+        self._checked_settings()
 
-    def _check_settings(self) -> None:
-        for name in self._settings:
-            value = getattr(self, name)
-            expected, is_good = _SETTINGS[name]
-            try:
-                good = isfinite(value) and is_good(value)
-            except (TypeError, OverflowError):
-                good = False
-            if not good:
-                raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {value!r}")
+    def _checked_settings(self) -> tuple[float, ...]:
+        """Return the settings as they are now, or say which is wrong."""
+        return tuple([self._checked(name, getattr(self, name)) for name in self._settings])
 
-    def _numbers(self) -> tuple[float, ...]:
-        """Return the kernel's numbers for this update, in its order."""
-        return tuple(float(getattr(self, name)) for name in self._settings)
+    def _checked(self, name: str, value: Any) -> float:
+        expected, low, high = _SETTINGS[name]
+        try:
+            if low <= value < high:  # a NaN is not
+                return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+        raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {value!r}")
+
+    def _kernel_numbers(self, settings: tuple[float, ...]) -> tuple[float, ...]:
+        """Return the kernel's numbers for the next update, in its order."""
+        return settings
 
     def update(self, params: Sequence[Any], grads: Sequence[Any]) -> None:
         """Change every parameter by its gradient, in place.
@@ -74,17 +77,21 @@ class Optimizer:
             A parameter is read-only or has no floating dtype, a gradient has another shape, the lists have
             different lengths, or the learning rate is negative or not a number. Nothing is changed then.
         """
-        self._check_settings()
+        numbers = self._kernel_numbers(self._checked_settings())
+        if quick_update(self._kernel, params, grads, [getattr(self, name) for name in self._state], numbers):
+            self.count_steps(1)
+            return
         entries = list(self._entries(params, grads))
         states = self._state_arrays([p for _, _, p, _ in entries])
-        numbers = self._numbers()
+        self.count_steps(1)
         for k, (container, i, p, g) in enumerate(entries):
             operand = as_operand("p", p, p.dtype.newbyteorder("="))  # a copy if the layout is not the kernels'
             getattr(backend_for(operand), self._kernel)(operand, g, *(state[k] for state in states), *numbers)
             if operand is not p:
                 p[...] = operand
             if container[i] is not p:
-                container[i] = p.item()
+                number = container[i]
+                container[i] = type(number)(p) if isinstance(number, np.floating) else p.item()
 
     def _entries(self, params: Sequence[Any], grads: Sequence[Any]) -> Iterator[tuple[Any, int, Array, Array]]:
         """Yield for every parameter its list, its place there, itself as an array, and its gradient."""
@@ -144,14 +151,10 @@ class Optimizer:
 
     def step_numbers(self) -> tuple[tuple[float, ...], int]:
         """Return the settings as they are now, and the number of updates made (which Adam's correction needs)."""
-        numbers = tuple([getattr(self, name) for name in self._settings])
-        if numbers != self._checked:  # a NaN never equals itself, so it is looked at every time
-            self._check_settings()
-            self._checked = numbers
-        return numbers, getattr(self, "iter", 0)
+        return self._checked_settings(), getattr(self, "iter", 0)
 
     def count_steps(self, steps: int) -> None:
-        """Count updates that whole-step training has made."""
+        """Count updates that were made; only Adam needs their number."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return settings and state, arrays copied, for `load_state_dict` of the same class."""
@@ -335,13 +338,13 @@ class Adam(Optimizer):
         super().__init__(lr)
 
     def count_steps(self, steps: int) -> None:
-        """Count updates that whole-step training has made."""
+        """Count updates that were made."""
         self.iter += steps
 
-    def _numbers(self) -> tuple[float, ...]:
-        self.iter += 1
-        lr, beta1, beta2 = super()._numbers()
-        return lr * sqrt(1 - beta2**self.iter) / (1 - beta1**self.iter), beta1, beta2
+    def _kernel_numbers(self, settings: tuple[float, ...]) -> tuple[float, ...]:
+        lr, beta1, beta2 = settings
+        steps = self.iter + 1
+        return lr * sqrt(1 - beta2**steps) / (1 - beta1**steps), beta1, beta2
 
     def _saved(self) -> tuple[str, ...]:
         return (*super()._saved(), "iter")

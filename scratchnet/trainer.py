@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from .plan import NoPlanError, Plan, make_plan, record_plan
-from .util import accuracy, clip_grads, flatten, row_blocks
+from .util import accuracy, clip_grads, flatten, remove_duplicate, row_blocks
+
+__all__ = ["Trainer", "remove_duplicate"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -115,7 +117,8 @@ class Trainer:
         Parameters
         ----------
         x, t
-            Samples and labels, arrays with one entry a sample; never copied whole.
+            Samples and labels, arrays with one entry a sample. The samples are never copied whole; the labels
+            of scratchnet's own models are checked, and made class indices, once before the first step.
         max_epoch : int
             Number of epochs; 0 does nothing.
         batch_size : int
@@ -142,6 +145,10 @@ class Trainer:
         ValueError
             x and t differ in length, an option makes no sense (a batch larger than the data, say), or
             compile=True and the model cannot be compiled.
+        IndexError
+            A label is no class of the model.
+        ImportError
+            progress=True, and tqdm is not installed.
         KeyboardInterrupt
             After Ctrl-C, when the running step has ended; model and trainer can be used and trained on.
 
@@ -247,7 +254,7 @@ class Trainer:
                 raise ValueError(f"fit: {name} must be a whole number, {least} or more, got {value!r}")
         if batch_size > len(x):
             raise ValueError(f"fit: batch_size is {batch_size}, but there are only {len(x)} samples")
-        if max_grad is not None and not max_grad > 0:
+        if max_grad is not None and not (isinstance(max_grad, int | float | np.number) and max_grad > 0):
             raise ValueError(f"fit: max_grad must be a number above 0, got {max_grad!r}")
         if validation is not None:
             if not isinstance(validation, tuple | list) or len(validation) != 2:
@@ -359,44 +366,6 @@ class _Planned:
         return losses
 
 
-def remove_duplicate(
-    params: Sequence[Any], grads: Sequence[Any], *, by_value: bool = False
-) -> tuple[list[Any], list[Any]]:
-    """Merge the parameters that several layers share, and add up their gradients.
-
-    Parameters
-    ----------
-    params, grads
-        Lists of arrays.
-    by_value
-        Also merge a matrix with one that equals its transpose, as the book does, which merges two zero
-        matrices too. Without it, transposes are merged when they share memory.
-
-    Returns
-    -------
-    (list, list)
-        Every parameter once, in order, and its gradient; sums are written into the first one's gradient.
-
-    Notes
-    -----
-    Source: *Deep Learning from Scratch* 2, `common/trainer.py`; ch. 6.5.3 on weight tying.
-    """
-    kept_params: list[Any] = []
-    kept_grads: list[Any] = []
-    for param, grad in zip(params, grads, strict=True):
-        for i, kept in enumerate(kept_params):
-            if _same_view(kept, param):
-                kept_grads[i] += grad
-                break
-            if _same_view(kept, np.transpose(param)) or (by_value and _equal_transpose(kept, param)):
-                kept_grads[i] += np.transpose(grad)
-                break
-        else:
-            kept_params.append(param)
-            kept_grads.append(grad)
-    return kept_params, kept_grads
-
-
 def _lists_of_lists(params: Any) -> bool:
     """Whether there is a list for every layer; one list of the arrays is then what any optimizer can take."""
     nested = any(isinstance(entry, list | tuple) for entry in params)
@@ -406,19 +375,6 @@ def _lists_of_lists(params: Any) -> bool:
 def _has_shared(params: Any) -> bool:
     arrays = flatten(params)
     return len(remove_duplicate(arrays, [0] * len(arrays))[0]) < len(arrays)
-
-
-def _same_view(a: Any, b: Any) -> bool:
-    """Whether two arrays are the same object, or the same numbers in the same memory."""
-    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
-        return False
-    if a is b or a.size == 0:
-        return a is b
-    return (a.ctypes.data, a.shape, a.strides, a.dtype) == (b.ctypes.data, b.shape, b.strides, b.dtype)
-
-
-def _equal_transpose(a: Any, b: Any) -> bool:
-    return np.ndim(a) == 2 and np.ndim(b) == 2 and np.shape(a) == np.shape(b)[::-1] and bool(np.all(a == b.T))
 
 
 def _accuracy_of(model: Any, x: Array, t: Array) -> float:
@@ -463,11 +419,11 @@ def _finish_step_on_interrupt() -> Iterator[Callable[[], None]]:
     Yields a function that raises KeyboardInterrupt if Ctrl-C came. Only Python's own handler in the main
     thread is replaced: a program that handles the signal itself keeps doing so.
     """
-    pressed = False
+    pressed = ending = False
 
     def remember(signum: int, frame: FrameType | None) -> None:
         nonlocal pressed
-        if pressed:
+        if pressed and not ending:
             signal.default_int_handler(signum, frame)
         pressed = True
 
@@ -484,5 +440,8 @@ def _finish_step_on_interrupt() -> Iterator[Callable[[], None]]:
     try:
         yield interrupted
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            ending = True  # a further Ctrl-C must not get in before the handler is back
+        finally:
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -23,6 +23,7 @@ __all__ = [
     "load_pickle",
     "named_params",
     "predict",
+    "remove_duplicate",
     "row_blocks",
     "side_by_side",
 ]
@@ -70,6 +71,57 @@ def named_params(params: Any) -> dict[str, Array]:
         else:
             named[f"p{place}"] = array
     return named
+
+
+def remove_duplicate(
+    params: Sequence[Any], grads: Sequence[Any], *, by_value: bool = False
+) -> tuple[list[Any], list[Any]]:
+    """Merge the parameters that several layers share, and add up their gradients.
+
+    Parameters
+    ----------
+    params, grads
+        Lists of arrays.
+    by_value
+        Also merge a matrix with one that equals its transpose, as the book does, which merges two zero
+        matrices too. Without it, transposes are merged when they share memory.
+
+    Returns
+    -------
+    (list, list)
+        Every parameter once, in order, and its gradient; sums are written into the first one's gradient.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, `common/trainer.py`; ch. 6.5.3 on weight tying.
+    """
+    kept_params: list[Any] = []
+    kept_grads: list[Any] = []
+    for param, grad in zip(params, grads, strict=True):
+        for i, kept in enumerate(kept_params):
+            if _same_view(kept, param):
+                kept_grads[i] += grad
+                break
+            if _same_view(kept, np.transpose(param)) or (by_value and _equal_transpose(kept, param)):
+                kept_grads[i] += np.transpose(grad)
+                break
+        else:
+            kept_params.append(param)
+            kept_grads.append(grad)
+    return kept_params, kept_grads
+
+
+def _same_view(a: Any, b: Any) -> bool:
+    """Whether two arrays are the same object, or the same numbers in the same memory."""
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
+        return False
+    if a is b or a.size == 0:
+        return a is b
+    return (a.ctypes.data, a.shape, a.strides, a.dtype) == (b.ctypes.data, b.shape, b.strides, b.dtype)
+
+
+def _equal_transpose(a: Any, b: Any) -> bool:
+    return np.ndim(a) == 2 and np.ndim(b) == 2 and np.shape(a) == np.shape(b)[::-1] and bool(np.all(a == b.T))
 
 
 def clip_grads(grads: Sequence[Any], max_norm: float) -> None:

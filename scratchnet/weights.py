@@ -53,15 +53,16 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
     if isinstance(getattr(model, "activation", None), str):
         arrays["activation"] = np.array(model.activation)
     path = _npz(path)
+    target = Path(os.path.realpath(path))  # a link stays one
     if not path.parent.is_dir():
         raise FileNotFoundError(f"save_params: there is no folder {path.parent}")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -153,6 +154,8 @@ def _cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
 
 def _npz(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"expected the name of a weights file, got {str(path)!r}")
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 

@@ -31,7 +31,15 @@ def run(*arguments, cwd, env=None, check=True):
 
 def start(*arguments, cwd):
     pipe = subprocess.PIPE
-    return subprocess.Popen([*COMMAND, *arguments], cwd=cwd, stdout=pipe, stderr=pipe, text=True)
+    # In the background of a script SIGINT is ignored, and a child would inherit that.
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from trajectory import GRADIENT
 
-from scratchnet import Affine, MultiLayerNet, Sigmoid, SoftmaxWithLoss, TwoLayerNet
+from scratchnet import Affine, MatMul, MultiLayerNet, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 from scratchnet.gradient import gradient_check, gradient_descent, numerical_diff, numerical_gradient
 from scratchnet.layers import SigmoidWithLoss
 
@@ -271,9 +271,9 @@ def test_one_class_has_no_gradient_and_no_warning():
     assert set(gradient_check(net, batch()[0], np.zeros(6, int)).values()) == {0.0}
 
 
-@pytest.mark.parametrize("missing", ["forward", "backward", "params", "grads", "loss_layer"])
+@pytest.mark.parametrize("missing", ["forward", "backward", "params", "grads"])
 def test_a_model_that_lacks_something_is_refused_by_name(missing):
-    members = {name: None for name in ("forward", "backward", "params", "grads", "loss_layer") if name != missing}
+    members = {name: None for name in ("forward", "backward", "params", "grads") if name != missing}
     with pytest.raises(ValueError, match=f"no {missing}"):
         gradient_check(type("Model", (), members)(), *batch())
 
@@ -294,3 +294,37 @@ def test_parameters_are_put_back_when_the_model_raises():
         gradient_check(net, *batch())
     for p, b in zip(net.params, before, strict=True):
         np.testing.assert_array_equal(p, b)
+
+
+class TiedNet:
+    """W, then its transpose, as book 2's ch. 6 ties them; with weight decay and a loss of its own."""
+
+    def __init__(self, decay=0.0):
+        W = np.random.default_rng(0).standard_normal((4, 3))
+        self.layers, self.decay = [MatMul(W), Sigmoid(), MatMul(W.T)], decay
+        self.params = [layer.params[0] for layer in self.layers[::2]]
+        self.grads = [layer.grads[0] for layer in self.layers[::2]]
+
+    def forward(self, x, t):
+        for layer in self.layers:
+            x = layer.forward(x)
+        self.d = x - t
+        return 0.5 * float((self.d**2).sum()) + 0.5 * self.decay * float((self.params[0] ** 2).sum())
+
+    def backward(self, dout=1):
+        d = self.d
+        for layer in reversed(self.layers):
+            d = layer.backward(d)
+        self.grads[0] += self.decay * self.params[0]
+
+
+@pytest.mark.parametrize("decay", [0, 0.3])
+def test_shared_weights_weight_decay_and_a_loss_of_one_s_own(decay):
+    rng = np.random.default_rng(1)
+    errors = gradient_check(TiedNet(decay), rng.standard_normal((5, 4)), rng.standard_normal((5, 4)))
+    assert list(errors) == ["W1"] and errors["W1"] < GRADIENT
+
+
+def test_no_samples_check_nothing():
+    with pytest.raises(ValueError, match="no samples"):
+        gradient_check(TwoLayerNet(4, 5, 3, rng=1), np.zeros((0, 4)), np.zeros(0, int))

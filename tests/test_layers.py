@@ -463,3 +463,85 @@ def test_no_input_is_ever_changed():
     loss.backward()
     for before, now in zip(kept, (x, dout, t), strict=True):
         np.testing.assert_array_equal(before, now)
+
+
+# The short cuts that layers take when the arrays are already right
+
+
+def test_the_short_cut_and_the_general_way_give_the_same_bits(monkeypatch):
+    import scratchnet.layers as module
+
+    x, dout, t = randn(6, 4), randn(6, 3, seed=2), np.arange(6) % 3
+
+    def run():
+        results = []
+        for layer in (Affine(randn(4, 3), randn(3)), MatMul(randn(4, 3)), Sigmoid(), Relu()):
+            out = layer.forward(x)
+            results += [out, layer.backward(dout if out.shape == dout.shape else x), *layer.grads]
+        for labels in (t, np.eye(3)[t], np.eye(3, dtype=np.int32)[t]):
+            loss = SoftmaxWithLoss()
+            results += [np.float64(loss.forward(dout, labels)), loss.backward(0.5), loss.y, loss.t]
+        return [r.tobytes() for r in results]
+
+    quick = run()
+    used = []
+    for name in dir(module):
+        if name.startswith("quick_"):
+            monkeypatch.setattr(module, name, lambda *a, name=name: used.append(name))
+    assert run() == quick
+    assert len(set(used)) == 8
+
+
+def test_right_arrays_take_the_short_cut(monkeypatch):
+    """A reader's own loop depends on it: nothing of the general way may be touched."""
+    import scratchnet.layers as module
+
+    chains = [[Affine(np.ones((4, 3), d), np.ones(3, d)), Sigmoid(), Relu()] for d in (np.float32, np.float64)]
+    for name in ("as_operand", "as_float_array", "as_labels", "backend_for"):
+        monkeypatch.setattr(module, name, lambda *a: pytest.fail("the general way was taken"))
+    for layers, dtype in zip(chains, (np.float32, np.float64), strict=True):
+        x = np.ones((6, 4), dtype)
+        for layer in layers:
+            x = layer.forward(x)
+        loss = SoftmaxWithLoss()
+        loss.forward(x, np.eye(3, dtype=np.int32)[[0, 1, 2, 0, 1, 2]])
+        d = loss.backward()
+        for layer in reversed(layers):
+            d = layer.backward(d)
+
+
+@pytest.mark.parametrize(
+    "labels, scores",
+    [
+        (np.arange(12) % 3, (4, 3)),
+        (np.eye(4)[:3], (4, 3)),
+        (np.eye(3)[[0, 1]], (4, 3)),
+        (np.full((4, 3), "a"), (4, 3)),
+        ([[0], [1, 2]], (4, 3)),
+    ],
+    ids=["flat one-hot", "transposed one-hot", "too few rows", "text", "ragged"],
+)
+def test_labels_of_another_shape_are_refused(labels, scores):
+    with pytest.raises(ValueError, match="SoftmaxWithLoss: t"):
+        SoftmaxWithLoss().forward(np.zeros(scores), labels)
+
+
+def test_sigmoid_with_loss_takes_a_label_a_score():
+    for labels, scores in (([0, 1, 1, 0, 1, 1, 0, 1], np.ones(4)), ([0, 1], np.ones(1)), (np.eye(2), np.ones(2))):
+        with pytest.raises(ValueError, match="SigmoidWithLoss: t: expected"):
+            SigmoidWithLoss().forward(scores, labels)
+
+
+def test_one_class_has_one_label():
+    assert SoftmaxWithLoss().forward(np.ones((2, 1)), [0, 0]) == pytest.approx(0, abs=1e-6)
+    with pytest.raises(IndexError):
+        SoftmaxWithLoss().forward(np.ones((1, 1)), [[1]])
+
+
+def test_a_masked_array_is_refused():
+    with pytest.raises(ValueError, match="masked"):
+        Sigmoid().forward(np.ma.masked_array([1.0, 2.0], [True, False]))
+
+
+def test_copies_of_nothing_take_no_time():
+    assert Repeat(2**40).forward(np.empty((1, 0))).shape == (2**40, 0)

@@ -16,7 +16,20 @@ from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments
 from .operands import as_float_array, as_labels, as_operand, check_labels, check_parameter, side_by_side
 
 try:
-    from .cpu import Steps, isa, isas
+    from .cpu import (
+        Steps,
+        isa,
+        isas,
+        quick_affine_backward,
+        quick_affine_forward,
+        quick_relu_backward,
+        quick_relu_forward,
+        quick_sigmoid_backward,
+        quick_sigmoid_forward,
+        quick_softmax_cross_entropy_backward,
+        quick_softmax_cross_entropy_forward,
+        quick_update,
+    )
 except ModuleNotFoundError as error:
     if error.name != f"{__name__}.cpu":
         raise
@@ -43,6 +56,15 @@ __all__ = [
     "cpu",
     "isa",
     "isas",
+    "quick_affine_backward",
+    "quick_affine_forward",
+    "quick_relu_backward",
+    "quick_relu_forward",
+    "quick_sigmoid_backward",
+    "quick_sigmoid_forward",
+    "quick_softmax_cross_entropy_backward",
+    "quick_softmax_cross_entropy_forward",
+    "quick_update",
     "reference",
     "reference_uses",
     "side_by_side",

@@ -80,6 +80,9 @@ cdef extern from "scratchnet.h" nogil:
         void *p
         void *g
         void *state[2]
+
+    void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double *numbers)
+
     ctypedef struct sn_plan:
         sn_type type
         sn_size batch

@@ -43,7 +43,7 @@ def as_float_array(where: str, value: Any) -> Array:
     return as_operand(where, array, array.dtype.newbyteorder("=") if array.dtype.kind == "f" else _FLOAT64)
 
 
-def as_labels(where: str, t: Any, rows: int, classes: int) -> Array:
+def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = True) -> Array:
     """Return labels as int64 class indices, one a row.
 
     Parameters
@@ -52,9 +52,11 @@ def as_labels(where: str, t: Any, rows: int, classes: int) -> Array:
         The argument's name, for the error.
     t
         `rows` class indices of any integer dtype and any shape, or one row of `classes` numbers for each
-        (one-hot; the largest number's place is the label), told apart by the size as in the books.
+        (one-hot; the largest number's place is the label), told apart by the shape.
     rows, classes
         Shape of the scores.
+    one_hot
+        Whether one-hot labels are accepted.
 
     Raises
     ------
@@ -63,25 +65,26 @@ def as_labels(where: str, t: Any, rows: int, classes: int) -> Array:
     IndexError
         An index does not fit in 63 bits. (The others outside [0, classes) are refused by the kernel.)
     """
-    labels = t if type(t) is np.ndarray else np.asarray(t)
-    if (
-        labels.dtype == np.int64
-        and labels.shape == (rows,)
-        and labels.flags.c_contiguous
-        and (rows, classes) != (1, 1)
-    ):
+    try:
+        labels = t if type(t) is np.ndarray else np.asarray(t)
+    except ValueError as error:
+        raise ValueError(f"{where}: cannot be made an array: {error}") from None
+    if labels.dtype == np.int64 and labels.shape == (rows,) and labels.flags.c_contiguous:
         return labels
-    if labels.size == rows * classes and (labels.ndim == 2 or classes > 1) and labels.dtype.kind in "biuf":
-        return labels.reshape(rows, classes).argmax(axis=1) if classes else np.zeros(rows, np.int64)
+    rows_of_classes = labels.size == rows * classes and labels.shape[-1:] == (classes,)
+    if one_hot and classes > 1 and rows_of_classes and (labels.ndim > 1 or rows == 1):
+        if labels.dtype.kind not in "biuf":
+            raise ValueError(f"{where}: one-hot labels must be numbers, got dtype {labels.dtype}")
+        return np.asarray(labels.reshape(rows, classes).argmax(axis=1))
     if labels.size != rows:
-        raise ValueError(
-            f"{where}: expected {rows} class indices or a one-hot array of shape ({rows}, {classes}), "
-            f"got an array of shape {labels.shape}"
-        )
+        other = f" or a one-hot array of shape ({rows}, {classes})" if one_hot else ""
+        raise ValueError(f"{where}: expected {rows} class indices{other}, got an array of shape {labels.shape}")
     if labels.size == 0:
         return np.zeros(0, np.int64)
     if labels.dtype.kind not in "biu":
-        raise ValueError(f"{where}: class indices must be whole numbers, got dtype {labels.dtype}")
+        raise ValueError(
+            f"{where}: class indices must be whole numbers, got dtype {labels.dtype}; .astype(int) makes them so"
+        )
     if labels.dtype == np.uint64:  # the largest do not survive the cast
         check_labels(where, labels.reshape(rows), classes)
     return np.require(labels.reshape(rows), np.int64, ["C", "A"])
@@ -128,10 +131,15 @@ def side_by_side(shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any]) -> lis
 
 
 def _real_array(where: str, value: Any) -> Array:
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(
+            f"{where} is a masked array, whose mask would be ignored; use .filled(...) or .compressed()"
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{where}: cannot be made an array: {error}") from None
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"{where} must hold real numbers, got dtype {array.dtype}")
+        hint = "; .astype(float) may help" if array.dtype.kind == "O" else ""
+        raise ValueError(f"{where} must hold real numbers, got dtype {array.dtype}{hint}")
     return array
