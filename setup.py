@@ -18,6 +18,7 @@ FLAGS = {
         "-fno-math-errno",
         "-fno-trapping-math",
         "-fvisibility=hidden",
+        "-pthread",
         "-Wall",
         "-Wextra",
         "-g0",

@@ -6,7 +6,10 @@
 
 #include <math.h>
 
+#include <string.h>
+
 #include "scratchnet.h"
+#include "threads.h"
 
 /* out[B,D] = rows of data, cast */
 #define GATHER(FROM, TO) \
@@ -26,6 +29,12 @@
 static void gather(sn_type type, sn_size B, sn_size D, const void *data, sn_data data_type, sn_size row_bytes,
                    const sn_label *index, void *out)
 {
+    if (data_type == (type == SN_FLOAT64 ? SN_DATA_F64 : SN_DATA_F32)) {
+        const size_t row = (size_t)D * (type == SN_FLOAT64 ? sizeof(double) : sizeof(float));
+        for (sn_size i = 0; i < B; i++)
+            memcpy((char *)out + (size_t)i * row, (const char *)data + index[i] * row_bytes, row);
+        return;
+    }
     switch (data_type) {
     case SN_DATA_U8: GATHER_AS(uint8_t);
     case SN_DATA_I8: GATHER_AS(int8_t);
@@ -91,7 +100,7 @@ static void clip(const sn_plan *plan)
         }
 }
 
-void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *q, const double numbers[3])
+static void update_stretch(sn_type type, sn_optimizer optimizer, const sn_parameter *q, const double numbers[3])
 {
     const double lr = numbers[0], a = numbers[1], b = numbers[2];
     void *first = q->state[0], *second = q->state[1];
@@ -103,6 +112,38 @@ void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *q, cons
     case SN_RMSPROP: sn_rmsprop_update(type, q->n, q->p, q->g, first, lr, a); break;
     case SN_ADAM: sn_adam_update(type, q->n, q->p, q->g, first, second, lr, a, b); break;
     }
+}
+
+enum { STRETCH = 1 << 16 }; /* parameters that one thread updates at a time */
+
+typedef struct {
+    sn_type type;
+    sn_optimizer optimizer;
+    const sn_parameter *parameter;
+    const double *numbers;
+} update_job;
+
+static void update_chunk(void *context, int chunk)
+{
+    const update_job *job = context;
+    const sn_parameter *q = job->parameter;
+    const sn_size start = (sn_size)chunk * STRETCH, left = q->n - start;
+    const size_t skip = (size_t)start * (job->type == SN_FLOAT64 ? sizeof(double) : sizeof(float));
+    const sn_parameter part = {
+        left < STRETCH ? left : STRETCH, (char *)q->p + skip, (char *)q->g + skip,
+        { q->state[0] ? (char *)q->state[0] + skip : NULL, q->state[1] ? (char *)q->state[1] + skip : NULL },
+    };
+    update_stretch(job->type, job->optimizer, &part, job->numbers);
+}
+
+void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double numbers[3])
+{
+    if (parameter->n < 4 * STRETCH || sn_threads() == 1) {
+        update_stretch(type, optimizer, parameter, numbers);
+        return;
+    }
+    update_job job = { type, optimizer, parameter, numbers };
+    sn_parallel((int)((parameter->n + STRETCH - 1) / STRETCH), update_chunk, &job);
 }
 
 static void update(sn_plan *plan)

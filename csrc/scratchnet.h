@@ -4,7 +4,8 @@
  * x[N,D] is N rows of D numbers. The caller allocates and checks; a kernel reads its const arguments,
  * overwrites its outputs (never accumulates into them), keeps nothing, allocates nothing and cannot fail.
  * An output overlaps another argument only where `in place` is said. Sizes may be 0: outputs are still
- * fully written. Kernels hold no state, so any number of threads may call them at once.
+ * fully written. Any number of threads may call kernels at once: the only state is the pool in threads.c, which
+ * serves one caller at a time and leaves the others to work alone.
  *
  * Accuracy, u = one unit in the last place of the type:
  *   exact     the same bits as the formula evaluated operation by operation in the type
@@ -30,6 +31,10 @@ const char *sn_isa_available(int i);
 /* Run the loops of one from now on, NULL: the best. Returns 0 if the processor does not have it. Not while
  * kernels run. */
 int sn_use_isa(const char *name);
+
+/* Large work is split over at most this many threads, this one included; results do not depend on it. */
+int sn_threads(void);
+void sn_set_threads(int n);
 
 /* Position of the first of t[n] outside [0, limit), or -1. Kernels that take labels rely on it. */
 sn_size sn_find_label_outside(sn_size n, const sn_label *t, sn_size limit);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "scratchnet.h"
+#include "threads.h"
 
 /* The code between TARGET_BEGIN and TARGET_END may use the named instructions; files need no flags of their own. */
 #define PRAGMA(text) _Pragma(#text)

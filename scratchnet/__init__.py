@@ -16,6 +16,7 @@ import numpy as _numpy
 
 from . import config, dataset, functions, gradient, layers, models, optimizer, plotting, trainer, util
 from ._version import __version__
+from .backends import get_num_threads, set_num_threads
 from .backends import isa as _isa
 from .backends import isas as _isas
 from .backends import reference_uses as _reference_uses
@@ -49,6 +50,7 @@ __all__ = [
     "config",
     "dataset",
     "functions",
+    "get_num_threads",
     "gradient",
     "gradient_check",
     "layers",
@@ -57,6 +59,7 @@ __all__ = [
     "optimizer",
     "plotting",
     "save_params",
+    "set_num_threads",
     "show_config",
     "trainer",
     "util",
@@ -88,6 +91,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
             "backend": "cpu",
             "instruction set": _isa(),
             "available": _isas(),
+            "threads": get_num_threads(),
             "dtypes": ["float32", "float64"],
         },
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

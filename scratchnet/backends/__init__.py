@@ -18,6 +18,7 @@ from .operands import as_float_array, as_labels, as_operand, check_labels, check
 try:
     from .cpu import (
         Steps,
+        get_num_threads,
         isa,
         isas,
         quick_affine_backward,
@@ -29,6 +30,7 @@ try:
         quick_softmax_cross_entropy_backward,
         quick_softmax_cross_entropy_forward,
         quick_update,
+        set_num_threads,
     )
 except ModuleNotFoundError as error:
     if error.name != f"{__name__}.cpu":
@@ -54,6 +56,7 @@ __all__ = [
     "check_labels",
     "check_parameter",
     "cpu",
+    "get_num_threads",
     "isa",
     "isas",
     "quick_affine_backward",
@@ -67,6 +70,7 @@ __all__ = [
     "quick_update",
     "reference",
     "reference_uses",
+    "set_num_threads",
     "side_by_side",
 ]
 

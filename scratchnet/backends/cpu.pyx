@@ -13,8 +13,8 @@ Design
 * Anything else comes to `_prepared`: other objects with a buffer (array.array, memoryview, ctypes) are viewed
   as arrays over the same memory; what is wrong is said by `check_arguments`, in the words of the reference.
 * The GIL is released for calls whose work is worth the 60 ns that it costs.
-* No function keeps a reference, and the module has no state that changes after import: any number of
-  threads may call in, with the GIL or without.
+* No function keeps a reference, and the only state is the number of threads: any number of threads may
+  call in, with the GIL or without.
 """
 
 cimport numpy as cnp
@@ -214,6 +214,38 @@ cdef void choose_isa(object name) except *:
 
 
 choose_isa(os.environ.get("SCRATCHNET_ISA"))
+
+
+def get_num_threads():
+    """Return the number of threads that large work is split over."""
+    return sn_threads()
+
+
+def set_num_threads(n):
+    """Split large work over at most n threads, the calling one included; results do not depend on n.
+
+    Raises
+    ------
+    ValueError
+        n is no whole number of 1 or more.
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"set_num_threads: n must be a whole number, 1 or more, got {n!r}")
+    sn_set_threads(min(n, 1 << 20))
+
+
+cdef int default_threads() except -1:
+    """What the environment says, else the processors that this process may use."""
+    for name in ("SCRATCHNET_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may hold a list, for nested teams
+        if text:
+            if not (text.isdecimal() and int(text) > 0):
+                raise ImportError(f"{name} is {os.environ[name]!r}, expected a whole number, 1 or more")
+            return min(int(text), 1 << 20)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+sn_set_threads(default_threads())
 
 
 # Products and sums over rows

@@ -12,6 +12,8 @@ cdef extern from "scratchnet.h" nogil:
     const char *sn_isa()
     const char *sn_isa_available(int i)
     bint sn_use_isa(const char *name)
+    int sn_threads()
+    void sn_set_threads(int n)
     sn_size sn_find_label_outside(sn_size n, const sn_label *t, sn_size limit)
 
     void sn_affine_forward(sn_type type, sn_size N, sn_size D, sn_size M,

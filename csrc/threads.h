@@ -1,0 +1,13 @@
+/* threads.h: splitting work over the threads of the pool. */
+#ifndef SCRATCHNET_THREADS_H
+#define SCRATCHNET_THREADS_H
+
+#include "scratchnet.h"
+
+typedef void (*sn_task)(void *context, int chunk);
+
+/* Run task(context, 0), ..., task(context, chunks - 1), in any order, on this thread and perhaps others;
+ * return when all have ended. Chunks must not depend on each other. */
+void sn_parallel(int chunks, sn_task task, void *context);
+
+#endif

@@ -1,0 +1,152 @@
+"""Threads: the same bits for any number of them, under fork, and for many callers at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from cases import make_case
+
+import scratchnet
+from scratchnet import SGD, Adam, MultiLayerNet, Trainer
+from scratchnet.backends import cpu
+
+BIG = {"N": 200, "D": 700, "M": 150}  # large enough to be split, in every direction, with odd ends
+
+
+@pytest.fixture(autouse=True)
+def keep_number_of_threads():
+    before = scratchnet.get_num_threads()
+    yield
+    scratchnet.set_num_threads(before)
+
+
+def outputs_with(threads: int, name: str, sizes: dict[str, int], dtype: type) -> list[bytes]:
+    scratchnet.set_num_threads(threads)
+    case = make_case(name, sizes, dtype)
+    case.call(cpu)
+    assert case.fences_hold()
+    return [values.tobytes() for values in case.outputs().values()]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "sizes",
+    [BIG, {"N": 3000, "D": 700, "M": 10}, {"N": 9, "D": 700, "M": 1500}, {"N": 700, "D": 9, "M": 800}],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["affine_forward", "affine_backward"])
+def test_products_have_the_same_bits_for_any_number_of_threads(name, sizes, dtype):
+    alone = outputs_with(1, name, sizes, dtype)
+    for threads in (2, 3, 8):
+        for _ in range(3):
+            assert outputs_with(threads, name, sizes, dtype) == alone
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", [SGD, Adam])
+def test_training_has_the_same_bits_for_any_number_of_threads(make, dtype):
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((512, 300)), rng.integers(0, 10, 512)
+
+    def train(threads):
+        scratchnet.set_num_threads(threads)
+        model, optimizer = MultiLayerNet(300, [900, 500], 10, "relu", "he", dtype=dtype, rng=0), make(0.01)
+        trainer = Trainer(model, optimizer)
+        trainer.fit(x, t, 2, 128, max_grad=1.0, rng=0, verbose=False)
+        return trainer.loss_list, [p.tobytes() for p in model.params]
+
+    alone = train(1)
+    assert train(2) == alone and train(5) == alone
+
+
+def test_many_callers_at_once():
+    """One at a time has the pool; the others work alone: the same bits, and nobody waits for ever."""
+    scratchnet.set_num_threads(4)
+    expected = outputs_with(4, "affine_backward", BIG, np.float32)
+
+    def call(_):
+        case = make_case("affine_backward", BIG, np.float32)
+        case.call(cpu)
+        return [values.tobytes() for values in case.outputs().values()]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(result == expected for result in pool.map(call, range(48)))
+
+
+FORK = """
+import os, numpy as np, scratchnet
+from scratchnet.backends import cpu
+scratchnet.set_num_threads(3)
+x, W = np.random.rand(300, 500).astype("f"), np.random.rand(500, 400).astype("f")
+def product():
+    out = np.empty((300, 400), "f")
+    cpu.affine_forward(x, W, None, out)
+    return out.tobytes()
+before = product()
+for generation in range(20):
+    child = os.fork()
+    if child == 0:
+        same = all(product() == before for _ in range(5))
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0 if product() == before else 3)
+        os._exit(0 if same and os.waitpid(grandchild, 0)[1] == 0 else 4)
+    assert product() == before
+    assert os.waitpid(child, 0)[1] == 0
+print("alive")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_forked_children_compute_and_end():
+    result = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore::DeprecationWarning", "-c", FORK],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.stdout.strip() == "alive", result.stderr
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", None, True])
+def test_a_number_of_threads_is_a_whole_number(n):
+    before = scratchnet.get_num_threads()
+    with pytest.raises(ValueError, match="whole number, 1 or more"):
+        scratchnet.set_num_threads(n)
+    assert scratchnet.get_num_threads() == before
+
+
+def threads_in(**environment: str) -> subprocess.CompletedProcess[str]:
+    names = ("SCRATCHNET_NUM_THREADS", "OMP_NUM_THREADS")
+    env = {k: v for k, v in os.environ.items() if k not in names} | environment
+    code = "import scratchnet; print(scratchnet.get_num_threads())"
+    return subprocess.run([sys.executable, "-P", "-c", code], env=env, capture_output=True, text=True)
+
+
+def test_the_environment_says_how_many():
+    assert threads_in(SCRATCHNET_NUM_THREADS="3", OMP_NUM_THREADS="5").stdout.strip() == "3"
+    assert threads_in(OMP_NUM_THREADS="5,2").stdout.strip() == "5"
+    if hasattr(os, "sched_getaffinity"):
+        assert threads_in().stdout.strip() == str(len(os.sched_getaffinity(0)))
+    for wrong in ("0", "-2", "many"):
+        result = threads_in(SCRATCHNET_NUM_THREADS=wrong)
+        assert result.returncode == 1 and f"SCRATCHNET_NUM_THREADS is '{wrong}'" in result.stderr
+
+
+def test_helpers_sleep_when_there_is_nothing_to_do():
+    """No spinning without bound: an idle process uses no processor time."""
+    code = (
+        "import numpy as np, scratchnet, time; from scratchnet.backends import cpu; scratchnet.set_num_threads(4);"
+        "x = np.ones((300, 500), 'f'); W = np.ones((500, 400), 'f'); out = np.empty((300, 400), 'f');"
+        "cpu.affine_forward(x, W, None, out); time.sleep(0.2);"
+        "start = time.process_time(); time.sleep(1.0); print(time.process_time() - start)"
+    )
+    used = float(
+        subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
+    )
+    assert used < 0.2
