@@ -28,3 +28,45 @@ static inline void store_part_f64(double *p, __m256d v, int n) { _mm256_maskstor
 static inline __m256d broadcast_f64(double x) { return _mm256_set1_pd(x); }
 static inline __m256d add_f64(__m256d a, __m256d b) { return _mm256_add_pd(a, b); }
 static inline __m256d multiply_add_f64(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
+
+static inline __m256 subtract_f32(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
+static inline __m256 multiply_f32(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
+static inline __m256 divide_f32(__m256 a, __m256 b) { return _mm256_div_ps(a, b); }
+static inline __m256 largest_f32(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+static inline __m256 minus_magnitude_f32(__m256 a) { return _mm256_or_ps(a, _mm256_set1_ps(-0.0f)); }
+static inline __m256 where_negative_f32(__m256 a, __m256 b, __m256 c)
+{
+    const __m256 mask = _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LT_OQ);
+    return _mm256_blendv_ps(c, b, mask);
+}
+/* 2^n in two halves, each in the range of normal numbers */
+static inline __m256 times_power_f32(__m256 a, __m256 n)
+{
+    const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1), bias = _mm256_set1_epi32(127);
+    const __m256i p = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+    const __m256i q = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
+    return _mm256_mul_ps(_mm256_mul_ps(a, _mm256_castsi256_ps(p)), _mm256_castsi256_ps(q));
+}
+
+static inline __m256d subtract_f64(__m256d a, __m256d b) { return _mm256_sub_pd(a, b); }
+static inline __m256d multiply_f64(__m256d a, __m256d b) { return _mm256_mul_pd(a, b); }
+static inline __m256d divide_f64(__m256d a, __m256d b) { return _mm256_div_pd(a, b); }
+static inline __m256d largest_f64(__m256d a, __m256d b) { return _mm256_max_pd(a, b); }
+static inline __m256d minus_magnitude_f64(__m256d a) { return _mm256_or_pd(a, _mm256_set1_pd(-0.0)); }
+static inline __m256d where_negative_f64(__m256d a, __m256d b, __m256d c)
+{
+    const __m256d mask = _mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_LT_OQ);
+    return _mm256_blendv_pd(c, b, mask);
+}
+static inline __m256d times_power_f64(__m256d a, __m256d n)
+{
+    /* adding 1.5 * 2^52 leaves n in the low bits; 2048 keeps the halved number positive */
+    const __m256i bits = _mm256_castpd_si256(_mm256_add_pd(n, _mm256_set1_pd(0x1.8p52)));
+    const __m256i whole = _mm256_sub_epi64(bits, _mm256_set1_epi64x(0x4338000000000000));
+    const __m256i half = _mm256_sub_epi64(_mm256_srli_epi64(_mm256_add_epi64(whole, _mm256_set1_epi64x(2048)), 1),
+                                       _mm256_set1_epi64x(1024));
+    const __m256i bias = _mm256_set1_epi64x(1023);
+    const __m256i p = _mm256_slli_epi64(_mm256_add_epi64(half, bias), 52);
+    const __m256i q = _mm256_slli_epi64(_mm256_add_epi64(_mm256_sub_epi64(whole, half), bias), 52);
+    return _mm256_mul_pd(_mm256_mul_pd(a, _mm256_castsi256_pd(p)), _mm256_castsi256_pd(q));
+}

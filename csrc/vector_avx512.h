@@ -26,3 +26,25 @@ static inline void store_part_f64(double *p, __m512d v, int n) { _mm512_mask_sto
 static inline __m512d broadcast_f64(double x) { return _mm512_set1_pd(x); }
 static inline __m512d add_f64(__m512d a, __m512d b) { return _mm512_add_pd(a, b); }
 static inline __m512d multiply_add_f64(__m512d a, __m512d b, __m512d c) { return _mm512_fmadd_pd(a, b, c); }
+
+static inline __m512 subtract_f32(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
+static inline __m512 multiply_f32(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+static inline __m512 divide_f32(__m512 a, __m512 b) { return _mm512_div_ps(a, b); }
+static inline __m512 largest_f32(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+static inline __m512 minus_magnitude_f32(__m512 a) { return _mm512_or_ps(a, _mm512_set1_ps(-0.0f)); }
+static inline __m512 where_negative_f32(__m512 a, __m512 b, __m512 c)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_LT_OQ), c, b);
+}
+static inline __m512 times_power_f32(__m512 a, __m512 n) { return _mm512_scalef_ps(a, n); }
+
+static inline __m512d subtract_f64(__m512d a, __m512d b) { return _mm512_sub_pd(a, b); }
+static inline __m512d multiply_f64(__m512d a, __m512d b) { return _mm512_mul_pd(a, b); }
+static inline __m512d divide_f64(__m512d a, __m512d b) { return _mm512_div_pd(a, b); }
+static inline __m512d largest_f64(__m512d a, __m512d b) { return _mm512_max_pd(a, b); }
+static inline __m512d minus_magnitude_f64(__m512d a) { return _mm512_or_pd(a, _mm512_set1_pd(-0.0)); }
+static inline __m512d where_negative_f64(__m512d a, __m512d b, __m512d c)
+{
+    return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_LT_OQ), c, b);
+}
+static inline __m512d times_power_f64(__m512d a, __m512d n) { return _mm512_scalef_pd(a, n); }

@@ -20,4 +20,39 @@ static inline float64x2_t broadcast_f64(double x) { return vdupq_n_f64(x); }
 static inline float64x2_t add_f64(float64x2_t a, float64x2_t b) { return vaddq_f64(a, b); }
 static inline float64x2_t multiply_add_f64(float64x2_t a, float64x2_t b, float64x2_t c) { return vfmaq_f64(c, a, b); }
 
+static inline float32x4_t subtract_f32(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
+static inline float32x4_t multiply_f32(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+static inline float32x4_t divide_f32(float32x4_t a, float32x4_t b) { return vdivq_f32(a, b); }
+static inline float32x4_t largest_f32(float32x4_t a, float32x4_t b) { return vmaxq_f32(a, b); }
+static inline float32x4_t minus_magnitude_f32(float32x4_t a) { return vnegq_f32(vabsq_f32(a)); }
+static inline float32x4_t where_negative_f32(float32x4_t a, float32x4_t b, float32x4_t c)
+{
+    return vbslq_f32(vcltzq_f32(a), b, c);
+}
+/* 2^n in two halves, each in the range of normal numbers */
+static inline float32x4_t times_power_f32(float32x4_t a, float32x4_t n)
+{
+    const int32x4_t whole = vcvtq_s32_f32(n), half = vshrq_n_s32(whole, 1), bias = vdupq_n_s32(127);
+    const int32x4_t p = vshlq_n_s32(vaddq_s32(half, bias), 23);
+    const int32x4_t q = vshlq_n_s32(vaddq_s32(vsubq_s32(whole, half), bias), 23);
+    return vmulq_f32(vmulq_f32(a, vreinterpretq_f32_s32(p)), vreinterpretq_f32_s32(q));
+}
+
+static inline float64x2_t subtract_f64(float64x2_t a, float64x2_t b) { return vsubq_f64(a, b); }
+static inline float64x2_t multiply_f64(float64x2_t a, float64x2_t b) { return vmulq_f64(a, b); }
+static inline float64x2_t divide_f64(float64x2_t a, float64x2_t b) { return vdivq_f64(a, b); }
+static inline float64x2_t largest_f64(float64x2_t a, float64x2_t b) { return vmaxq_f64(a, b); }
+static inline float64x2_t minus_magnitude_f64(float64x2_t a) { return vnegq_f64(vabsq_f64(a)); }
+static inline float64x2_t where_negative_f64(float64x2_t a, float64x2_t b, float64x2_t c)
+{
+    return vbslq_f64(vcltzq_f64(a), b, c);
+}
+static inline float64x2_t times_power_f64(float64x2_t a, float64x2_t n)
+{
+    const int64x2_t whole = vcvtq_s64_f64(n), half = vshrq_n_s64(whole, 1), bias = vdupq_n_s64(1023);
+    const int64x2_t p = vshlq_n_s64(vaddq_s64(half, bias), 52);
+    const int64x2_t q = vshlq_n_s64(vaddq_s64(vsubq_s64(whole, half), bias), 52);
+    return vmulq_f64(vmulq_f64(a, vreinterpretq_f64_s64(p)), vreinterpretq_f64_s64(q));
+}
+
 #include "vector_parts.h"

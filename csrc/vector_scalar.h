@@ -1,5 +1,14 @@
-/* vector_scalar.h: the vector operations of product.inc for a processor that no other file knows:
- * a vector is one number. The other vector_*.h provide the same names. */
+/* vector_scalar.h: the vector operations of the loops for a processor that no other file knows: a vector is
+ * one number. The other vector_*.h provide the same names:
+ *   load, store, and those of the first n numbers (load_part fills up with zeros, store_part leaves the rest)
+ *   zero, broadcast, add, subtract, multiply, divide, multiply_add(a, b, c) = a b + c
+ *   largest(a, b)                  b where either is NaN (or NaN)
+ *   minus_magnitude(a)             -|a|
+ *   where_negative(a, b, c)        b where a < 0, else c
+ *   times_power(a, n)              a 2^n for whole n from -1100 to 0, rounded once where the result is denormal
+ */
+
+#include <math.h>
 
 #define DEFINE_VECTOR(REAL, suffix) \
     typedef REAL vector_##suffix; \
@@ -11,7 +20,14 @@
     static inline void store_part_##suffix(REAL *p, REAL v, int n) { if (n) *p = v; } \
     static inline REAL broadcast_##suffix(REAL x) { return x; } \
     static inline REAL add_##suffix(REAL a, REAL b) { return a + b; } \
-    static inline REAL multiply_add_##suffix(REAL a, REAL b, REAL c) { return a * b + c; }
+    static inline REAL multiply_add_##suffix(REAL a, REAL b, REAL c) { return a * b + c; } \
+    static inline REAL subtract_##suffix(REAL a, REAL b) { return a - b; } \
+    static inline REAL multiply_##suffix(REAL a, REAL b) { return a * b; } \
+    static inline REAL divide_##suffix(REAL a, REAL b) { return a / b; } \
+    static inline REAL largest_##suffix(REAL a, REAL b) { return a > b ? a : b; } \
+    static inline REAL minus_magnitude_##suffix(REAL a) { return a < 0 ? a : -a; } \
+    static inline REAL where_negative_##suffix(REAL a, REAL b, REAL c) { return a < 0 ? b : c; } \
+    static inline REAL times_power_##suffix(REAL a, REAL n) { return (REAL)ldexp((double)a, n == n ? (int)n : 0); }
 
 DEFINE_VECTOR(float, f32)
 DEFINE_VECTOR(double, f64)

@@ -20,4 +20,46 @@ static inline __m128d broadcast_f64(double x) { return _mm_set1_pd(x); }
 static inline __m128d add_f64(__m128d a, __m128d b) { return _mm_add_pd(a, b); }
 static inline __m128d multiply_add_f64(__m128d a, __m128d b, __m128d c) { return _mm_add_pd(_mm_mul_pd(a, b), c); }
 
+static inline __m128 subtract_f32(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
+static inline __m128 multiply_f32(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
+static inline __m128 divide_f32(__m128 a, __m128 b) { return _mm_div_ps(a, b); }
+static inline __m128 largest_f32(__m128 a, __m128 b) { return _mm_max_ps(a, b); }
+static inline __m128 minus_magnitude_f32(__m128 a) { return _mm_or_ps(a, _mm_set1_ps(-0.0f)); }
+static inline __m128 where_negative_f32(__m128 a, __m128 b, __m128 c)
+{
+    const __m128 mask = _mm_cmplt_ps(a, _mm_setzero_ps());
+    return _mm_or_ps(_mm_and_ps(mask, b), _mm_andnot_ps(mask, c));
+}
+/* 2^n in two halves, each in the range of normal numbers */
+static inline __m128 times_power_f32(__m128 a, __m128 n)
+{
+    const __m128i whole = _mm_cvtps_epi32(n), half = _mm_srai_epi32(whole, 1), bias = _mm_set1_epi32(127);
+    const __m128i p = _mm_slli_epi32(_mm_add_epi32(half, bias), 23);
+    const __m128i q = _mm_slli_epi32(_mm_add_epi32(_mm_sub_epi32(whole, half), bias), 23);
+    return _mm_mul_ps(_mm_mul_ps(a, _mm_castsi128_ps(p)), _mm_castsi128_ps(q));
+}
+
+static inline __m128d subtract_f64(__m128d a, __m128d b) { return _mm_sub_pd(a, b); }
+static inline __m128d multiply_f64(__m128d a, __m128d b) { return _mm_mul_pd(a, b); }
+static inline __m128d divide_f64(__m128d a, __m128d b) { return _mm_div_pd(a, b); }
+static inline __m128d largest_f64(__m128d a, __m128d b) { return _mm_max_pd(a, b); }
+static inline __m128d minus_magnitude_f64(__m128d a) { return _mm_or_pd(a, _mm_set1_pd(-0.0)); }
+static inline __m128d where_negative_f64(__m128d a, __m128d b, __m128d c)
+{
+    const __m128d mask = _mm_cmplt_pd(a, _mm_setzero_pd());
+    return _mm_or_pd(_mm_and_pd(mask, b), _mm_andnot_pd(mask, c));
+}
+static inline __m128d times_power_f64(__m128d a, __m128d n)
+{
+    /* adding 1.5 * 2^52 leaves n in the low bits; 2048 keeps the halved number positive */
+    const __m128i bits = _mm_castpd_si128(_mm_add_pd(n, _mm_set1_pd(0x1.8p52)));
+    const __m128i whole = _mm_sub_epi64(bits, _mm_set1_epi64x(0x4338000000000000));
+    const __m128i half = _mm_sub_epi64(_mm_srli_epi64(_mm_add_epi64(whole, _mm_set1_epi64x(2048)), 1),
+                                       _mm_set1_epi64x(1024));
+    const __m128i bias = _mm_set1_epi64x(1023);
+    const __m128i p = _mm_slli_epi64(_mm_add_epi64(half, bias), 52);
+    const __m128i q = _mm_slli_epi64(_mm_add_epi64(_mm_sub_epi64(whole, half), bias), 52);
+    return _mm_mul_pd(_mm_mul_pd(a, _mm_castsi128_pd(p)), _mm_castsi128_pd(q));
+}
+
 #include "vector_parts.h"

@@ -1,0 +1,220 @@
+"""The benchmarks themselves: they refuse wrong results, do without the peers, and their report says what came."""
+
+import json
+import sys
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trajectory
+
+from scratchnet.backends import KERNELS
+
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+PEERS = ("torch", "jax", "sklearn")
+
+
+@pytest.fixture(autouse=True)
+def thread_settings(monkeypatch):
+    """Bench's modules can be imported; the threads that they set are noted, not set. Returns the notes."""
+    monkeypatch.syspath_prepend(BENCH)
+    settings = []
+    monkeypatch.setattr(import_module("machine"), "set_threads", settings.append)
+    return settings
+
+
+def load(stem):
+    """A module by its file: some have the name of one in this folder."""
+    spec = spec_from_file_location(f"bench_{stem}", BENCH / f"{stem}.py")
+    module = sys.modules[spec.name] = module_from_spec(spec)  # where dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+class Benchmark:
+    """What the races need of pytest-benchmark's fixture."""
+
+    def __init__(self):
+        self.extra_info = {}
+        self.samples = 0
+
+    def pedantic(self, target, args=(), setup=None, rounds=1):
+        for _ in range(rounds):
+            setup()
+            target(*args)
+            self.samples += 1
+
+
+def contestant(name, result, called):
+    """One that notes every call."""
+
+    def run():
+        called.append(name)
+        return result
+
+    return import_module("race").Contestant(name, lambda: (run, run))
+
+
+def equals(expected):
+    def close(name, result):
+        assert result == expected, name
+
+    return close
+
+
+@pytest.mark.parametrize("wrong", ["ours", "theirs"])
+def test_nobody_is_timed_when_a_result_is_wrong(wrong):
+    race, called, benchmark = import_module("race"), [], Benchmark()
+    contestants = [contestant(name, 2 if name == wrong else 1, called) for name in ("ours", "theirs")]
+    with pytest.raises(AssertionError, match=wrong):
+        race.contest(benchmark, contestants, equals(1), table="training")
+    assert called == ["ours", "theirs"][: 1 + (wrong == "theirs")]  # once each, for the check
+    assert benchmark.samples == 0 and not benchmark.extra_info
+
+
+def test_contestants_take_turns_and_the_missing_are_named(thread_settings):
+    race, called, benchmark = import_module("race"), [], Benchmark()
+
+    def absent():
+        raise race.Missing("not here")
+
+    contestants = [
+        contestant("ours", 1, called),
+        replace(contestant("theirs", 1, called), threads=2),
+        race.Contestant("absent", absent),
+    ]
+    race.contest(benchmark, contestants, equals(1), seconds=0, table="training")
+    info = benchmark.extra_info
+    assert info["skipped"] == {"absent": "not here"}
+    assert set(info["best"]) == set(info["median"]) == {"ours", "theirs"}
+    assert all(0 < info["best"][name] <= info["median"][name] for name in info["best"])
+    assert benchmark.samples == race.ROUNDS[0]
+    turns = "".join(name[0] for name in called[-info["calls"]["ours"] - info["calls"]["theirs"] - 2 :])
+    assert "to" in turns and "ot" not in turns  # they first, then we, in every round
+    assert set(thread_settings) == {1, 2} and thread_settings[-1] == 1
+
+
+def test_wrong_training_is_refused():
+    peers, race, works = (import_module(name) for name in ("peers", "race", "works"))
+    job = works.job("2-10-3", "float32")
+    close = works.close_to_reference("2-10-3", "float32")
+    for kind in (peers.Scratchnet, peers.NumPy, peers.ScratchnetLoop, peers.NumPyLoop):
+        close("right", peers.made(kind, job, 3, 1)()[0]())
+        with pytest.raises(AssertionError, match="wrong"):
+            close("wrong", peers.made(kind, replace(job, lr=job.lr * 1.01), 3, 1)()[0]())
+    assert race.ROUNDS[0] > 1
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernel_expressions_are_right_and_wrong_ones_refused(name):
+    bench = load("test_kernels")
+    case = bench.call(name, dict(N=6, D=4, M=3, C=5, B=7, n=40), "float32")
+    close = bench.Close(case, "float32")
+    for contestant in bench.contestants(case)[:2]:
+        result, run = contestant.make()
+        close(contestant.name, result())
+        run()
+        wrong = {output: values * 1.001 for output, values in contestant.make()[0]().items() if values is not None}
+        with pytest.raises(AssertionError):
+            close(contestant.name, wrong)
+
+
+def test_torch_expressions_are_right():
+    pytest.importorskip("torch")
+    bench = load("test_kernels")
+    for name in KERNELS:
+        case = bench.call(name, dict(N=6, D=4, M=3, C=5, B=7, n=40), "float32")
+        try:
+            result, _ = bench.contestants(case)[2].make()
+        except import_module("race").Missing:
+            continue
+        bench.Close(case, "float32")("PyTorch", result())
+
+
+def test_the_books_code_trains_as_the_books_do():
+    books, data = import_module("books"), import_module("data")
+    x, t = data.spiral_data()
+    np.random.seed(3)
+    params = trajectory.book_weights((2, 10, 3), (0.1, 0.1))
+    copies = [p.copy() for p in params]
+    np.random.seed(4)
+    expected = trajectory.fit(params, x, t, lr=1.0, max_epoch=5)
+    np.random.seed(4)
+    trainer = books.Trainer(books.Network(books, copies), books.SGD(lr=1.0))
+    trainer.fit(x, t, max_epoch=5, batch_size=30, eval_interval=10)
+    np.testing.assert_allclose(trainer.loss_list, expected, rtol=1e-12)
+
+
+def test_shared_weights_are_merged_as_the_books_do():
+    books = import_module("books")
+    W, other = np.ones((2, 3)), np.zeros(3)
+    params, grads = [W, other, W, W.T.copy()], [np.ones((2, 3)), np.ones(3), np.ones((2, 3)), np.ones((3, 2))]
+    params, grads = books.remove_duplicate(params, grads)
+    assert [p.shape for p in params] == [(2, 3), (3,)] and np.all(grads[0] == 3) and np.all(grads[1] == 1)
+
+
+def test_everything_imports_without_the_peers(monkeypatch):
+    monkeypatch.setenv("NPROC", "1")
+    for name in PEERS:
+        monkeypatch.setitem(sys.modules, name, None)
+    for path in BENCH.glob("*.py"):
+        if path.stem not in ("conftest", "kernels_torch"):  # settings of a run; imported where PyTorch is
+            load(path.stem)
+    peers, works, race = (import_module(name) for name in ("peers", "works", "race"))
+    for kind in works.PEERS.values():
+        with pytest.raises(race.Missing, match="is not installed"):
+            peers.made(kind, works.job("2-10-3", "float32"), 1, 1)()
+
+
+@pytest.fixture
+def results():
+    """Results of three small contests."""
+    machine = dict(date="2000-01-01", cpu="a cpu", processors=2, system="a system", isa="avx2", load=0.5)
+    machine |= dict(threads={"OMP_NUM_THREADS": "1"}, versions={"numpy": "2"})
+    targets = [
+        dict(against="NumPy", least=3, most=None, among=[]),
+        dict(against="NumPy", least=5, most=None, among=[]),
+        dict(against="best peer", least=2, most=None, among=["PyTorch", "JAX"]),
+        dict(against="NumPy", least=None, most=1.1, among=[]),
+        dict(against="nobody", least=1, most=None, among=[]),
+    ]
+    best = {"scratchnet": 1.0, "NumPy": 4.0, "PyTorch": 3.0, "JAX": 1.5}
+    training = dict(table="training", work="2-10-3", batch=30, how="Trainer", dtype="float32", ours="scratchnet")
+    training |= dict(by="best", best=best, targets=targets, skipped={"scikit-learn": "it is not installed"})
+    curve = dict(training, table="scaling", work="batch", value=8, steps=4, targets=[], skipped={})
+    memory = dict(table="memory", work="a fit", peaks={"scratchnet": 2**20}, data=2**22, needed=2**19)
+    benchmarks = [{"extra_info": info} for info in (training, curve, dict(curve, value=16), memory, {})]
+    return {"machine_info": {"scratchnet": machine}, "benchmarks": benchmarks}
+
+
+def test_report_says_what_was_met(results):
+    text = import_module("report").render(results)
+    work = "2-10-3, batch 30, Trainer"
+    assert f"| {work} | NumPy | 3x | 4.00 | met |" in text
+    assert f"| {work} | NumPy | 5x | 4.00 | **no** |" in text
+    assert f"| {work} | best peer: JAX | 2x | 1.50 | **no** |" in text
+    assert f"| {work} | NumPy | at most 1.1x | 0.25 | met |" in text
+    assert f"| {work} | nobody | 1x | – | not measured |" in text
+    assert f"| {work} | float32 | 4.00 | 3.00 | 1.50 |" in text
+    assert "| a fit | scratchnet | 1.0 MB | 2.00 | 0.25 |" in text
+    assert "it is not installed" in text and "a cpu" in text and "2000-01-01" in text
+
+
+def test_report_command_writes_tables_and_pictures(results, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    report, source = import_module("report"), tmp_path / "results.json"
+    source.write_text(json.dumps(results))
+    report.main([str(source)])
+    assert "## Targets" in capsys.readouterr().out
+    report.main([str(source), "--out", str(tmp_path / "out")])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.md", "scaling.png", "training.png"]
+
+
+def test_every_target_of_the_training_runs_names_a_contestant():
+    works, training = import_module("works"), load("test_training")
+    for targets in training.TARGETS.values():
+        for target in targets:
+            assert set(target.among or [target.against]) <= {"NumPy", *works.PEERS}
