@@ -155,7 +155,7 @@ class Trainer:
         Notes
         -----
         An epoch draws one permutation and applies it to the order of the epoch before, beginning with the
-        data's own: the same batches as the book's `x = x[idx]` makes.
+        data's own: the same batches as the book's `x = x[idx]` makes. Small epochs may be drawn some ahead.
         """
         x, t = np.asarray(x), np.asarray(t)
         steps = self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks)
@@ -169,24 +169,32 @@ class Trainer:
         order = np.arange(len(x))
         window_sum, window_count = 0.0, 0  # losses since the line before, as in the book over epochs' ends
         start = time.perf_counter()
+        epoch_sum, step, next_line = 0.0, 0, 0
+        left = max_epoch
         with _bar(progress, max_epoch * steps) as bar, _finish_step_on_interrupt() as interrupted:
-            for _ in range(max_epoch):
-                order = order[permutation(len(x))]
+            while left:
                 if callbacks and not engine.is_current():
                     engine = self._choose_engine(x, t, batch_size, max_grad)
                     self.engine = engine.name
-                epoch_sum, step = 0.0, 0
-                next_line = -1 if eval_interval is None else 0
-                while step < steps:
+                # Where nothing looks at the model between them, several small epochs are one call.
+                epochs = 1 if callbacks or validation is not None else min(left, engine.epochs_at_once(steps))
+                left -= epochs
+                batches = []
+                for _ in range(epochs):
+                    order = order[permutation(len(x))]
+                    batches.append(order[: steps * batch_size])
+                rows = batches[0] if epochs == 1 else np.concatenate(batches)
+                while len(rows):
                     interrupted()
-                    losses = engine.train(order[step * batch_size : steps * batch_size])
+                    losses = engine.train(rows)
+                    rows = rows[len(losses) * batch_size :]
                     bar.update(len(losses))
                     for loss in losses:  # plain sums: an epoch of a small net is a few microseconds long
                         epoch_sum += loss
                         window_sum += loss
                         window_count += 1
-                        if step == next_line:
-                            next_line += eval_interval  # type: ignore[operator]
+                        if step == next_line and eval_interval is not None:
+                            next_line += eval_interval
                             self.loss_list.append(window_sum / window_count)
                             window_sum, window_count = 0.0, 0
                             if verbose:
@@ -194,8 +202,10 @@ class Trainer:
                                 numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.loss_list[-1])
                                 bar.write(_LINES[self._lang] % numbers)
                         step += 1
-                self.current_epoch += 1
-                self.history.append({"epoch": self.current_epoch, "loss": epoch_sum / steps})
+                        if step == steps:
+                            self.current_epoch += 1
+                            self.history.append({"epoch": self.current_epoch, "loss": epoch_sum / steps})
+                            epoch_sum, step, next_line = 0.0, 0, 0
                 if validation is not None:
                     self.history[-1] |= self._validate(x, t, validation, batch_size)
                 answers = [callback(self) for callback in callbacks]
@@ -329,9 +339,13 @@ class _Layers:
         """Whether nothing has to be looked at anew: parameters may be shared now that were not before."""
         return False
 
-    def train(self, order: Array) -> list[float]:
-        """Make one step on the next batch of the order; return its loss in a list."""
-        batch = order[: self.batch_size]
+    def epochs_at_once(self, steps: int) -> int:
+        """Return how many epochs of so many steps are worth one call of train."""
+        return 1
+
+    def train(self, rows: Array) -> list[float]:
+        """Make one step on the first batch of the rows; return its loss in a list."""
+        batch = rows[: self.batch_size]
         loss = float(self.model.forward(self.x[batch], self.t[batch]))
         self.model.backward()
         params, grads = self.model.params, self.model.grads
@@ -350,6 +364,7 @@ class _Planned:
 
     name = "plan"
     PATIENCE = 0.05  # seconds
+    MOST_ROWS = 1 << 16  # drawn ahead, where an epoch has fewer
 
     def __init__(self, plan: Plan, batch_size: int) -> None:
         self.is_current = plan.is_current
@@ -357,10 +372,14 @@ class _Planned:
         self._batch_size = batch_size
         self._steps = 1
 
-    def train(self, order: Array) -> list[float]:
-        """Make as many steps as patience allows on the batches of the order; return their losses."""
+    def epochs_at_once(self, steps: int) -> int:
+        """Return how many epochs of so many steps are worth one call of train."""
+        return max(1, min(self._steps // steps, self.MOST_ROWS // (steps * self._batch_size)))
+
+    def train(self, rows: Array) -> list[float]:
+        """Make as many steps as patience allows on the batches of the rows; return their losses."""
         start = time.perf_counter()
-        losses = self._plan.run(order[: self._steps * self._batch_size])
+        losses = self._plan.run(rows[: self._steps * self._batch_size])
         seconds = time.perf_counter() - start
         self._steps = max(1, min(int(self._steps * self.PATIENCE / (seconds + 1e-9)), 4 * self._steps))
         return losses
