@@ -7,7 +7,7 @@ SOURCES := pyproject.toml setup.py $(wildcard csrc/* scratchnet/backends/*.p*)
 
 export MPLBACKEND ?= Agg
 
-.PHONY: help demo test lint wheel clean
+.PHONY: help demo test bench lint wheel clean
 
 help:            ## show these lines
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,6 +17,11 @@ demo: $(VENV)/.run    ## install, then train the book's spiral network; pictures
 
 test: $(VENV)/.dev    ## install what the tests need, then run them
 	$(PY) -P -m pytest
+
+bench: $(VENV)/.dev   ## compare with NumPy and, where installed in .venv, PyTorch, JAX and scikit-learn; under 15 minutes
+	mkdir -p bench-results
+	$(PY) -P -m pytest bench -q --benchmark-quiet --benchmark-json bench-results/results.json
+	$(PY) -P bench/report.py bench-results/results.json --out bench-results
 
 lint: $(VENV)/.dev    ## style, types and the stub of the compiled kernels
 	$(PY) -m ruff check .
@@ -30,7 +35,7 @@ wheel: $(VENV)/.dev   ## sdist and wheel, in dist/
 	$(PY) -m build
 
 clean:           ## remove everything that was built
-	rm -rf $(VENV) build dist demo *.egg-info scratchnet/backends/*.so
+	rm -rf $(VENV) build dist demo bench-results *.egg-info scratchnet/backends/*.so
 
 $(VENV)/.run: $(VENV)/.made $(SOURCES)
 	$(PY) -m pip install -q -e ".[plot,progress]"

@@ -1,0 +1,252 @@
+"""Turn a results file of the benchmarks into tables and pictures.
+
+    python bench/report.py results.json [--out folder]
+
+Tables say how many times as long as scratchnet the others take: above 1, scratchnet is faster. Without --out they
+are printed; with it they go to report.md in the folder, with training.png and scaling.png beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+Contest = dict[str, Any]
+
+
+def seconds(contest: Contest) -> dict[str, float]:
+    return contest[contest.get("by", "best")]
+
+
+def ratio(contest: Contest, name: str) -> float | None:
+    """How many times as long as scratchnet somebody took; None if they did not take part."""
+    times = seconds(contest)
+    return times[name] / times[contest["ours"]] if name in times else None
+
+
+def reached(contest: Contest, target: dict[str, Any]) -> tuple[float, str] | None:
+    """A target's number and whom it was measured against: the fastest of those named."""
+    times = seconds(contest)
+    rivals = {name: times[name] for name in target["among"] or [target["against"]] if name in times}
+    if not rivals:
+        return None
+    fastest = min(rivals, key=rivals.__getitem__)
+    number = rivals[fastest] / times[contest["ours"]]
+    return (1 / number if target["most"] else number), fastest
+
+
+def is_met(target: dict[str, Any], number: float) -> bool:
+    return number <= target["most"] if target["most"] else number >= target["least"]
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if value < 9.95 else f"{value:.1f}" if value < 99.5 else f"{value:.0f}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def label(contest: Contest) -> str:
+    """What a contest is called in the tables."""
+    text = contest["work"]
+    if "sizes" in contest:
+        text += f", {contest['sizes']}"
+    if "batch" in contest:
+        text += f", batch {contest['batch']}"
+    if "how" in contest:
+        text += f", {contest['how']}"
+    if contest.get("threads", 1) > 1:
+        text += f", {contest['threads']} threads"
+    if contest["table"] == "busy":
+        text += " beside a busy process"
+    return text
+
+
+def head(results: dict[str, Any]) -> str:
+    machine = results["machine_info"]["scratchnet"]
+    threads = ", ".join(f"{name}={n}" for name, n in machine["threads"].items())
+    versions = ", ".join(f"{name} {v}" for name, v in machine["versions"].items())
+    return (
+        f"Measured on {machine['date']}: {machine['cpu']}, {machine['processors']} processors, "
+        f"{machine['system']}, kernels for {machine['isa']}; load at the start {number(machine['load'])}. "
+        f"One thread unless said ({threads}). {versions}.\n\n"
+        "Every number is a ratio of times within one race: contestants take turns, each one's best time of many "
+        "counts (beside a busy process, the median), and nobody is timed whose result was not right."
+    )
+
+
+def targets(contests: Sequence[Contest]) -> str:
+    rows = []
+    for contest in contests:
+        for target in contest.get("targets", []):
+            sign = f"at most {target['most']}x" if target["most"] else f"{target['least']}x"
+            found = reached(contest, target)
+            if found is None:
+                rows.append((label(contest), target["against"], sign, "–", "not measured"))
+                continue
+            value, name = found
+            against = target["against"] if name == target["against"] else f"{target['against']}: {name}"
+            rows.append(
+                (label(contest), against, sign, number(value), "met" if is_met(target, value) else "**no**")
+            )
+    return "## Targets\n\n" + table(("work", "against", "target", "measured", ""), rows)
+
+
+def contestants(contests: Sequence[Contest]) -> list[str]:
+    """Everybody in these contests but ours, in the order of their first appearance."""
+    return list(dict.fromkeys(name for c in contests for name in seconds(c) if name != c["ours"]))
+
+
+def plain(title: str, contests: Sequence[Contest]) -> str:
+    """A row a contest, a column a contestant."""
+    names = contestants(contests)
+    rows = [(label(c), c["dtype"], *(number(ratio(c, name)) for name in names)) for c in contests]
+    return f"## {title}\n\n" + table(("work", "dtype", *names), rows)
+
+
+def by_dtype(title: str, contests: Sequence[Contest]) -> str:
+    """A row for a work, a column for each contestant and dtype."""
+    names, dtypes = contestants(contests), ("float32", "float64")
+    rows: dict[str, dict[str, Contest]] = defaultdict(dict)
+    for contest in contests:
+        rows[label(contest)][contest["dtype"]] = contest
+    columns = [(name, dtype) for dtype in dtypes for name in names]
+    cells = [
+        (work, *(number(ratio(found[dtype], name)) if dtype in found else "–" for name, dtype in columns))
+        for work, found in rows.items()
+    ]
+    return f"## {title}\n\n" + table(("work", *(f"{name}, {dtype}" for name, dtype in columns)), cells)
+
+
+def memory(contests: Sequence[Contest]) -> str:
+    rows = []
+    for c in contests:
+        for name, peak in c["peaks"].items():
+            rows.append(
+                (c["work"], name, f"{peak / 2**20:.1f} MB", number(peak / c["needed"]), number(peak / c["data"]))
+            )
+    heading = ("work", "who", "peak above the data", "over what is needed", "over the data's size")
+    return "## Memory of a fit\n\n" + table(heading, rows)
+
+
+def scaling(contests: Sequence[Contest]) -> str:
+    names = contestants(contests)
+    rows = [(f"{c['work']} {c['value']}", *(number(ratio(c, name)) for name in names)) for c in contests]
+    return "## A step of 784-50-10 by batch, and of 784-width-10, batch 100, by width\n\n" + table(
+        ("", *names), rows
+    )
+
+
+def skipped(contests: Sequence[Contest]) -> str:
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for contest in contests:
+        for name, reason in contest.get("skipped", {}).items():
+            reasons[name, reason].append(label(contest))
+    lines = [
+        f"- {name}: {reason} ({works[0] if len(works) == 1 else f'{len(works)} contests'})"
+        for (name, reason), works in reasons.items()
+    ]
+    return "## Who did not take part\n\n" + "\n".join(lines)
+
+
+SECTIONS = {
+    "training": partial(plain, "Training"),
+    "busy": partial(plain, "Beside a busy process"),
+    "inference": partial(plain, "Prediction"),
+    "limits": partial(plain, "Kernels and the machine's limits"),
+    "kernels": partial(by_dtype, "Every kernel"),
+    "scaling": scaling,
+    "memory": memory,
+}
+
+
+def render(results: dict[str, Any]) -> str:
+    """The whole report as Markdown."""
+    contests = [b["extra_info"] for b in results["benchmarks"] if "table" in b["extra_info"]]
+    of = {name: [c for c in contests if c["table"] == name] for name in {c["table"] for c in contests}}
+    parts = [head(results), targets(contests)]
+    for name, section in SECTIONS.items():
+        if name in of:
+            parts.append(section(of[name]))
+    if any(c.get("skipped") for c in contests):
+        parts.append(skipped(contests))
+    return "# Benchmarks\n\n" + "\n\n".join(parts) + "\n"
+
+
+def draw(results: dict[str, Any], folder: Path) -> list[Path]:
+    """The pictures that the results have data for."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    contests = [b["extra_info"] for b in results["benchmarks"]]
+    drawn = []
+    training = [c for c in contests if c.get("table") == "training" and c["dtype"] == "float32"]
+    if training:
+        names = contestants(training)
+        height = 0.8 / len(names)
+        figure, ax = pyplot.subplots(figsize=(8, 1 + 0.9 * len(training)), layout="constrained")
+        for k, name in enumerate(names):
+            places = [(i + (k - (len(names) - 1) / 2) * height, ratio(c, name)) for i, c in enumerate(training)]
+            places = [(y, r) for y, r in places if r is not None]
+            bars = ax.barh([y for y, _ in places], [r for _, r in places], height, label=name)
+            ax.bar_label(bars, [number(r) for _, r in places], padding=2, fontsize=7)
+        ax.axvline(1, color="black", linewidth=0.8)
+        ax.set_xscale("log")
+        ax.set_yticks(range(len(training)), [label(c) for c in training], fontsize=8)
+        ax.invert_yaxis()
+        ax.set_xlabel("time, scratchnet = 1")
+        ax.legend(fontsize=7)
+        drawn.append(folder / "training.png")
+        figure.savefig(drawn[-1], dpi=150)
+        pyplot.close(figure)
+    curves = [c for c in contests if c.get("table") == "scaling"]
+    if curves:
+        figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
+        for ax, what, where in zip(
+            axes, ("batch", "width"), ("784-50-10", "784-width-10, batch 100"), strict=True
+        ):
+            points = [c for c in curves if c["work"] == what]
+            for name in seconds(points[0]) if points else ():
+                ax.plot(
+                    [c["value"] for c in points], [seconds(c)[name] / c["steps"] for c in points], ".-", label=name
+                )
+            ax.set(xscale="log", yscale="log", xlabel=what, title=where)
+            ax.grid(alpha=0.3)
+        axes[0].set_ylabel("seconds a step")
+        axes[0].legend()
+        drawn.append(folder / "scaling.png")
+        figure.savefig(drawn[-1], dpi=150)
+        pyplot.close(figure)
+    return drawn
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="what pytest wrote with --benchmark-json")
+    parser.add_argument("--out", type=Path, help="folder for report.md and the pictures")
+    options = parser.parse_args(arguments)
+    results = json.loads(options.results.read_text())
+    text = render(results)
+    if options.out is None:
+        print(text)
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    for picture in draw(results, options.out):
+        text += f"\n![{picture.stem}]({picture.name})\n"
+    (options.out / "report.md").write_text(text)
+    print(options.out / "report.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Where kernels are held to targets: the products, sigmoid, softmax with loss, and the update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import kernels_numpy
+import numpy as np
+import pytest
+import yardstick
+from race import Contestant, Missing, Target, contest
+
+import scratchnet
+from scratchnet.backends import cpu, reference
+
+DTYPES = ["float32", "float64"]
+CLOSE = {"float32": 1e-5, "float64": 1e-12}  # relative to the largest true value
+
+
+def contestant(name: str, make: Callable[[], Callable[[], Any]]) -> Contestant:
+    """Whose result is what the timed call returns."""
+
+    def both() -> tuple[Callable[[], Any], Callable[[], Any]]:
+        run = make()
+        return run, run
+
+    return Contestant(name, both)
+
+
+def torch_kernels() -> Any:
+    try:
+        import kernels_torch
+    except ImportError:
+        raise Missing("PyTorch is not installed") from None
+    return kernels_torch
+
+
+def tensors(*arrays: np.ndarray) -> list[Any]:
+    return [torch_kernels().torch.from_numpy(array) for array in arrays]
+
+
+def close_to(*true: Any, dtype: str) -> Callable[[str, Any], None]:
+    def close(name: str, got: Any) -> None:
+        for k, (mine, expected) in enumerate(zip(got, true, strict=True)):
+            bound = CLOSE[dtype] * np.abs(expected).max()
+            mine = mine.detach() if hasattr(mine, "detach") else mine
+            np.testing.assert_allclose(mine, expected, rtol=0, atol=bound, err_msg=f"{name}: output {k}")
+
+    return close
+
+
+def normal(*shape: int, dtype: str) -> np.ndarray:
+    return np.random.default_rng(shape).standard_normal(shape).astype(dtype)
+
+
+def targets(dtype: str, *wanted: Target) -> list[Target]:
+    """float64 is shown beside, without targets."""
+    return list(wanted) if dtype == "float32" else []
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(100, 784, 50), (256, 1024, 1024)], ids=["100x784x50", "256x1024x1024"])
+@pytest.mark.parametrize("which", ["x W", "x' dout", "x' dout and dout W'"])
+def test_product(benchmark, seconds, which, shape, dtype):
+    """The three products of training. One kernel makes both gradients, so the third is timed with the second."""
+    N, D, M = shape
+    x, W, dout = normal(N, D, dtype=dtype), normal(D, M, dtype=dtype), normal(N, M, dtype=dtype)
+    factors = {"x W": [(x, W)], "x' dout": [(x.T, dout)], "x' dout and dout W'": [(x.T, dout), (dout, W.T)]}[which]
+    empty = [np.empty((len(a), b.shape[1]), dtype) for a, b in factors]
+
+    def ours() -> Callable[[], Any]:
+        outs = [e.copy() for e in empty]
+        if which == "x W":
+            kernel, arguments = cpu.affine_forward, (x, W, None, *outs)
+        else:
+            dW, dx = outs if len(outs) == 2 else (*outs, None)
+            kernel, arguments = cpu.affine_backward, (dout, x, W, dx, dW, None)
+
+        def run() -> Any:
+            kernel(*arguments)
+            return outs
+
+        return run
+
+    def numpy() -> Callable[[], Any]:
+        outs = [e.copy() for e in empty]
+        return lambda: [np.matmul(a, b, out=out) for (a, b), out in zip(factors, outs, strict=True)]
+
+    def torch() -> Callable[[], Any]:
+        mm, outs = torch_kernels().torch.mm, tensors(*(e.copy() for e in empty))
+        pairs = [tensors(a, b) for a, b in factors]
+        return lambda: [mm(a, b, out=out) for (a, b), out in zip(pairs, outs, strict=True)]
+
+    contest(
+        benchmark,
+        [
+            contestant("scratchnet", ours),
+            contestant("NumPy", numpy),
+            contestant("PyTorch", torch),
+            yardstick.peak(2 * N * D * M * len(factors), np.dtype(dtype)),
+        ],
+        close_to(*(a.astype(np.float64) @ b.astype(np.float64) for a, b in factors), dtype=dtype),
+        targets=targets(dtype, Target(yardstick.PEAK, least=0.7), Target("PyTorch", least=1)),
+        seconds=2 * seconds,
+        table="limits",
+        work=f"product {which}",
+        sizes="x".join(map(str, shape)),
+        dtype=dtype,
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sigmoid(benchmark, seconds, dtype):
+    n = 1000000
+    x, dout = normal(n, dtype=dtype) * 3, normal(n, dtype=dtype)[::-1].copy()
+
+    def compiled() -> Callable[[], Any]:
+        y, dx = np.empty_like(x), np.empty_like(x)
+
+        def run() -> Any:
+            cpu.sigmoid_forward(x, y)
+            cpu.sigmoid_backward(dout, y, dx)
+            return y, dx
+
+        return run
+
+    def layers() -> Callable[[], Any]:
+        layer = scratchnet.Sigmoid()
+        return lambda: (layer.forward(x), layer.backward(dout))
+
+    def numpy() -> Callable[[], Any]:
+        def run() -> Any:
+            y = kernels_numpy.sigmoid_forward(x, None)
+            return y, kernels_numpy.sigmoid_backward(dout, y, None)
+
+        return run
+
+    def torch() -> Callable[[], Any]:
+        kernels = torch_kernels()
+        tx, tdout, y, dx = tensors(x, dout, np.empty_like(x), np.empty_like(x))
+        return lambda: (kernels.sigmoid_forward(tx, y), kernels.sigmoid_backward(tdout, y, dx))
+
+    y = 1 / (1 + np.exp(-x.astype(np.float64)))
+    contest(
+        benchmark,
+        [
+            contestant("scratchnet", compiled),
+            contestant("scratchnet layer", layers),
+            contestant("NumPy", numpy),
+            contestant("PyTorch", torch),
+        ],
+        close_to(y, dout * (1 - y) * y, dtype=dtype),
+        targets=targets(dtype, Target("NumPy", least=2.5), Target("PyTorch", least=1)),
+        seconds=3 * seconds,
+        table="limits",
+        work="sigmoid forward + backward",
+        sizes=str(n),
+        dtype=dtype,
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1024, 1000), (100, 10)], ids=["1024x1000", "100x10"])
+def test_softmax_with_loss(benchmark, seconds, shape, dtype):
+    x = normal(*shape, dtype=dtype) * 2
+    t = np.random.default_rng(0).integers(0, shape[1], shape[0])
+
+    def compiled() -> Callable[[], Any]:
+        y, dx = np.empty_like(x), np.empty_like(x)
+
+        def run() -> Any:
+            loss = cpu.softmax_cross_entropy_forward(x, t, y)
+            cpu.softmax_cross_entropy_backward(y, t, 1.0, dx)
+            return loss, dx
+
+        return run
+
+    def layers() -> Callable[[], Any]:
+        layer = scratchnet.SoftmaxWithLoss()
+        return lambda: (layer.forward(x, t), layer.backward())
+
+    def numpy() -> Callable[[], Any]:
+        def run() -> Any:
+            y, loss = kernels_numpy.softmax_cross_entropy_forward(x, t, None)
+            return loss, kernels_numpy.softmax_cross_entropy_backward(y, t, 1.0, None)
+
+        return run
+
+    def torch() -> Callable[[], Any]:
+        kernels = torch_kernels()
+        tx, tt, dx = tensors(x, t, np.empty_like(x))
+        return lambda: kernels.softmax_with_loss(tx, tt, dx)
+
+    def autograd() -> Callable[[], Any]:
+        torch = torch_kernels().torch
+        tx, tt = tensors(x, t)
+        tx.requires_grad_()
+
+        def run() -> Any:
+            loss = torch.nn.functional.cross_entropy(tx, tt)
+            return loss, *torch.autograd.grad(loss, tx)
+
+        return run
+
+    y = np.empty(shape)
+    loss = reference.softmax_cross_entropy_forward(x.astype(np.float64), t, y)
+    dx = np.empty(shape)
+    reference.softmax_cross_entropy_backward(y, t, 1.0, dx)
+    without_delta = -np.log(y[np.arange(len(t)), t]).mean()  # PyTorch's loss has no 1e-7
+
+    def close(name: str, got: Any) -> None:
+        close_to(without_delta if name.startswith("PyTorch") else loss, dx, dtype=dtype)(name, got)
+
+    contest(
+        benchmark,
+        [
+            contestant("scratchnet", compiled),
+            contestant("scratchnet layer", layers),
+            contestant("NumPy", numpy),
+            contestant("PyTorch", torch),
+            contestant("PyTorch autograd", autograd),
+        ],
+        close,
+        targets=targets(dtype, Target("NumPy", least=3), Target("PyTorch", least=1)),
+        seconds=2 * seconds,
+        table="limits",
+        work="softmax with loss, forward + backward",
+        sizes="x".join(map(str, shape)),
+        dtype=dtype,
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sgd(benchmark, seconds, dtype):
+    """Ten million parameters, more than the caches hold: memory is the limit, and the stream measures it."""
+    n, lr = 10000000, 0.1
+    p, g = normal(n, dtype=dtype), normal(n, dtype=dtype)[::-1].copy()
+    true = p - lr * g.astype(np.float64)
+
+    def compiled() -> Callable[[], Any]:
+        mine = p.copy()
+
+        def run() -> Any:
+            cpu.sgd_update(mine, g, lr)
+            return [mine]
+
+        return run
+
+    def numpy() -> Callable[[], Any]:
+        mine = p.copy()
+        return lambda: [kernels_numpy.sgd_update(mine, g, lr)]
+
+    def torch() -> Callable[[], Any]:
+        update = torch_kernels().sgd_update
+        mine, tg = tensors(p.copy(), g)
+        return lambda: [update(mine, tg, lr)]
+
+    contest(
+        benchmark,
+        [
+            contestant("scratchnet", compiled),
+            contestant("NumPy", numpy),
+            contestant("PyTorch", torch),
+            yardstick.stream(n, np.dtype(dtype)),
+        ],
+        close_to(true, dtype=dtype),
+        targets=targets(dtype, Target(yardstick.STREAM, least=0.9)),
+        seconds=3 * seconds,
+        table="limits",
+        work="SGD update",
+        sizes=str(n),
+        dtype=dtype,
+    )
