@@ -212,18 +212,20 @@ def draw(results: dict[str, Any], folder: Path) -> list[Path]:
         pyplot.close(figure)
     curves = [c for c in contests if c.get("table") == "scaling"]
     if curves:
-        figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
+        figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
         for ax, what, where in zip(
             axes, ("batch", "width"), ("784-50-10", "784-width-10, batch 100"), strict=True
         ):
             points = [c for c in curves if c["work"] == what]
-            for name in seconds(points[0]) if points else ():
-                ax.plot(
-                    [c["value"] for c in points], [seconds(c)[name] / c["steps"] for c in points], ".-", label=name
-                )
+            if not points:
+                continue
+            unit = seconds(points[0])[points[0]["ours"]] / points[0]["steps"]  # a time of its own says little
+            for name in seconds(points[0]):
+                steps = [seconds(c)[name] / c["steps"] / unit for c in points]
+                ax.plot([c["value"] for c in points], steps, ".-", label=name)
             ax.set(xscale="log", yscale="log", xlabel=what, title=where)
             ax.grid(alpha=0.3)
-        axes[0].set_ylabel("seconds a step")
+        axes[0].set_ylabel("time a step, scratchnet's first = 1")
         axes[0].legend()
         drawn.append(folder / "scaling.png")
         figure.savefig(drawn[-1], dpi=150)
