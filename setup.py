@@ -54,7 +54,7 @@ cpu = Extension(
         ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
         ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
     ],
-    depends=["scratchnet/backends/csrc.pxd", *sorted(glob("csrc/*.h") + glob("csrc/*.inc"))],
+    depends=sorted(glob("scratchnet/backends/*.px[di]") + glob("csrc/*.h") + glob("csrc/*.inc")),
 )
 
 setup(

@@ -1,6 +1,6 @@
 """Types of the compiled kernels; the contract that they keep is in contract.py."""
 
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -48,6 +48,7 @@ def quick_update(
     kernel: str, params: object, grads: object, states: list[list[_Array]], numbers: tuple[float, ...]
 ) -> bool: ...
 
+@final
 class Steps:
     def __init__(
         self,

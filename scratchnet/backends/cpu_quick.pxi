@@ -1,0 +1,200 @@
+# Short cuts for the layers: allocate the output, check, and run the kernel in one call. They return None when
+# an argument is not exactly what the kernel takes; the layer then goes the general way, which casts, copies
+# or says what is wrong. A reader's own loop over a small net spends its time in these calls.
+
+_OPTIMIZERS = {
+    "sgd_update": SN_SGD, "momentum_update": SN_MOMENTUM, "nesterov_update": SN_NESTEROV,
+    "adagrad_update": SN_ADAGRAD, "rmsprop_update": SN_RMSPROP, "adam_update": SN_ADAM,
+}
+
+
+cdef inline cnp.ndarray new_array(int ndim, cnp.npy_intp *shape, int type):
+    return cnp.PyArray_EMPTY(ndim, shape, type, 0)
+
+
+cdef inline bint is_plain(object a) noexcept:
+    """A NumPy array, no subclass, of a compiled dtype."""
+    return cnp.PyArray_CheckExact(a) and (cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT32
+                                          or cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
+
+
+def quick_affine_forward(x, W, b):
+    """Return x W + b, for x of shape [N,D], or None."""
+    cdef Call c
+    cdef PyThreadState *state
+    cdef cnp.npy_intp shape[2]
+    cdef cnp.ndarray out
+    if not (is_plain(x) and is_plain(W) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2
+            and cnp.PyArray_NDIM(<cnp.ndarray>W) == 2):
+        return None
+    shape[0], shape[1] = cnp.PyArray_DIM(<cnp.ndarray>x, 0), cnp.PyArray_DIM(<cnp.ndarray>W, 1)
+    out = new_array(2, shape, cnp.PyArray_TYPE(<cnp.ndarray>W))
+    if not bind(&_affine_forward, [<PyObject *>x, <PyObject *>W, <PyObject *>b, <PyObject *>out], &c):
+        return None
+    state = release(c.size[N] * c.size[D] * c.size[M])
+    sn_affine_forward(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2], c.data[3])
+    restore(state)
+    return out
+
+
+def quick_affine_backward(dout, x, W, dW, db):
+    """Return dx, with dW and db (or None) written, or None."""
+    cdef Call c
+    cdef PyThreadState *state
+    cdef cnp.ndarray dx
+    if not (is_plain(x) and is_plain(W) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2):
+        return None
+    dx = new_array(2, cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.PyArray_TYPE(<cnp.ndarray>W))
+    if not bind(&_affine_backward, [<PyObject *>dout, <PyObject *>x, <PyObject *>W,
+                                    <PyObject *>dx, <PyObject *>dW, <PyObject *>db], &c):
+        return None
+    state = release(2 * c.size[N] * c.size[D] * c.size[M])
+    sn_affine_backward(c.type, c.size[N], c.size[D], c.size[M],
+                       c.data[0], c.data[1], c.data[2], c.data[3], c.data[4], c.data[5])
+    restore(state)
+    return dx
+
+
+ctypedef void (*forward_kernel)(sn_type, sn_size, const void *, void *) noexcept nogil
+ctypedef void (*backward_kernel)(sn_type, sn_size, const void *, const void *, void *) noexcept nogil
+
+
+cdef object elementwise_forward(forward_kernel kernel, const Contract *contract, object x):
+    cdef Call c
+    cdef PyThreadState *state
+    cdef cnp.ndarray out
+    if not is_plain(x):
+        return None
+    out = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x),
+                    cnp.PyArray_TYPE(<cnp.ndarray>x))
+    if not bind(contract, [<PyObject *>x, <PyObject *>out], &c):
+        return None
+    state = release(c.size[n])
+    kernel(c.type, c.size[n], c.data[0], c.data[1])
+    restore(state)
+    return out
+
+
+cdef object elementwise_backward(backward_kernel kernel, const Contract *contract, object dout, object y):
+    cdef Call c
+    cdef PyThreadState *state
+    cdef cnp.ndarray dx
+    if not is_plain(y):
+        return None
+    dx = new_array(cnp.PyArray_NDIM(<cnp.ndarray>y), cnp.PyArray_DIMS(<cnp.ndarray>y),
+                   cnp.PyArray_TYPE(<cnp.ndarray>y))
+    if not bind(contract, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &c):
+        return None
+    state = release(c.size[n])
+    kernel(c.type, c.size[n], c.data[0], c.data[1], c.data[2])
+    restore(state)
+    return dx
+
+
+def quick_sigmoid_forward(x):
+    """Return the sigmoid of x, or None."""
+    return elementwise_forward(sn_sigmoid_forward, &_sigmoid_forward, x)
+
+
+def quick_sigmoid_backward(dout, y):
+    """Return dout (1 - y) y, or None."""
+    return elementwise_backward(sn_sigmoid_backward, &_sigmoid_backward, dout, y)
+
+
+def quick_relu_forward(x):
+    """Return relu of x, or None."""
+    return elementwise_forward(sn_relu_forward, &_relu_forward, x)
+
+
+def quick_relu_backward(dout, y):
+    """Return dout where y is positive, else 0, or None."""
+    return elementwise_backward(sn_relu_backward, &_relu_backward, dout, y)
+
+
+def quick_softmax_cross_entropy_forward(x, t):
+    """Return the loss, the probabilities and the labels as class indices, or None.
+
+    x has shape [N,C]; t is int64 [N], or one-hot of x's shape with C > 1.
+    """
+    cdef Call c
+    cdef PyThreadState *state
+    cdef cnp.ndarray y, labels
+    cdef double loss
+    if not (is_plain(x) and cnp.PyArray_CheckExact(t) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2):
+        return None
+    labels = <cnp.ndarray>t
+    if (cnp.PyArray_NDIM(labels) == 2 and cnp.PyArray_SAMESHAPE(labels, <cnp.ndarray>x)
+            and cnp.PyArray_DIM(labels, 1) > 1 and cnp.PyArray_TYPE(labels) <= cnp.NPY_DOUBLE):
+        labels = labels.argmax(1)
+    y = new_array(2, cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.PyArray_TYPE(<cnp.ndarray>x))
+    if not bind(&_softmax_cross_entropy_forward, [<PyObject *>x, <PyObject *>labels, <PyObject *>y], &c):
+        return None
+    state = release(c.size[N] * c.size[C])
+    loss = sn_softmax_cross_entropy_forward(c.type, c.size[N], c.size[C],
+                                            c.data[0], <const sn_label *>c.data[1], c.data[2])
+    restore(state)
+    return loss, y, labels
+
+
+def quick_softmax_cross_entropy_backward(y, t, double dout):
+    """Return (y - onehot(t)) dout / N, or None."""
+    cdef Call c
+    cdef PyThreadState *state
+    cdef cnp.ndarray dx
+    if not (is_plain(y) and cnp.PyArray_NDIM(<cnp.ndarray>y) == 2):
+        return None
+    dx = new_array(2, cnp.PyArray_DIMS(<cnp.ndarray>y), cnp.PyArray_TYPE(<cnp.ndarray>y))
+    if not bind(&_softmax_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c):
+        return None
+    state = release(c.size[N] * c.size[C])
+    sn_softmax_cross_entropy_backward(c.type, c.size[N], c.size[C],
+                                      c.data[0], <const sn_label *>c.data[1], dout, c.data[2])
+    restore(state)
+    return dx
+
+
+def quick_update(str kernel, params, grads, list states, numbers):
+    """Update all parameters by one optimizer's kernel and return True; or change nothing and return False.
+
+    `states` holds the optimizer's lists of arrays, one entry a parameter.
+    """
+    cdef Call calls[32]
+    cdef PyObject *given[4]
+    cdef sn_parameter parameter
+    cdef double values[3]
+    cdef PyThreadState *state
+    cdef Py_ssize_t count, i, k, work = 0
+    cdef const Contract *contract = &_sgd_update
+    cdef sn_optimizer optimizer = _OPTIMIZERS[kernel]
+    if len(states) == 1:
+        contract = &_momentum_update
+    elif len(states) == 2:
+        contract = &_adam_update
+    if type(params) is not list or type(grads) is not list:
+        return False
+    count = len(<list>params)
+    if count > 32 or len(<list>grads) != count:
+        return False
+    for state_list in states:
+        if type(state_list) is not list or len(<list>state_list) != count:
+            return False
+    for i in range(count):
+        given[0], given[1] = <PyObject *>(<list>params)[i], <PyObject *>(<list>grads)[i]
+        for k in range(len(states)):
+            given[2 + k] = <PyObject *>(<list>states[k])[i]
+        if not bind(contract, given, &calls[i]):
+            return False
+        work += calls[i].size[n]
+    values[0] = values[1] = values[2] = 0
+    i = 0
+    for number in numbers:
+        values[i] = number
+        i += 1
+    state = release(work)
+    for i in range(count):
+        parameter.n = calls[i].size[n]
+        parameter.p, parameter.g = calls[i].data[0], calls[i].data[1]
+        parameter.state[0], parameter.state[1] = calls[i].data[2], calls[i].data[3]
+        sn_update(calls[i].type, optimizer, &parameter, values)
+    restore(state)
+    return True

@@ -1,0 +1,158 @@
+# Whole training steps
+
+cimport cython
+from libc.stdint cimport int64_t
+
+_ACTIVATIONS = {None: SN_NO_ACTIVATION, "sigmoid": SN_SIGMOID, "relu": SN_RELU}
+_DATA_TYPES = {
+    "uint8": SN_DATA_U8, "bool": SN_DATA_U8, "int8": SN_DATA_I8, "int16": SN_DATA_I16, "int32": SN_DATA_I32,
+    "int64": SN_DATA_I64, "float32": SN_DATA_F32, "float64": SN_DATA_F64,
+}
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Steps:
+    """Whole training steps of a chain of layers in C, the arrays being the layers' and the optimizer's own.
+
+    Parameters
+    ----------
+    layers : list of (W, b, dW, db, activation)
+        Of each layer, in order; activation is "sigmoid", "relu" or None.
+    parameters : list of (p, g, states)
+        What the optimizer updates: every parameter or stretch of parameters, flat, with its state arrays.
+    optimizer : str
+        The optimizer's kernel.
+    batch : int
+        Samples in a step.
+    max_grad : float or None
+        Largest norm of all gradients together.
+
+    Raises
+    ------
+    ValueError
+        An array is not what the kernels take.
+    """
+
+    cdef sn_plan plan
+    cdef list held                  # every array that C points into
+    cdef cnp.ndarray data           # samples [rows, D]
+    cdef const int64_t[::1] labels  # [rows]
+    cdef sn_data data_type
+
+    def __init__(self, layers, parameters, optimizer, batch, max_grad):
+        dtype = layers[0][0].dtype
+        self.held = [layers, parameters]
+        x = self.scratch((batch, layers[0][0].shape[0]), dtype)
+        self.plan.x = cnp.PyArray_DATA(x)
+        self.plan.t = <sn_label *>cnp.PyArray_DATA(self.scratch((batch,), np.int64))
+        widest = max(W.shape[1] for W, *_ in layers)
+        self.plan.dout = cnp.PyArray_DATA(self.scratch((batch, widest), dtype))
+        self.plan.dx = cnp.PyArray_DATA(self.scratch((batch, widest), dtype))
+        self.plan.y = cnp.PyArray_DATA(self.scratch((batch, layers[len(layers) - 1][0].shape[1]), dtype))
+        self.plan.batch = batch
+        self.plan.max_grad = -1 if max_grad is None else max_grad
+        self.plan.optimizer = _OPTIMIZERS[optimizer]
+        self.plan.layers = len(layers)
+        self.plan.layer = <sn_layer *>cnp.PyArray_DATA(self.scratch((len(layers) * sizeof(sn_layer),), np.uint8))
+        for k, (W, b, dW, db, activation) in enumerate(layers):
+            out = self.scratch((batch, W.shape[1]), dtype)
+            self.set_layer(&self.plan.layer[k], x, W, b, dW, db, out)
+            self.plan.layer[k].activation = _ACTIVATIONS[activation]
+            x = out
+        self.plan.parameters = len(parameters)
+        self.plan.parameter = <sn_parameter *>cnp.PyArray_DATA(
+            self.scratch((len(parameters) * sizeof(sn_parameter),), np.uint8))
+        for k, (p, g, states) in enumerate(parameters):
+            self.set_parameter(&self.plan.parameter[k], p, g, states)
+
+    cdef cnp.ndarray scratch(self, shape, dtype):
+        cdef cnp.ndarray array = np.zeros(shape, dtype)
+        self.held.append(array)
+        return array
+
+    cdef int set_layer(self, sn_layer *layer, x, W, b, dW, db, out) except -1:
+        """Point at the arrays of a layer, checked by the contracts of its two products."""
+        cdef Call c
+        dx = np.empty_like(x)
+        if not bind(&_affine_forward, [<PyObject *>x, <PyObject *>W, <PyObject *>b, <PyObject *>out], &c):
+            _prepared("affine_forward", x, W, b, out)
+        layer.W, layer.b, layer.out = c.data[1], c.data[2], c.data[3]
+        if not bind(&_affine_backward, [<PyObject *>out, <PyObject *>x, <PyObject *>W,
+                                        <PyObject *>dx, <PyObject *>dW, <PyObject *>db], &c):
+            _prepared("affine_backward", out, x, W, dx, dW, db)
+        layer.dW, layer.db = c.data[4], c.data[5]
+        layer.D, layer.M = c.size[D], c.size[M]
+        self.plan.type = c.type
+        return 0
+
+    cdef int set_parameter(self, sn_parameter *parameter, p, g, states) except -1:
+        """Point at a parameter with its gradient and states, checked by the contract of Adam's update."""
+        cdef Call c
+        s1, s2 = [*states, np.empty_like(p), np.empty_like(p)][:2]
+        self.held += [s1, s2]
+        if not bind(&_adam_update, [<PyObject *>p, <PyObject *>g, <PyObject *>s1, <PyObject *>s2], &c):
+            _prepared("adam_update", p, g, s1, s2, 0, 0, 0)
+        parameter.n, parameter.p, parameter.g = c.size[n], c.data[0], c.data[1]
+        parameter.state[0], parameter.state[1] = c.data[2], c.data[3]
+        return 0
+
+    @staticmethod
+    def takes(data):
+        """Whether samples lie in memory so that C can gather and cast them: rows of native numbers."""
+        return (isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.name in _DATA_TYPES
+                and data.dtype.isnative and data.flags.aligned
+                and (data.shape[1] <= 1 or data.strides[1] == data.itemsize))
+
+    def set_data(self, cnp.ndarray data not None, const int64_t[::1] labels not None):
+        """Train from now on with these samples [rows, D] and checked class indices [rows].
+
+        Raises
+        ------
+        ValueError
+            They do not fit each other or the first layer.
+        """
+        if not self.takes(data) or data.shape[1] != self.plan.layer[0].D or data.shape[0] != labels.shape[0]:
+            raise ValueError("set_data: samples and labels are not those that these steps can train on")
+        self.data, self.labels = data, labels
+        self.data_type = _DATA_TYPES[data.dtype.name]
+
+    def run(self, const int64_t[::1] order not None, numbers, int64_t updates):
+        """Train on the rows in order, batch after batch, and return the loss of each step.
+
+        Parameters
+        ----------
+        order
+            Rows to train on; numbers left over from whole batches are not used.
+        numbers
+            Of the optimizer's kernel (Adam's learning rate uncorrected).
+        updates
+            Updates made before.
+
+        Raises
+        ------
+        IndexError
+            A number in order is no row.
+        ValueError
+            There is no data yet.
+        """
+        cdef sn_size steps = order.shape[0] // self.plan.batch
+        cdef cnp.ndarray loss
+        cdef double *losses
+        cdef int i = 0
+        if self.data is None:
+            raise ValueError("run: set_data comes first")
+        if steps == 0:
+            return []
+        if sn_find_label_outside(order.shape[0], &order[0], self.labels.shape[0]) != -1:
+            raise IndexError("run: order holds a number that is no row of the data")
+        for number in numbers:
+            self.plan.numbers[i] = number
+            i += 1
+        self.plan.updates = updates
+        loss = np.empty(steps)
+        losses = <double *>cnp.PyArray_DATA(loss)
+        with nogil:
+            sn_plan_run(&self.plan, steps, &order[0], cnp.PyArray_DATA(self.data), self.data_type,
+                        cnp.PyArray_STRIDE(self.data, 0), &self.labels[0], losses)
+        return loss.tolist()
