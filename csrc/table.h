@@ -3,7 +3,9 @@
 #ifndef SCRATCHNET_TABLE_H
 #define SCRATCHNET_TABLE_H
 
+#include <float.h>
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "scratchnet.h"

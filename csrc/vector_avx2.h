@@ -70,3 +70,5 @@ static inline __m256d times_power_f64(__m256d a, __m256d n)
     const __m256i q = _mm256_slli_epi64(_mm256_add_epi64(_mm256_sub_epi64(whole, half), bias), 52);
     return _mm256_mul_pd(_mm256_mul_pd(a, _mm256_castsi256_pd(p)), _mm256_castsi256_pd(q));
 }
+
+#include "vector_halves.h"

@@ -48,3 +48,25 @@ static inline __m512d where_negative_f64(__m512d a, __m512d b, __m512d c)
     return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_LT_OQ), c, b);
 }
 static inline __m512d times_power_f64(__m512d a, __m512d n) { return _mm512_scalef_pd(a, n); }
+
+/* Half a vector, for the last columns of a product: half the work where the processor has units of 32 bytes. */
+#define HALVES 1
+static inline __mmask8 half_mask(int n) { return (__mmask8)((1u << n) - 1); }
+typedef __m256 half_f32;
+typedef __m256d half_f64;
+
+static inline __m256 half_zero_f32(void) { return _mm256_setzero_ps(); }
+static inline __m256 half_load_f32(const float *p) { return _mm256_loadu_ps(p); }
+static inline __m256 half_load_part_f32(const float *p, int n) { return _mm256_maskz_loadu_ps(half_mask(n), p); }
+static inline void half_store_part_f32(float *p, __m256 v, int n) { _mm256_mask_storeu_ps(p, half_mask(n), v); }
+static inline __m256 half_broadcast_f32(float x) { return _mm256_set1_ps(x); }
+static inline __m256 half_add_f32(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
+static inline __m256 half_multiply_add_f32(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
+
+static inline __m256d half_zero_f64(void) { return _mm256_setzero_pd(); }
+static inline __m256d half_load_f64(const double *p) { return _mm256_loadu_pd(p); }
+static inline __m256d half_load_part_f64(const double *p, int n) { return _mm256_maskz_loadu_pd(half_mask(n), p); }
+static inline void half_store_part_f64(double *p, __m256d v, int n) { _mm256_mask_storeu_pd(p, half_mask(n), v); }
+static inline __m256d half_broadcast_f64(double x) { return _mm256_set1_pd(x); }
+static inline __m256d half_add_f64(__m256d a, __m256d b) { return _mm256_add_pd(a, b); }
+static inline __m256d half_multiply_add_f64(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }

@@ -56,3 +56,4 @@ static inline float64x2_t times_power_f64(float64x2_t a, float64x2_t n)
 }
 
 #include "vector_parts.h"
+#include "vector_halves.h"

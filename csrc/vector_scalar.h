@@ -34,3 +34,5 @@ DEFINE_VECTOR(double, f64)
 #undef DEFINE_VECTOR
 
 enum { REGISTERS = 16, PARTS_ARE_CHEAP = 1 };
+
+#include "vector_halves.h"

@@ -63,3 +63,4 @@ static inline __m128d times_power_f64(__m128d a, __m128d n)
 }
 
 #include "vector_parts.h"
+#include "vector_halves.h"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -129,8 +130,9 @@ def record_plan(model: Any, optimizer: Any, x: Array, t: Array, batch_size: int,
     return plan
 
 
-def _methods(cls: type) -> set[str]:
-    return {name for name in dir(cls) if callable(getattr(cls, name)) and not name.startswith("__")}
+@cache
+def _methods(cls: type) -> frozenset[str]:
+    return frozenset(name for name in dir(cls) if callable(getattr(cls, name)) and not name.startswith("__"))
 
 
 def _role(layer: Any) -> str:
@@ -171,9 +173,9 @@ def _check_arrays(chain: Sequence[tuple[Array, Array, Array, Array, str | None]]
         raise NoPlanError(
             f"the parameters have dtypes {sorted(map(str, dtypes))}, expected float32 or float64 alone"
         )
-    if any(not a.flags.carray for a in (*params, *grads)):
+    if not all(a.flags.carray for a in (*params, *grads)):
         raise NoPlanError("a parameter or gradient is not contiguous, or is read-only")
-    spans = sorted((a.ctypes.data, a.nbytes) for a in (*params, *grads))
+    spans = sorted((_address(a), a.nbytes) for a in (*params, *grads))
     if any(start + size > following for (start, size), (following, _) in pairwise(spans)):
         raise NoPlanError("layers share parameters")
 
@@ -204,8 +206,13 @@ def _stretches(
     return [(p, g, rest) for p, g, *rest in joined]
 
 
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
 def _follows(a: Array, b: Array) -> bool:
-    return a.base is not None and a.base is b.base and a.ctypes.data + a.nbytes == b.ctypes.data
+    return a.base is not None and a.base is b.base and _address(a) + a.nbytes == _address(b)
 
 
 def _join(arrays: Sequence[Array]) -> Array:
@@ -215,7 +222,7 @@ def _join(arrays: Sequence[Array]) -> Array:
         return first.reshape(-1)
     buffer = first.base
     assert buffer is not None
-    start = (first.ctypes.data - buffer.ctypes.data) // first.itemsize
+    start = (_address(first) - _address(buffer)) // first.itemsize
     joined: Array = buffer.reshape(-1)[start : start + sum(a.size for a in arrays)]
     return joined
 

@@ -364,7 +364,7 @@ class _Planned:
 
     name = "plan"
     PATIENCE = 0.05  # seconds
-    MOST_ROWS = 1 << 16  # drawn ahead, where an epoch has fewer
+    MOST_ROWS = 1 << 14  # drawn ahead, where an epoch has fewer: their numbers stay in the cache
 
     def __init__(self, plan: Plan, batch_size: int) -> None:
         self.is_current = plan.is_current

@@ -78,3 +78,14 @@ def test_the_process_keeps_its_denormals():
     """No part of the library may switch the processor to flush small numbers to zero."""
     tiny = np.finfo(np.float32).smallest_subnormal
     assert tiny * np.float32(1) == tiny and tiny > 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_logarithm_in_the_losses(dtype):
+    """As accurate as csrc/math.inc states, for probabilities of every size; for others what NumPy gives."""
+    rows = np.concatenate([np.logspace(-7, 0, 2001), np.linspace(0.9, 1.1, 2001), [0, 1, 300, np.inf, -1, np.nan]])
+    for y in rows.astype(dtype).reshape(-1, 1):
+        with np.errstate(invalid="ignore"):
+            true = -np.log(y[0].astype(np.float64) + 1e-7)
+        loss = cpu.cross_entropy_forward(y.reshape(1, 1), np.zeros(1, np.int64))
+        np.testing.assert_allclose(loss, true, rtol=0, atol=3 * 2.0**-53 * max(abs(true), 1))
