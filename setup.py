@@ -40,7 +40,9 @@ class Sdist(sdist):
 
     def add_defaults(self):
         super().add_defaults()
-        self.filelist.extend(glob("tests/**/*.py", recursive=True) + glob("bench/*.py") + glob("bench/*.c"))
+        self.filelist.extend(
+            glob("tests/**/*.py", recursive=True) + glob("tests/cuda/*.h") + glob("bench/*.py") + glob("bench/*.c")
+        )
         self.filelist.extend(
             ["Makefile", "CHANGELOG.md", "README.ko.md", ".github/decision_boundary.png", ".github/scaling.png"]
         )

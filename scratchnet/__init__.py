@@ -16,6 +16,7 @@ import numpy as _numpy
 
 from . import config, dataset, functions, gradient, layers, models, optimizer, plotting, trainer, util
 from ._version import __version__
+from .backends import cuda as _cuda
 from .backends import get_num_threads, set_num_threads
 from .backends import isa as _isa
 from .backends import isas as _isas
@@ -25,6 +26,7 @@ from .layers import Affine, MatMul, Relu, Repeat, Sigmoid, SigmoidWithLoss, Soft
 from .models import MultiLayerNet, TwoLayerNet
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 from .trainer import Trainer
+from .util import NoGPUError, to_cpu, to_gpu
 from .weights import load_params, save_params
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Momentum",
     "MultiLayerNet",
     "Nesterov",
+    "NoGPUError",
     "RMSprop",
     "Relu",
     "Repeat",
@@ -61,13 +64,15 @@ __all__ = [
     "save_params",
     "set_num_threads",
     "show_config",
+    "to_cpu",
+    "to_gpu",
     "trainer",
     "util",
 ]
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
-    """Show what runs: versions, instruction set, optional packages, and what ran uncompiled.
+    """Show what runs: versions, instruction set, GPU, optional packages, and what ran uncompiled.
 
     Parameters
     ----------
@@ -94,6 +99,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
             "threads": get_num_threads(),
             "dtypes": ["float32", "float64"],
         },
+        "gpu": _cuda.describe(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "optional packages": optional,
         "reference used in place of a kernel": _reference_uses(),

@@ -20,6 +20,7 @@ from .functions import softmax
 from .models import MultiLayerNet, Network, accuracy
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from .trainer import Trainer
+from .util import NoGPUError
 from .weights import load_params, read_weights
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except (ValueError, IndexError, OSError, ImportError, MemoryError) as error:
+    except (ValueError, IndexError, OSError, ImportError, MemoryError, NoGPUError) as error:
         print(f"scratchnet: error: {error}", file=sys.stderr)
         return 1
 
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--optimizer", choices=OPTIMIZERS, default="sgd", help="how gradients change the weights")
         add("--max-grad", type=float, default=None, help="largest norm of the gradients")
         add("--seed", type=int, default=default["seed"], help="of the random numbers; None: the book's stream")
+        add("--device", choices=("cpu", "cuda"), default="cpu", help="where to train; cuda is an NVIDIA GPU")
         add("--dtype", choices=("float32", "float64"), default="float32", help="of the weights")
         add("--eval-interval", type=int, default=default["eval_interval"], help="steps from one line to the next")
         add("--quiet", action="store_true", help="print only the result")
@@ -91,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--probabilities", action="store_true", help="print each class's probability as well")
     predict.set_defaults(run=_predict)
 
-    info = commands.add_parser("info", help="show versions, instruction set and optional packages")
+    info = commands.add_parser("info", help="show versions, instruction set, GPU and optional packages")
     info.set_defaults(run=_info)
     return parser
 
@@ -126,6 +128,7 @@ def _train(options: argparse.Namespace) -> int:
     model = MultiLayerNet(
         x.shape[1], options.hidden, classes, options.activation, options.init, dtype=np.dtype(options.dtype)
     )
+    model.to(options.device)
     trainer = Trainer(model, OPTIMIZERS[options.optimizer](options.lr))
     separate_test = x_test is not x
 
@@ -157,6 +160,7 @@ def _train(options: argparse.Namespace) -> int:
         shares["test data"] = accuracy(model, x_test, t_test)
     print(", ".join(f"accuracy {share:.4f} on the {name}" for name, share in shares.items()))
     print(f"{trainer.current_epoch} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
+    model.to("cpu")
     options.out.mkdir(parents=True, exist_ok=True)
     written = [model.save_params(options.out / "weights.npz"), *_pictures(trainer, model, x, t, options)]
     print("wrote " + ", ".join(str(path) for path in written))

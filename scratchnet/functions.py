@@ -1,4 +1,4 @@
-"""The books' functions: activations and losses, for arrays, lists and single numbers.
+"""The books' functions: activations and losses, for arrays, lists and single numbers; CuPy arrays stay on the GPU.
 
 Source: *Deep Learning from Scratch* 1, ch. 3 and 4; 2, ch. 1.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends import as_float_array, as_labels, backend_for
+from .backends import as_array, as_float_array, as_labels, backend_for, is_on_gpu
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -38,7 +38,7 @@ def sigmoid(x: Any) -> Any:
     Source: book 1, ch. 3.2.4.
     """
     x = as_float_array("sigmoid: x", x)
-    out = np.empty(x.shape, x.dtype)
+    out = np.empty_like(x)
     backend_for(x).sigmoid_forward(x, out)
     return out[()]
 
@@ -48,11 +48,11 @@ def relu(x: Any) -> Any:
 
     Source: book 1, ch. 3.2.7.
     """
-    array = np.asarray(x)
+    array = as_array(x)
     if array.dtype.kind in "iu":
         return np.maximum(array, 0)
     array = as_float_array("relu: x", x)
-    out = np.empty(array.shape, array.dtype)
+    out = np.empty_like(array)
     backend_for(array).relu_forward(array, out)
     return out[()]
 
@@ -73,7 +73,7 @@ def softmax(x: Any) -> Array:
     if x.ndim == 0:
         raise ValueError("softmax: x is a single number, expected an array of scores (..., C)")
     shape = prod(x.shape[:-1]), x.shape[-1]
-    out = np.empty(x.shape, x.dtype)
+    out: Array = np.empty_like(x)
     backend_for(x).softmax_forward(x.reshape(shape), out.reshape(shape))
     return out
 
@@ -103,11 +103,12 @@ def cross_entropy_error(y: Any, t: Any) -> float:
     if y.ndim == 0:
         raise ValueError("cross_entropy_error: y is a single number, expected probabilities of shape (N, C)")
     rows = y.reshape(prod(y.shape[:-1]), y.shape[-1])
-    loss: float = backend_for(y).cross_entropy_forward(rows, as_labels("cross_entropy_error: t", t, *rows.shape))
+    labels = as_labels("cross_entropy_error: t", t, *rows.shape, on_gpu=is_on_gpu(y))
+    loss: float = backend_for(y).cross_entropy_forward(rows, labels)
     return loss
 
 
-def sum_squared_error(y: Any, t: Any) -> float:
+def sum_squared_error(y: Any, t: Any) -> Any:
     """Return half the sum of the squared differences, 0.5 * sum((y - t)^2).
 
     Raises
@@ -122,7 +123,8 @@ def sum_squared_error(y: Any, t: Any) -> float:
     y, t = as_float_array("sum_squared_error: y", y), as_float_array("sum_squared_error: t", t)
     if y.shape != t.shape:
         raise ValueError(f"sum_squared_error: t has shape {t.shape}, expected {y.shape}, the shape of y")
-    return 0.5 * float(np.sum((y - t) ** 2))
+    loss: Any = 0.5 * np.sum((y - t) ** 2)
+    return loss if is_on_gpu(loss) else float(loss)
 
 
 sum_squares_error = sum_squared_error

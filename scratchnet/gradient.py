@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .util import flatten, named_params, remove_duplicate
+from .util import flatten, is_on_gpu, named_params, remove_duplicate
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -134,6 +134,8 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     for needed in ("forward", "backward", "params", "grads"):
         if not hasattr(model, needed):
             raise ValueError(f"gradient_check: the model has no {needed}")
+    if any(map(is_on_gpu, flatten(model.params))):
+        raise ValueError('gradient_check: the model is on the GPU; model.to("cpu") brings it back')
     if len(x) == 0:
         raise ValueError("gradient_check: x has no samples")
     model.forward(x, t)

@@ -9,6 +9,9 @@ All layers keep the books' promises: `params` and `grads` are lists whose arrays
 so that a script may put another array into `params`. An activation keeps the array that it returns, as the
 books' do: `backward` needs it unchanged.
 
+With CuPy arrays as parameters the same layers run on the GPU, and nothing there waits for it: a loss is then a
+0-d CuPy array.
+
 Source: *Deep Learning from Scratch* 2, ch. 1; 1, ch. 5.
 """
 
@@ -24,8 +27,9 @@ from .backends import (
     as_labels,
     as_operand,
     backend_for,
-    check_labels,
     check_parameter,
+    is_on_gpu,
+    is_plain,
     quick_affine_backward,
     quick_affine_forward,
     quick_relu_backward,
@@ -61,16 +65,23 @@ class Layer:
             raise RuntimeError(self._error("backward was called before forward; call forward first"))
         return kept
 
-    def _as_dout(self, dout: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Return the gradient from above in the output's dtype; its shape must be the output's."""
-        d = as_operand(self._error("dout"), dout, dtype)
+    def _as_dout(self, dout: Any, shape: tuple[int, ...], like: Array) -> Array:
+        """Return the gradient from above as an array like the output; its shape must be the output's."""
+        if isinstance(dout, int | float | np.number):
+            return np.full_like(like, dout, order="C", shape=shape)
+        d = as_operand(self._error("dout"), dout, like)
         if d.shape != shape:
             if d.ndim:
                 raise ValueError(
                     self._error(f"dout has shape {d.shape}, expected {shape}, the shape of the output")
                 )
-            d = np.full(shape, d)
+            d = np.full_like(like, d, order="C", shape=shape)
         return d
+
+
+def _empty(shape: tuple[int, ...], like: Array) -> Array:
+    """Return a new array of the dtype of `like`, where it lies."""
+    return np.empty_like(like, order="C", shape=shape)
 
 
 def _rows(array: Array) -> Array:
@@ -122,7 +133,7 @@ class MatMul(Layer):
     def _weights(self) -> tuple[Array, Array | None]:
         """Return W and the bias or None as the kernels need them."""
         W = check_parameter(self._error("W"), self.params[0], ndim=2)
-        return as_operand("W", W, W.dtype.newbyteorder("=")), None
+        return as_operand("W", W, W), None
 
     def forward(self, x: Any) -> Array:
         """Return x W (+ b) for x of shape (..., D): an array (..., M) of W's dtype.
@@ -138,14 +149,14 @@ class MatMul(Layer):
             self.x = x
             return quick
         W, b = self._weights()
-        operand = as_operand(self._error("x"), x, W.dtype)
+        operand = as_operand(self._error("x"), x, W)
         if operand.ndim == 0 or operand.shape[-1] != W.shape[0]:
             raise ValueError(
                 self._error(
                     f"x has shape {operand.shape}, expected (..., {W.shape[0]}), because W has shape {W.shape}"
                 )
             )
-        out = np.empty((*operand.shape[:-1], W.shape[1]), W.dtype)
+        out = _empty((*operand.shape[:-1], W.shape[1]), W)
         backend_for(W).affine_forward(_rows(operand), W, b, _rows(out))
         self.x = x
         return out
@@ -165,25 +176,27 @@ class MatMul(Layer):
         if quick is not None:
             return quick
         W, b = self._weights()
-        x = as_operand(self._error("x"), self._after_forward(self.x), W.dtype)
-        d = self._as_dout(dout, (*x.shape[:-1], W.shape[1]), W.dtype)
-        dx = np.empty(x.shape, W.dtype)
-        dW = self._gradient(0, W.shape, W.dtype)
-        db = None if b is None else self._gradient(1, b.shape, W.dtype)
+        x = as_operand(self._error("x"), self._after_forward(self.x), W)
+        d = self._as_dout(dout, (*x.shape[:-1], W.shape[1]), W)
+        dx = _empty(x.shape, W)
+        dW = self._gradient(0, W)
+        db = None if b is None else self._gradient(1, b)
         backend_for(W).affine_backward(_rows(d), _rows(x), W, _rows(dx), dW, db)
         self._keep_gradient(0, dW)
         if db is not None:
             self._keep_gradient(1, db)
         return dx
 
-    def _gradient(self, i: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    def _gradient(self, i: int, like: Array) -> Array:
         """Return the array that the kernel writes gradient i into: `grads[i]` itself if its layout fits."""
         grad: Array = self.grads[i]
-        if grad.shape == shape and grad.dtype == dtype and grad.flags.carray:
+        if is_on_gpu(grad) != is_on_gpu(like):
+            raise ValueError(self._error(f"params[{i}] and grads[{i}] are not both on the CPU or both on the GPU"))
+        if grad.shape == like.shape and grad.dtype == like.dtype and is_plain(grad):
             return grad
-        if grad.size != prod(shape):
-            raise ValueError(self._error(f"grads[{i}] has shape {grad.shape}, expected {shape}"))
-        return np.empty(shape, dtype)
+        if grad.size != like.size:
+            raise ValueError(self._error(f"grads[{i}] has shape {grad.shape}, expected {like.shape}"))
+        return _empty(like.shape, like)
 
     def _keep_gradient(self, i: int, written: Array) -> None:
         if written is not self.grads[i]:
@@ -237,7 +250,7 @@ class Affine(MatMul):
 
     def _weights(self) -> tuple[Array, Array | None]:
         W, _ = super()._weights()
-        b = as_operand("b", check_parameter(self._error("b"), self.params[1]), W.dtype)
+        b = as_operand(self._error("b"), check_parameter(self._error("b"), self.params[1]), W)
         if b.shape != (W.shape[1],):
             if b.shape != (1, W.shape[1]):  # a row, as NumPy would broadcast it
                 raise ValueError(
@@ -266,7 +279,7 @@ class Sigmoid(Layer):
             self.out = quick
             return quick
         x = as_float_array(self._error("x"), x)
-        out = np.empty(x.shape, x.dtype)
+        out = _empty(x.shape, x)
         backend_for(x).sigmoid_forward(x, out)
         self.out = out
         return out
@@ -277,8 +290,8 @@ class Sigmoid(Layer):
         if quick is not None:
             return quick
         y = self._after_forward(self.out)
-        dx = np.empty(y.shape, y.dtype)
-        backend_for(y).sigmoid_backward(self._as_dout(dout, y.shape, y.dtype), y, dx)
+        dx = _empty(y.shape, y)
+        backend_for(y).sigmoid_backward(self._as_dout(dout, y.shape, y), y, dx)
         return dx
 
 
@@ -301,7 +314,7 @@ class Relu(Layer):
             self.out = quick
             return quick
         x = as_float_array(self._error("x"), x)
-        out = np.empty(x.shape, x.dtype)
+        out = _empty(x.shape, x)
         backend_for(x).relu_forward(x, out)
         self.out = out
         return out
@@ -312,8 +325,8 @@ class Relu(Layer):
         if quick is not None:
             return quick
         y = self._after_forward(self.out)
-        dx = np.empty(y.shape, y.dtype)
-        backend_for(y).relu_backward(self._as_dout(dout, y.shape, y.dtype), y, dx)
+        dx = _empty(y.shape, y)
+        backend_for(y).relu_backward(self._as_dout(dout, y.shape, y), y, dx)
         return dx
 
 
@@ -332,7 +345,7 @@ class Softmax(Layer):
         x = as_float_array(self._error("x"), x)
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected an array of scores (..., C)"))
-        out = np.empty(x.shape, x.dtype)
+        out = _empty(x.shape, x)
         backend_for(x).softmax_forward(_rows(x), _rows(out))
         self.out = out
         return out
@@ -340,8 +353,8 @@ class Softmax(Layer):
     def backward(self, dout: Any) -> Array:
         """Return dx = out (dout - sum over the last axis of dout out)."""
         y = self._after_forward(self.out)
-        dx = np.empty(y.shape, y.dtype)
-        backend_for(y).softmax_backward(_rows(self._as_dout(dout, y.shape, y.dtype)), _rows(y), _rows(dx))
+        dx = _empty(y.shape, y)
+        backend_for(y).softmax_backward(_rows(self._as_dout(dout, y.shape, y)), _rows(y), _rows(dx))
         return dx
 
 
@@ -402,16 +415,16 @@ class SoftmaxWithLoss(_Loss):
         """
         quick = quick_softmax_cross_entropy_forward(x, t)
         if quick is not None:
+            loss: float
             loss, self.y, self.t = quick
             return loss
         x = as_float_array(self._error("x"), x)
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected scores of shape (N, C)"))
         rows = _rows(x)
-        labels = as_labels(self._error("t"), t, *rows.shape)
-        check_labels(self._error("t"), labels, rows.shape[1])
-        y = np.empty(x.shape, x.dtype)
-        loss = float(backend_for(x).softmax_cross_entropy_forward(rows, labels, _rows(y)))
+        labels = as_labels(self._error("t"), t, *rows.shape, on_gpu=is_on_gpu(x))
+        y = _empty(x.shape, x)
+        loss = backend_for(x).softmax_cross_entropy_forward(rows, labels, _rows(y))
         self.y, self.t = y, labels
         return loss
 
@@ -422,7 +435,7 @@ class SoftmaxWithLoss(_Loss):
         quick = quick_softmax_cross_entropy_backward(y, self.t, number)
         if quick is not None:
             return quick
-        dx = np.empty(y.shape, y.dtype)
+        dx = _empty(y.shape, y)
         backend_for(y).softmax_cross_entropy_backward(_rows(y), self.t, number, _rows(dx))
         return dx
 
@@ -453,9 +466,8 @@ class SigmoidWithLoss(_Loss):
             A label is neither 0 nor 1.
         """
         x = as_float_array(self._error("x"), x)
-        labels = as_labels(self._error("t"), t, x.size, 2, one_hot=False)
-        check_labels(self._error("t"), labels, 2)
-        y = np.empty(x.shape, x.dtype)
+        labels = as_labels(self._error("t"), t, x.size, 2, one_hot=False, on_gpu=is_on_gpu(x))
+        y = _empty(x.shape, x)
         loss: float = backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, y.reshape(-1))
         self.y, self.t = y, labels.reshape(y.shape)
         return loss
@@ -463,7 +475,7 @@ class SigmoidWithLoss(_Loss):
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - t) dout / N, of the scores' shape."""
         y = self._after_forward(self.y)
-        dx = np.empty(y.shape, y.dtype)
+        dx = _empty(y.shape, y)
         labels = self._after_forward(self.t).reshape(-1)
         backend_for(y).sigmoid_cross_entropy_backward(y.reshape(-1), labels, self._as_number(dout), dx.reshape(-1))
         return dx
@@ -494,7 +506,7 @@ class Repeat(Layer):
         x = as_float_array(self._error("x"), x)
         if x.ndim == 0 or x.shape != (*((1,) * (x.ndim - 1)), x.shape[-1]) or x.ndim > 2:
             raise ValueError(self._error(f"x has shape {x.shape}, expected (1, D) or (D,)"))
-        out = np.empty((self.n, x.shape[-1]), x.dtype)
+        out = _empty((self.n, x.shape[-1]), x)
         backend_for(x).repeat_rows(x.reshape(x.shape[-1]), out)
         self._shape = x.shape
         return out
@@ -503,8 +515,8 @@ class Repeat(Layer):
         """Return the sum of the rows of dout, of shape (n, D), in x's shape."""
         shape = self._after_forward(self._shape)
         d = as_float_array(self._error("dout"), dout)
-        d = self._as_dout(d, (self.n, shape[-1]), d.dtype)
-        dx = np.empty(shape, d.dtype)
+        d = self._as_dout(d, (self.n, shape[-1]), d)
+        dx = _empty(shape, d)
         backend_for(d).sum_rows(d, dx.reshape(shape[-1]))
         return dx
 
@@ -524,7 +536,7 @@ class Sum(Layer):
         x = as_float_array(self._error("x"), x)
         if x.ndim != 2:
             raise ValueError(self._error(f"x has shape {x.shape}, expected (N, D)"))
-        out = np.empty((1, x.shape[1]), x.dtype)
+        out = _empty((1, x.shape[1]), x)
         backend_for(x).sum_rows(x, out.reshape(x.shape[1]))
         self._shape = x.shape
         return out
@@ -533,7 +545,7 @@ class Sum(Layer):
         """Return dout, of shape (1, D), once for every row of x."""
         shape = self._after_forward(self._shape)
         d = as_float_array(self._error("dout"), dout)
-        d = self._as_dout(d, (1, shape[1]), d.dtype)
-        dx = np.empty(shape, d.dtype)
+        d = self._as_dout(d, (1, shape[1]), d)
+        dx = _empty(shape, d)
         backend_for(d).repeat_rows(d.reshape(shape[1]), dx)
         return dx

@@ -14,8 +14,20 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from . import config
 from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
-from .util import accuracy, class_indices, predict, row_blocks, side_by_side
+from .util import (
+    accuracy,
+    as_array,
+    class_indices,
+    is_on_gpu,
+    load_cupy,
+    moved,
+    predict,
+    row_blocks,
+    side_by_side,
+    to_gpu,
+)
 from .weights import load_params, save_params
 
 __all__ = ["MultiLayerNet", "Network", "TwoLayerNet", "accuracy", "load_params", "predict", "save_params"]
@@ -71,8 +83,12 @@ class Network:
         del self.layers[-1]
         self.loss_layer = SoftmaxWithLoss()
         self._block_size = max(1, _BLOCK // max(sizes))
+        if config.GPU:
+            self.to("cuda")
 
     def _scores(self, x: Any) -> Any:
+        if self.device == "cuda":
+            x = to_gpu(x)
         for layer in self.layers:
             x = layer.forward(x)  # type: ignore[attr-defined]
         return x
@@ -80,9 +96,10 @@ class Network:
     def predict(self, x: Any) -> Array:
         """Return the scores (N, C) of the samples x (N, D), or (C,) of one sample (D,).
 
-        Large inputs go through the layers in blocks: the memory needed is the output and a few MB.
+        Large inputs go through the layers in blocks: the memory needed is the output and a few MB. The scores
+        of a model on the GPU are a CuPy array; x may be on either side.
         """
-        x = np.asarray(x)
+        x = as_array(x)
         if x.ndim < 2 or len(x) <= self._block_size:
             scores: Array = self._scores(x)
             return scores
@@ -90,7 +107,7 @@ class Network:
         for block in row_blocks(len(x), self._block_size):
             part = self._scores(x[block])
             if out is None:
-                out = np.empty((len(x), *part.shape[1:]), part.dtype)
+                out = np.empty_like(part, shape=(len(x), *part.shape[1:]))
             out[block] = part
         assert out is not None
         return out
@@ -140,12 +157,41 @@ class Network:
         """Read the parameters from an .npz file; see `weights.load_params`."""
         load_params(self, path)
 
+    @property
+    def device(self) -> str:
+        """Where the parameters are: "cpu" or "cuda"."""
+        return "cuda" if is_on_gpu(self.params[0]) else "cpu"
+
     def to(self, device: str) -> Self:
-        """Return the model with its parameters on a device: "cpu", the only one in this version."""
-        if device != "cpu":
-            raise ValueError(
-                f"to: device must be 'cpu', the only one in this version of scratchnet, got {device!r}"
-            )
+        """Move the parameters and gradients, and return the model itself.
+
+        Parameters
+        ----------
+        device : {"cpu", "cuda"}
+            Where the model computes from now on. The lists stay, the arrays in them are new.
+
+        Raises
+        ------
+        ValueError
+            The device is another.
+        NoGPUError
+            There is no CuPy, or no GPU; says what to do.
+        """
+        if device not in ("cpu", "cuda"):
+            raise ValueError(f"to: device must be 'cpu' or 'cuda', got {device!r}")
+        if device == self.device:
+            return self
+        on_gpu = device == "cuda"
+        if on_gpu:
+            load_cupy()
+        for arrays in (self.params, self.grads):
+            there = side_by_side([a.shape for a in arrays], arrays[0].dtype, on_gpu=on_gpu)
+            for new, old in zip(there, arrays, strict=True):
+                new[...] = moved(old, to_gpu=on_gpu)
+            arrays[:] = there
+        affines = [layer for layer in self.layers if layer.params]
+        for k, affine in enumerate(affines):
+            affine.params[:], affine.grads[:] = (arrays[2 * k : 2 * k + 2] for arrays in (self.params, self.grads))
         return self
 
 

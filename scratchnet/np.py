@@ -1,17 +1,18 @@
-"""NumPy's names, as the books' modules import them: `from scratchnet.np import *` gives `np` and `GPU`."""
+"""NumPy's names, or CuPy's where `config.GPU` is True, as the books' modules import them.
+
+`from scratchnet.np import *` gives `np` and `GPU`.
+"""
 
 from typing import Any
 
-import numpy as np
+import numpy
 
+from .backends import load_cupy
 from .config import GPU
 
 __all__ = ["GPU", "np"]
 
-if GPU:
-    raise ImportError(
-        "scratchnet.config.GPU is True, but this version of scratchnet has no GPU path; set it to False"
-    )
+np: Any = load_cupy() if GPU else numpy
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .backends import as_operand, backend_for, check_parameter, quick_update, side_by_side
+from .backends import (
+    as_operand,
+    backend_for,
+    check_parameter,
+    is_on_gpu,
+    is_writable,
+    moved,
+    quick_update,
+    side_by_side,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -85,7 +94,7 @@ class Optimizer:
         states = self._state_arrays([p for _, _, p, _ in entries])
         self.count_steps(1)
         for k, (container, i, p, g) in enumerate(entries):
-            operand = as_operand("p", p, p.dtype.newbyteorder("="))  # a copy if the layout is not the kernels'
+            operand = as_operand("p", p, p)  # a copy if the layout is not the kernels'
             getattr(backend_for(operand), self._kernel)(operand, g, *(state[k] for state in states), *numbers)
             if operand is not p:
                 p[...] = operand
@@ -116,11 +125,11 @@ class Optimizer:
                 array = np.array(p, dtype=np.float64)
             else:
                 array = check_parameter(f"{who}: params[{i}]", p)
-                if not array.flags.writeable:
+                if not is_writable(array):
                     raise ValueError(f"{who}: params[{i}] is read-only; update changes it in place")
                 if g is p:
                     raise ValueError(f"{who}: grads[{i}] is the parameter itself; they overlap in memory")
-            g = as_operand(f"{who}: grads[{i}]", g, array.dtype.newbyteorder("="))
+            g = as_operand(f"{who}: grads[{i}]", g, array)
             if g.shape != array.shape:
                 raise ValueError(
                     f"{who}: grads[{i}] has shape {g.shape}, expected {array.shape}, the shape of the parameter"
@@ -128,7 +137,7 @@ class Optimizer:
             yield params, i, array, g
 
     def _state_arrays(self, arrays: list[Array]) -> list[list[Array]]:
-        """Return the state's lists, made of zeros at the first update."""
+        """Return the state's lists, made of zeros at the first update; the state follows parameters that moved."""
         for name in self._state:
             state = getattr(self, name)
             if state is None:
@@ -138,6 +147,11 @@ class Optimizer:
                     f"{type(self).__name__}: its {name} belongs to parameters of other shapes or dtypes; "
                     "use a new optimizer for another model"
                 )
+            elif [is_on_gpu(s) for s in state] != [is_on_gpu(a) for a in arrays]:
+                there = _zeros_like(arrays)
+                for new, old in zip(there, state, strict=True):
+                    new[...] = moved(old, to_gpu=is_on_gpu(new))
+                setattr(self, name, there)
         return [getattr(self, name) for name in self._state]
 
     def step_state(self, params: Sequence[Any]) -> tuple[str, list[list[Array]]] | None:
@@ -157,11 +171,11 @@ class Optimizer:
         """Count updates that were made; only Adam needs their number."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return settings and state, arrays copied, for `load_state_dict` of the same class."""
+        """Return settings and state, as NumPy arrays, copied, for `load_state_dict` of the same class."""
         state: dict[str, Any] = {"optimizer": type(self).__name__}
         for name in self._saved():
             value = getattr(self, name)
-            state[name] = [a.copy() for a in value] if isinstance(value, list) else value
+            state[name] = [np.array(moved(a, to_gpu=False)) for a in value] if isinstance(value, list) else value
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -351,7 +365,8 @@ class Adam(Optimizer):
 
 
 def _zeros_like(arrays: Sequence[Array]) -> list[Array]:
-    dtypes = {a.dtype.newbyteorder("=") for a in arrays}
-    if len(dtypes) == 1:
-        return side_by_side([a.shape for a in arrays], dtypes.pop())
-    return [np.zeros(a.shape, a.dtype.newbyteorder("=")) for a in arrays]
+    kinds = {(a.dtype.newbyteorder("="), is_on_gpu(a)) for a in arrays}
+    if len(kinds) == 1:
+        dtype, on_gpu = kinds.pop()
+        return side_by_side([a.shape for a in arrays], dtype, on_gpu=on_gpu)
+    return [np.zeros_like(a, a.dtype.newbyteorder("="), order="C") for a in arrays]

@@ -3,20 +3,20 @@
 Layers and optimizers describe themselves (`step_role`, `step_state`), so that this module needs to know none
 of them. A chain is Affine and Sigmoid or Relu in turn, with SoftmaxWithLoss at its end. What is not such a
 chain of plain float32 or float64 arrays has no plan, and is trained layer by layer: the same mathematics in
-the same order, to the bit.
+the same order, to the bit. With parameters on the GPU the steps run there.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from .backends import Steps
+from .backends import is_on_gpu, is_plain, steps_for
 from .util import class_indices, clip_grads
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -62,22 +62,24 @@ class Plan:
         batch_size: int,
         max_grad: float | None,
     ) -> None:
-        _check_data(x, t)
         self.optimizer = optimizer
         self._layers = layers
         self._model = model
         self._chain = _pair_up(layers)
         _check_arrays(self._chain, model)
+        steps_class = steps_for(self._chain[0][0])
+        _check_data(steps_class, x, t)
         state = getattr(optimizer, "step_state", lambda params: None)(model.params)
         if state is None:
             raise NoPlanError(f"the optimizer {type(optimizer).__name__} is not one of scratchnet's own")
         kernel, states = state
         try:
             parameters = _stretches(model.params, model.grads, states)
-            self._steps = Steps(self._chain, parameters, kernel, batch_size, max_grad)
+            self._steps = steps_class(self._chain, parameters, kernel, batch_size, max_grad)
             self._steps.set_data(x, t)
         except ValueError as error:
             raise NoPlanError(str(error)) from None
+        self.is_on_gpu = is_on_gpu(self._chain[0][0])
         chain = [array for layer in layers for array in (*layer.params, *layer.grads)]
         self._held = [*chain, *model.params, *model.grads, *self._state()]
 
@@ -107,8 +109,9 @@ def make_plan(model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, m
     NoPlanError
         It is not one, or has been changed, or something else speaks against a plan.
     """
-    if "step_chain" not in vars(type(model)) or vars(model).keys() & _methods(type(model)):
-        raise NoPlanError(f"{type(model).__name__} is not one of scratchnet's own models; ask with compile=True")
+    cls: Any = type(model)
+    if "step_chain" not in vars(cls) or vars(model).keys() & _methods(cls):
+        raise NoPlanError(f"{cls.__name__} is not one of scratchnet's own models; ask with compile=True")
     return Plan([*model.layers, model.loss_layer], model, optimizer, x, t, batch_size, max_grad)
 
 
@@ -131,7 +134,7 @@ def record_plan(model: Any, optimizer: Any, x: Array, t: Array, batch_size: int,
 
 
 @cache
-def _methods(cls: type) -> frozenset[str]:
+def _methods(cls: Hashable) -> frozenset[str]:
     return frozenset(name for name in dir(cls) if callable(getattr(cls, name)) and not name.startswith("__"))
 
 
@@ -173,15 +176,21 @@ def _check_arrays(chain: Sequence[tuple[Array, Array, Array, Array, str | None]]
         raise NoPlanError(
             f"the parameters have dtypes {sorted(map(str, dtypes))}, expected float32 or float64 alone"
         )
-    if not all(a.flags.carray for a in (*params, *grads)):
+    if len({is_on_gpu(a) for a in (*params, *grads)}) != 1:
+        raise NoPlanError("some parameters or gradients are on the GPU, others are not")
+    if not all(is_plain(a) for a in (*params, *grads)):
         raise NoPlanError("a parameter or gradient is not contiguous, or is read-only")
     spans = sorted((_address(a), a.nbytes) for a in (*params, *grads))
     if any(start + size > following for (start, size), (following, _) in pairwise(spans)):
         raise NoPlanError("layers share parameters")
 
 
-def _check_data(x: Array, t: Array) -> None:
-    if not Steps.takes(x):
+def _largest(array: Array) -> float:
+    return float(abs(array).max()) if array.size else 0.0
+
+
+def _check_data(steps_class: Any, x: Array, t: Array) -> None:
+    if not steps_class.takes(x):
         raise NoPlanError(f"the samples, of shape {x.shape} and dtype {x.dtype}, are not rows of plain numbers")
     if t.dtype != np.int64 or t.ndim != 1 or not t.flags.c_contiguous:
         raise NoPlanError("the labels are not class indices")
@@ -206,8 +215,8 @@ def _stretches(
     return [(p, g, rest) for p, g, *rest in joined]
 
 
-def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
+def _address(array: Any) -> int:
+    address: int = array.data.ptr if is_on_gpu(array) else array.__array_interface__["data"][0]
     return address
 
 
@@ -297,5 +306,5 @@ def _prove(model: Any, optimizer: Any, x: Array, t: Array, labels: Array, max_gr
     if not abs(loss - own_loss) <= bound * max(abs(own_loss), 1):
         raise NoPlanError(f"the model's own loss is {own_loss!r}, that of its layers in a chain {loss!r}")
     for i, (a, b) in enumerate(zip(own.params, planned.params, strict=True)):
-        if not np.abs(a - b).max(initial=0) <= bound * np.abs(a).max(initial=1):
+        if not _largest(a - b) <= bound * max(_largest(a), 1):
             raise NoPlanError(f"after one step, params[{i}] differs from that of the model's own code")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from .util import to_cpu
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
@@ -151,7 +153,7 @@ def decision_regions(
     for start in range(0, yy.size * width, _BLOCK):
         row, column = np.divmod(np.arange(start, min(start + _BLOCK, yy.size * width)), width)
         points = np.stack((xx[column], yy[row]), axis=1)
-        scores = np.asarray(model.predict(points))
+        scores = to_cpu(model.predict(points))
         if scores.ndim != 2 or len(scores) != len(points) or scores.shape[1] < 2:
             raise ValueError(
                 f"model.predict must return a row of scores for each point, shape ({len(points)}, C) with "

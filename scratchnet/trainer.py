@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .plan import NoPlanError, Plan, make_plan, record_plan
-from .util import accuracy, clip_grads, flatten, remove_duplicate, row_blocks
+from .util import accuracy, as_array, clip_grads, flatten, is_on_gpu, moved, remove_duplicate, row_blocks
 
 __all__ = ["Trainer", "remove_duplicate"]
 
@@ -57,7 +57,7 @@ class Trainer:
     history : list of dict
         For each epoch: epoch, loss, and with validation data accuracy, val_loss, val_accuracy.
     engine : str
-        What ran in the last fit: "plan" (whole steps) or "layers".
+        What ran in the last fit: "plan" (whole steps) or "layers"; on the GPU "cuda-plan" or "cuda-layers".
 
     Raises
     ------
@@ -118,7 +118,8 @@ class Trainer:
         ----------
         x, t
             Samples and labels, arrays with one entry a sample. The samples are never copied whole; the labels
-            of scratchnet's own models are checked, and made class indices, once before the first step.
+            of scratchnet's own models are checked, and made class indices, once before the first step. For a
+            model on the GPU both are brought there once.
         max_epoch : int
             Number of epochs; 0 does nothing.
         batch_size : int
@@ -157,10 +158,11 @@ class Trainer:
         An epoch draws one permutation and applies it to the order of the epoch before, beginning with the
         data's own: the same batches as the book's `x = x[idx]` makes. Small epochs may be drawn some ahead.
         """
-        x, t = np.asarray(x), np.asarray(t)
+        x, t = as_array(x), as_array(t)
         steps = self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks)
         permutation = _permutation(rng)
-        t = self._labels(t)
+        on_gpu = _is_on_gpu(self.model)
+        x, t = moved(x, to_gpu=on_gpu), moved(self._labels(t), to_gpu=on_gpu)
         if validation is not None:
             validation = self._check_validation(*validation)
         engine = self._choose_engine(x, t, batch_size, max_grad)
@@ -283,17 +285,19 @@ class Trainer:
     def _labels(self, t: Array) -> Array:
         """Return labels as the model wants them for all steps, checked; of a reader's model, as they are."""
         prepare = getattr(self.model, "prepare_labels", None)
-        return t if prepare is None else np.asarray(prepare(t))
+        return t if prepare is None else as_array(prepare(t))
 
     def _check_validation(self, x: Any, t: Any) -> tuple[Array, Array]:
-        x, t = np.asarray(x), np.asarray(t)
+        x, t = as_array(x), as_array(t)
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
             samples, labels = (len(a) if a.ndim else 0 for a in (x, t))
             raise ValueError(
                 f"fit: validation has {samples} samples and {labels} labels, expected as many of each, and some"
             )
+        on_gpu = _is_on_gpu(self.model)
+        x, t = moved(x, to_gpu=on_gpu), moved(self._labels(t), to_gpu=on_gpu)
         self.model.predict(x[:1])  # says now, and not after an epoch, what does not fit
-        return x, self._labels(t)
+        return x, t
 
     def _choose_engine(self, x: Array, t: Array, batch_size: int, max_grad: float | None) -> _Layers | _Planned:
         arguments = (self.model, self.optimizer, x, t, batch_size, max_grad)
@@ -307,7 +311,7 @@ class Trainer:
                 return _Planned(record_plan(*arguments), batch_size)
             except NoPlanError as error:
                 raise ValueError(f"fit: compile=True, but {error}") from None
-        return _Layers(*arguments)
+        return (_LayersOnGPU if is_on_gpu(x) else _Layers)(*arguments)
 
     def _validate(self, x: Array, t: Array, validation: tuple[Array, Array], batch_size: int) -> dict[str, float]:
         val_x, val_t = validation
@@ -345,8 +349,10 @@ class _Layers:
 
     def train(self, rows: Array) -> list[float]:
         """Make one step on the first batch of the rows; return its loss in a list."""
-        batch = rows[: self.batch_size]
-        loss = float(self.model.forward(self.x[batch], self.t[batch]))
+        return [self._step(rows[: self.batch_size])]
+
+    def _step(self, batch: Array) -> Any:
+        loss = self._number(self.model.forward(self.x[batch], self.t[batch]))
         self.model.backward()
         params, grads = self.model.params, self.model.grads
         if self._flat or self._shared:
@@ -356,17 +362,37 @@ class _Layers:
         if self.max_grad is not None:
             clip_grads(grads, self.max_grad)
         self.optimizer.update(params, grads)
-        return [loss]
+        return loss
+
+    def _number(self, loss: Any) -> Any:
+        """Return the loss as a number, or raise before anything is updated."""
+        return float(loss)
+
+
+class _LayersOnGPU(_Layers):
+    """Trains layer by layer on the GPU; losses stay there for some steps, so that nothing waits for them."""
+
+    name = "cuda-layers"
+    STEPS = 20  # what the GPU may be behind when Ctrl-C comes
+
+    def train(self, rows: Array) -> list[float]:
+        """Make some steps on the batches of the rows; return their losses."""
+        batches = moved(rows[: self.STEPS * self.batch_size], to_gpu=True).reshape(-1, self.batch_size)
+        losses = [self._step(batch) for batch in batches]
+        return [float(loss) for loss in losses]
+
+    def _number(self, loss: Any) -> Any:
+        return loss
 
 
 class _Planned:
     """Trains by a plan: many steps in one call, but never for longer than signals can wait."""
 
-    name = "plan"
     PATIENCE = 0.05  # seconds
     MOST_ROWS = 1 << 14  # drawn ahead, where an epoch has fewer: their numbers stay in the cache
 
     def __init__(self, plan: Plan, batch_size: int) -> None:
+        self.name = "cuda-plan" if plan.is_on_gpu else "plan"
         self.is_current = plan.is_current
         self._plan = plan
         self._batch_size = batch_size
@@ -394,6 +420,10 @@ def _lists_of_lists(params: Any) -> bool:
 def _has_shared(params: Any) -> bool:
     arrays = flatten(params)
     return len(remove_duplicate(arrays, [0] * len(arrays))[0]) < len(arrays)
+
+
+def _is_on_gpu(model: Any) -> bool:
+    return any(map(is_on_gpu, flatten(model.params)))
 
 
 def _accuracy_of(model: Any, x: Array, t: Array) -> float:

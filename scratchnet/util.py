@@ -12,23 +12,69 @@ from typing import Any
 import numpy as np
 
 from ._unpickle import RefusedPickleError, load_pickle
-from .backends import as_labels, as_operand, backend_for, check_labels, check_parameter, side_by_side
+from .backends import (
+    NoGPUError,
+    as_array,
+    as_labels,
+    as_operand,
+    backend_for,
+    check_labels,
+    check_parameter,
+    is_on_gpu,
+    is_writable,
+    load_cupy,
+    moved,
+    side_by_side,
+    to_device,
+    to_host,
+)
 
 __all__ = [
+    "NoGPUError",
     "RefusedPickleError",
     "accuracy",
+    "as_array",
     "class_indices",
     "clip_grads",
     "flatten",
+    "is_on_gpu",
+    "is_writable",
+    "load_cupy",
     "load_pickle",
+    "moved",
     "named_params",
     "predict",
     "remove_duplicate",
     "row_blocks",
     "side_by_side",
+    "to_cpu",
+    "to_gpu",
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def to_gpu(x: Any) -> Any:
+    """Return an array as a CuPy array on the GPU: itself if it is one.
+
+    Raises
+    ------
+    NoGPUError
+        There is no CuPy, or no GPU; says what to do.
+
+    Notes
+    -----
+    Source: book 2, `common/util.py`.
+    """
+    return to_device(x)
+
+
+def to_cpu(x: Any) -> Array:
+    """Return an array as a NumPy array: itself if it is one. Waits for the GPU.
+
+    Source: book 2, `common/util.py`.
+    """
+    return to_host(x) if is_on_gpu(x) else np.asarray(x)
 
 
 def flatten(arrays: Any) -> list[Any]:
@@ -113,11 +159,15 @@ def remove_duplicate(
 
 def _same_view(a: Any, b: Any) -> bool:
     """Whether two arrays are the same object, or the same numbers in the same memory."""
-    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
+    if is_on_gpu(a) and is_on_gpu(b):
+        addresses = a.data.ptr, b.data.ptr
+    elif isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        addresses = a.ctypes.data, b.ctypes.data
+    else:
         return False
     if a is b or a.size == 0:
         return a is b
-    return (a.ctypes.data, a.shape, a.strides, a.dtype) == (b.ctypes.data, b.shape, b.strides, b.dtype)
+    return addresses[0] == addresses[1] and (a.shape, a.strides, a.dtype) == (b.shape, b.strides, b.dtype)
 
 
 def _equal_transpose(a: Any, b: Any) -> bool:
@@ -149,12 +199,10 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
         raise ValueError(f"clip_grads: max_norm must be a number, 0 or more, got {max_norm!r}")
     arrays = [check_parameter(f"clip_grads: grads[{i}]", g) for i, g in enumerate(flatten(grads))]
     for i, g in enumerate(arrays):
-        if not g.flags.writeable:
+        if not is_writable(g):
             raise ValueError(f"clip_grads: grads[{i}] is read-only; it is scaled in place")
-    operands = [as_operand("clip_grads: grads", g, g.dtype.newbyteorder("=")) for g in arrays]
-    squares = 0.0
-    for g in operands:
-        squares += backend_for(g).squared_norm(g)
+    operands = [as_operand("clip_grads: grads", g, g) for g in arrays]
+    squares = sum((float(backend_for(g).squared_norm(g)) for g in operands), 0.0)
     rate = max_norm / (sqrt(squares) + 1e-6)
     if rate < 1:
         for array, g in zip(arrays, operands, strict=True):
@@ -181,9 +229,13 @@ def class_indices(where: str, t: Any, classes: int) -> Array:
         The labels are neither.
     IndexError
         A label is outside [0, C); names its position.
+
+    Notes
+    -----
+    Labels on the GPU stay there, and are read back once to be checked.
     """
-    labels = as_labels(where, t, len(t), classes)
-    check_labels(where, labels, classes)
+    labels = as_labels(where, t, len(t), classes, on_gpu=is_on_gpu(t))
+    check_labels(where, to_cpu(labels), classes)
     return labels
 
 
@@ -202,17 +254,17 @@ def predict(model: Any, x: Any, *, block_size: int = 4096) -> Array:
     Returns
     -------
     ndarray
-        What model.predict(x) returns, one row a sample.
+        What model.predict(x) returns, one row a sample, as a NumPy array.
 
     Raises
     ------
     ValueError
         The model does not return one row a sample, or block_size is not positive.
     """
-    x = np.asarray(x)
+    x = as_array(x)
     out: Array | None = None
     for block in row_blocks(max(len(x), 1), block_size):
-        scores = np.asarray(model.predict(x[block]))
+        scores = to_cpu(model.predict(x[block]))
         if scores.ndim == 0 or len(scores) != len(x[block]):
             raise ValueError(f"predict gave an array of shape {scores.shape} for {len(x[block])} samples")
         if out is None:
@@ -241,12 +293,12 @@ def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 4096) -> float:
     IndexError
         A label is outside [0, C).
     """
-    x, t = np.asarray(x), np.asarray(t)
+    x, t = as_array(x), to_cpu(t)
     if len(x) == 0 or len(t) != len(x):
         raise ValueError(f"accuracy: got {len(x)} samples and {len(t)} labels, expected as many of each, and some")
     correct, labels = 0, None
     for block in row_blocks(len(x), block_size):
-        scores = np.asarray(model.predict(x[block]))
+        scores = to_cpu(model.predict(x[block]))
         if scores.ndim != 2 or len(scores) != len(x[block]):
             raise ValueError(
                 f"accuracy: predict gave scores of shape {scores.shape}, expected ({len(x[block])}, C)"

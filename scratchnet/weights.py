@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .util import named_params
+from .util import is_on_gpu, is_writable, moved, named_params, to_cpu
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -45,7 +45,7 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         raise ValueError(f"save_params: dtype must be float16, float32 or float64, got {np.dtype(dtype)}")
     arrays: dict[str, Array] = {}
     for name, param in params.items():
-        array = np.asarray(param)
+        array = to_cpu(param)
         if array.dtype.kind != "f":
             raise ValueError(f"save_params: {name} must hold floating numbers, got dtype {array.dtype}")
         arrays[name] = _cast(f"save_params: {name}", array, array.dtype if dtype is None else np.dtype(dtype))
@@ -99,11 +99,11 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
         )
     fitting = {}
     for name, param in params.items():
-        if not (isinstance(param, np.ndarray) and param.flags.writeable):
+        if not ((isinstance(param, np.ndarray) or is_on_gpu(param)) and is_writable(param)):
             raise ValueError(f"load_params: the model's {name} is not an array that can be written")
         fitting[name] = _cast(f"{path}: {name}", stored[name], param.dtype)
     for name, param in params.items():
-        param[...] = fitting[name]
+        param[...] = moved(fitting[name], to_gpu=is_on_gpu(param))
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:

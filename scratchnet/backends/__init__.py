@@ -1,7 +1,7 @@
 """The kernels: their contract as data, and the choice of who runs them.
 
-`contract` declares every kernel; `reference` defines them in NumPy; `cpu` runs them compiled. Layers,
-functions and optimizers import this package and never a member: they ask `backend_for(array)` and call.
+`contract` declares every kernel; `reference` defines them in NumPy; `cpu` runs them compiled, `cuda` on a GPU.
+Layers, functions and optimizers import this package and never a member: they ask `backend_for(array)` and call.
 """
 
 from __future__ import annotations
@@ -13,7 +13,20 @@ from typing import Any
 import numpy as np
 
 from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments
-from .operands import as_float_array, as_labels, as_operand, check_labels, check_parameter, side_by_side
+from .cuda import NoGPUError, load_cupy, to_device, to_host
+from .operands import (
+    as_array,
+    as_float_array,
+    as_labels,
+    as_operand,
+    check_labels,
+    check_parameter,
+    is_on_gpu,
+    is_plain,
+    is_writable,
+    moved,
+    side_by_side,
+)
 
 try:
     from .cpu import (
@@ -40,14 +53,15 @@ except ModuleNotFoundError as error:
         "Run `python -m pip install -e .` in it (a C compiler is needed), or start Python in another folder."
     ) from None
 
-from . import cpu, reference  # after the error above, which is for people
+from . import cpu, cuda, reference  # after the error above, which is for people
 
 __all__ = [
     "CONTRACT",
     "KERNELS",
     "Argument",
     "Kernel",
-    "Steps",
+    "NoGPUError",
+    "as_array",
     "as_float_array",
     "as_labels",
     "as_operand",
@@ -56,9 +70,15 @@ __all__ = [
     "check_labels",
     "check_parameter",
     "cpu",
+    "cuda",
     "get_num_threads",
+    "is_on_gpu",
+    "is_plain",
+    "is_writable",
     "isa",
     "isas",
+    "load_cupy",
+    "moved",
     "quick_affine_backward",
     "quick_affine_forward",
     "quick_relu_backward",
@@ -72,6 +92,9 @@ __all__ = [
     "reference_uses",
     "set_num_threads",
     "side_by_side",
+    "steps_for",
+    "to_device",
+    "to_host",
 ]
 
 
@@ -104,9 +127,21 @@ def backend_for(array: np.ndarray) -> Any:
     Returns
     -------
     module
-        `cpu` for float32 and float64; for other floating dtypes the reference, whose uses are counted.
+        `cuda` for a CuPy array; `cpu` for float32 and float64; for other floating dtypes the reference, whose
+        uses are counted.
     """
+    if is_on_gpu(array):
+        return cuda
     return cpu if array.dtype in _COMPILED else _counted_reference
+
+
+def steps_for(array: np.ndarray) -> Any:
+    """Return the class that makes whole training steps with parameters like this array."""
+    if is_on_gpu(array):
+        from .cuda_steps import Steps as StepsOnGPU
+
+        return StepsOnGPU
+    return Steps
 
 
 def reference_uses() -> dict[str, int]:

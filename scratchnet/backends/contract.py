@@ -154,11 +154,40 @@ def _bind_shape(kernel: Kernel, argument: Argument, shape: tuple[int, ...], size
     sizes.update(zip(argument.shape, shape, strict=True))
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.size > 0 and b.size > 0 and np.may_share_memory(a, b) and np.shares_memory(a, b)
+class HostMemory:
+    """NumPy's arrays as the checks see them; a backend with arrays of its own says the same of those."""
+
+    checks_labels = True
+
+    def refusal(self, value: Any) -> str | None:
+        """Why a value is no array of this memory."""
+        return None if isinstance(value, np.ndarray) else f"must be an array, got {type(value).__name__}"
+
+    def fault(self, array: Any) -> str | None:
+        """Why a compiled kernel cannot take an array as it lies."""
+        if array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative:
+            return None
+        return "must be C-contiguous, aligned and in native byte order"
+
+    def is_writeable(self, array: Any) -> bool:
+        """Whether a kernel may write into an array."""
+        return bool(array.flags.writeable)
+
+    def overlap(self, a: Any, b: Any) -> bool:
+        """Whether two arrays share an element."""
+        return a.size > 0 and b.size > 0 and np.may_share_memory(a, b) and np.shares_memory(a, b)
+
+    def is_same(self, a: Any, b: Any) -> bool:
+        """Whether two arrays of one shape are the same elements."""
+        return bool(
+            a.__array_interface__["data"][0] == b.__array_interface__["data"][0] and a.strides == b.strides
+        )
 
 
-def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool) -> None:
+HOST = HostMemory()
+
+
+def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool, memory: HostMemory = HOST) -> None:
     """Raise what is wrong with a call, before anything is written.
 
     Parameters
@@ -170,6 +199,8 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool) ->
     compiled
         True for the C kernels, which take C-contiguous, aligned float32 or float64 arrays in native byte
         order; False for the reference, which takes any floating dtype and any layout.
+    memory
+        Whose arrays they are.
 
     Raises
     ------
@@ -190,8 +221,8 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool) ->
             continue
         if value is None and argument.optional:
             continue
-        if not isinstance(value, np.ndarray):
-            raise ValueError(f"{where} must be an array, got {type(value).__name__}")
+        if refusal := memory.refusal(value):
+            raise ValueError(f"{where} {refusal}")
         if argument.kind == "label":
             if value.dtype != np.int64:
                 raise ValueError(f"{where} must have dtype int64, got {value.dtype}")
@@ -206,23 +237,19 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool) ->
                 f"{where} has dtype {value.dtype}, expected {first_real[1]}, the dtype of {first_real[0]}"
             )
         _bind_shape(kernel, argument, value.shape, sizes)
-        if compiled and not (value.flags.c_contiguous and value.flags.aligned and value.dtype.isnative):
-            raise ValueError(f"{where} must be C-contiguous, aligned and in native byte order")
-        if argument.is_written and not value.flags.writeable:
+        if compiled and (fault := memory.fault(value)):
+            raise ValueError(f"{where} {fault}")
+        if argument.is_written and not memory.is_writeable(value):
             raise ValueError(f"{where} is read-only; the kernel writes into it")
         arrays.append((argument, value))
     for argument, value in arrays:
         if not argument.is_written:
             continue
-        for other, memory in arrays:
-            allowed = other is argument or (other.name == argument.alias and _same_memory(memory, value))
-            if not allowed and _overlap(value, memory):
+        for other, array in arrays:
+            allowed = other is argument or (other.name == argument.alias and memory.is_same(array, value))
+            if not allowed and memory.overlap(value, array):
                 raise ValueError(f"{kernel.name}: {argument.name} overlaps {other.name} in memory")
     for argument, value in arrays:
-        if argument.limit is not None:
+        if argument.limit is not None and memory.checks_labels:
             limit = int(argument.limit) if argument.limit.isdigit() else sizes[argument.limit]
             check_labels(f"{kernel.name}: {argument.name}", value, limit)
-
-
-def _same_memory(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.__array_interface__["data"][0] == b.__array_interface__["data"][0] and a.strides == b.strides

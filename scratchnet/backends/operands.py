@@ -1,7 +1,12 @@
-"""What people hand in, made fit for a kernel: lists, integers, transposed and strided arrays, one-hot labels."""
+"""What people hand in, made fit for a kernel: lists, integers, transposed and strided arrays, one-hot labels.
+
+Arrays lie on the CPU (NumPy's) or on the GPU (CuPy's). NumPy's functions `..._like` hand a CuPy array on to
+CuPy, so that most code serves both. Nothing is moved from one side to the other unless `moved` says so.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -10,11 +15,42 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_FLOAT64 = np.dtype(np.float64)
+
+def is_on_gpu(value: Any) -> bool:
+    """Whether a value is a CuPy array. Never imports CuPy: where it is not imported, there is no such array."""
+    if type(value) is np.ndarray:
+        return False
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(value, getattr(cupy, "ndarray", ()))
 
 
-def as_operand(where: str, value: Any, dtype: np.dtype[Any]) -> Array:
-    """Return `value` as a C-contiguous array of a dtype: itself if it is one, else a copy.
+def as_array(value: Any) -> Array:
+    """Return a CuPy array as it is, anything else as a NumPy array."""
+    array: Array = value if is_on_gpu(value) else np.asarray(value)
+    return array
+
+
+def moved(array: Any, *, to_gpu: bool) -> Array:
+    """Return an array on the GPU or on the CPU: itself where it is there already."""
+    if is_on_gpu(array) == to_gpu:
+        return as_array(array)
+    cupy = sys.modules["cupy"]  # one of the two sides has an array of it
+    there: Array = cupy.asarray(array) if to_gpu else cupy.asnumpy(array)
+    return there
+
+
+def is_plain(array: Array) -> bool:
+    """Whether a kernel can write into an array as it lies: contiguous, aligned and writable."""
+    return array.flags.c_contiguous if is_on_gpu(array) else array.flags.carray
+
+
+def is_writable(array: Array) -> bool:
+    """Whether an array may be written: every CuPy array may."""
+    return is_on_gpu(array) or array.flags.writeable
+
+
+def as_operand(where: str, value: Any, like: Array) -> Array:
+    """Return `value` as a C-contiguous array of the dtype of `like`: itself if it is one, else a copy.
 
     Parameters
     ----------
@@ -22,16 +58,23 @@ def as_operand(where: str, value: Any, dtype: np.dtype[Any]) -> Array:
         The argument's name, for the error.
     value
         Real numbers: an array of any real dtype and layout, a list, a number.
-    dtype
-        The floating dtype of the call, that of the parameters.
+    like
+        The array that decides the dtype of the call, a parameter most often. Arrays of a call are all on its side.
 
     Raises
     ------
     ValueError
-        Complex numbers, text, or nested lists of unequal lengths.
+        Complex numbers, text, or nested lists of unequal lengths; or an array on the other side.
     """
-    if type(value) is np.ndarray and value.dtype == dtype and value.flags.c_contiguous and value.flags.aligned:
-        return value
+    dtype = like.dtype if like.dtype.isnative else like.dtype.newbyteorder("=")
+    if type(value) is np.ndarray and type(like) is np.ndarray:
+        if value.dtype == dtype and value.flags.c_contiguous and value.flags.aligned:
+            return value
+    elif is_on_gpu(like):
+        if not is_on_gpu(value):
+            raise ValueError(f"{where} is on the CPU, the parameters are on the GPU; scratchnet.to_gpu moves it")
+        on_gpu: Array = _checked_real(where, value).astype(dtype, order="C", copy=False)
+        return on_gpu
     array = _real_array(where, value)
     with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, as astype makes it
         return np.require(array, dtype, ["C", "A"])
@@ -39,12 +82,13 @@ def as_operand(where: str, value: Any, dtype: np.dtype[Any]) -> Array:
 
 def as_float_array(where: str, value: Any) -> Array:
     """Return `value` as a C-contiguous array in its own floating dtype; integers and lists become float64."""
-    array = value if type(value) is np.ndarray else _real_array(where, value)
-    return as_operand(where, array, array.dtype.newbyteorder("=") if array.dtype.kind == "f" else _FLOAT64)
+    array = value if type(value) is np.ndarray or is_on_gpu(value) else _real_array(where, value)
+    like = array if array.dtype.kind == "f" else np.empty_like(array, np.float64, shape=())
+    return as_operand(where, array, like)
 
 
-def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = True) -> Array:
-    """Return labels as int64 class indices, one a row.
+def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = True, on_gpu: bool = False) -> Array:
+    """Return labels as int64 class indices, one a row, all in [0, classes).
 
     Parameters
     ----------
@@ -57,37 +101,50 @@ def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = Tr
         Shape of the scores.
     one_hot
         Whether one-hot labels are accepted.
+    on_gpu
+        Where the scores are, and the result. Labels that are on the GPU already are not read back to be checked.
 
     Raises
     ------
     ValueError
         The number of labels is neither, or indices are not whole numbers.
     IndexError
-        An index does not fit in 63 bits. (The others outside [0, classes) are refused by the kernel.)
+        A label is outside [0, classes); names its position.
     """
+    if is_on_gpu(t) and not on_gpu:
+        raise ValueError(f"{where} is on the GPU, the scores are on the CPU; scratchnet.to_cpu moves it")
     try:
-        labels = t if type(t) is np.ndarray else np.asarray(t)
+        labels = as_array(t)
     except ValueError as error:
         raise ValueError(f"{where}: cannot be made an array: {error}") from None
+    indices = _class_indices(where, labels, rows, classes, one_hot)
+    if not is_on_gpu(indices):
+        check_labels(where, indices, classes)
+    return moved(indices, to_gpu=on_gpu)
+
+
+def _class_indices(where: str, labels: Array, rows: int, classes: int, one_hot: bool) -> Array:
     if labels.dtype == np.int64 and labels.shape == (rows,) and labels.flags.c_contiguous:
         return labels
     rows_of_classes = labels.size == rows * classes and labels.shape[-1:] == (classes,)
     if one_hot and classes > 1 and rows_of_classes and (labels.ndim > 1 or rows == 1):
         if labels.dtype.kind not in "biuf":
             raise ValueError(f"{where}: one-hot labels must be numbers, got dtype {labels.dtype}")
-        return np.asarray(labels.reshape(rows, classes).argmax(axis=1))
+        largest: Array = labels.reshape(rows, classes).argmax(axis=1)
+        return largest.astype(np.int64, copy=False)
     if labels.size != rows:
         other = f" or a one-hot array of shape ({rows}, {classes})" if one_hot else ""
         raise ValueError(f"{where}: expected {rows} class indices{other}, got an array of shape {labels.shape}")
     if labels.size == 0:
-        return np.zeros(0, np.int64)
+        return np.zeros_like(labels, np.int64, shape=(0,))
     if labels.dtype.kind not in "biu":
         raise ValueError(
             f"{where}: class indices must be whole numbers, got dtype {labels.dtype}; .astype(int) makes them so"
         )
-    if labels.dtype == np.uint64:  # the largest do not survive the cast
+    if labels.dtype == np.uint64 and not is_on_gpu(labels):  # the largest do not survive the cast
         check_labels(where, labels.reshape(rows), classes)
-    return np.require(labels.reshape(rows), np.int64, ["C", "A"])
+    flat = labels.reshape(rows)
+    return flat.astype(np.int64, order="C") if is_on_gpu(flat) else np.require(flat, np.int64, ["C", "A"])
 
 
 def check_labels(where: str, labels: Array, classes: int) -> None:
@@ -107,7 +164,7 @@ def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
     ValueError
         It is not a NumPy array of a real floating dtype, or has another number of axes.
     """
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray) and not is_on_gpu(value):
         raise ValueError(
             f"{where} must be a NumPy array, because it is trained in place; got {type(value).__name__}. "
             "Pass numpy.array(...) with a floating dtype"
@@ -119,26 +176,33 @@ def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
         )
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{where} must have {ndim} axes, got shape {value.shape}")
-    return value
+    parameter: Array = value
+    return parameter
 
 
-def side_by_side(shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any]) -> list[Array]:
+def side_by_side(shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any], *, on_gpu: bool = False) -> list[Array]:
     """Return zeroed arrays that lie one after another in one buffer, so that one kernel call can update all."""
     sizes = [prod(shape) for shape in shapes]
-    buffer = np.zeros(sum(sizes), dtype)
+    buffer = sys.modules["cupy"].zeros(sum(sizes), dtype) if on_gpu else np.zeros(sum(sizes), dtype)
     ends = np.cumsum(sizes).tolist()
     return [buffer[end - size : end].reshape(shape) for shape, size, end in zip(shapes, sizes, ends, strict=True)]
 
 
 def _real_array(where: str, value: Any) -> Array:
+    if is_on_gpu(value):
+        raise ValueError(f"{where} is on the GPU, the parameters are on the CPU; scratchnet.to_cpu moves it")
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(
             f"{where} is a masked array, whose mask would be ignored; use .filled(...) or .compressed()"
         )
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # uneven lists; a list of CuPy arrays
         raise ValueError(f"{where}: cannot be made an array: {error}") from None
+    return _checked_real(where, array)
+
+
+def _checked_real(where: str, array: Array) -> Array:
     if array.dtype.kind not in "biuf":
         hint = "; .astype(float) may help" if array.dtype.kind == "O" else ""
         raise ValueError(f"{where} must hold real numbers, got dtype {array.dtype}{hint}")

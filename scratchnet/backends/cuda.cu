@@ -1,0 +1,935 @@
+// cuda.cu: everything that a GPU runs, compiled at first use: once with REAL=float, once with REAL=double.
+//
+// The formulas are those of backends/reference.py, operation by operation, so that elementwise results have
+// the reference's bits: the file is compiled with -fmad=false, and a fused multiply-add stands where it is
+// wanted, as fma(). (CuPy compiles with -ftz=true: float results below the normal numbers become 0.)
+//
+//   arrays      C-contiguous, checked by the caller (cuda.py); x[N,D] is N rows of D numbers
+//   sizes, codes, labels   long long, which is what a Python int becomes as an argument
+//   numbers     double, which is what a Python float becomes; cast to REAL here, in one place for each kernel
+//   outputs     overwritten in full, never accumulated into
+//   sums        in an order that depends on sizes alone, without atomic additions: two runs agree to the bit
+//   labels      are not checked again: with one outside [0, C) nothing is read or written. It matches no class,
+//               and the loss that it belongs to becomes NaN; a row index out of range yields a row of NaN
+//
+// Every block has THREADS threads in one row of blocks. No #include: no header has to be installed.
+
+#ifndef SN_EMULATED // the tests run this file on a CPU, with a grid sync of their own
+// All blocks of a cooperative launch wait for each other. arrivals: one number in global memory, 0 at the launch.
+#define SN_GRID_SYNC(arrivals) wait_for_all_blocks(arrivals)
+
+__device__ inline void wait_for_all_blocks(unsigned *arrivals)
+{
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence(); // what this block has written, the others shall read
+        const unsigned before = atomicAdd(arrivals, 1u);
+        const unsigned all = (before / gridDim.x + 1) * gridDim.x;
+        while (*(volatile unsigned *)arrivals < all) {
+        }
+        __threadfence();
+    }
+    __syncthreads();
+}
+#endif
+
+#define THREADS 256
+#define WARP 32
+#define WARPS (THREADS / WARP)
+#define ALL_LANES 0xffffffffu
+
+typedef long long Size;  // number of rows, columns or elements
+typedef long long Label; // class or row index
+
+// The thread's place in the grid, and the step to its next element.
+__device__ inline Size first_element() { return (Size)blockIdx.x * THREADS + threadIdx.x; }
+__device__ inline Size element_step() { return (Size)gridDim.x * THREADS; }
+
+__device__ inline REAL not_a_number() { return (REAL)nan(""); }
+
+// ---- Sums and maxima over a warp and a block: every thread gets the result ---------------------
+
+template <typename T> __device__ T warp_sum(T x)
+{
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        x += __shfl_xor_sync(ALL_LANES, x, distance);
+    return x;
+}
+
+__device__ inline REAL warp_largest(REAL x)
+{
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        x = fmax(x, __shfl_xor_sync(ALL_LANES, x, distance));
+    return x;
+}
+
+// shared[WARPS]
+template <typename T> __device__ T block_sum(T x, T *shared)
+{
+    x = warp_sum(x);
+    if (threadIdx.x % WARP == 0)
+        shared[threadIdx.x / WARP] = x;
+    __syncthreads();
+    T sum = shared[0];
+    for (int warp = 1; warp < WARPS; warp++)
+        sum += shared[warp];
+    __syncthreads(); // before shared is written again
+    return sum;
+}
+
+// shared[WARPS]
+__device__ inline REAL block_largest(REAL x, REAL *shared)
+{
+    x = warp_largest(x);
+    if (threadIdx.x % WARP == 0)
+        shared[threadIdx.x / WARP] = x;
+    __syncthreads();
+    REAL largest = shared[0];
+    for (int warp = 1; warp < WARPS; warp++)
+        largest = fmax(largest, shared[warp]);
+    __syncthreads(); // before shared is written again
+    return largest;
+}
+
+// Sum of terms[n], the same in every thread; shared[WARPS].
+__device__ inline double sum_of_terms(const double *terms, Size n, double *shared)
+{
+    double sum = 0;
+    for (Size i = threadIdx.x; i < n; i += THREADS)
+        sum += terms[i];
+    return block_sum(sum, shared);
+}
+
+// The threads that work on one row: a warp for short rows, a block for long ones.
+
+struct WarpRow {
+    __device__ int lane() const { return threadIdx.x % WARP; }
+    __device__ int lanes() const { return WARP; }
+    __device__ REAL sum(REAL x) const { return warp_sum(x); }
+    __device__ REAL largest(REAL x) const { return warp_largest(x); }
+};
+
+struct BlockRow {
+    REAL *shared; // [WARPS]
+    __device__ int lane() const { return threadIdx.x; }
+    __device__ int lanes() const { return THREADS; }
+    __device__ REAL sum(REAL x) const { return block_sum(x, shared); }
+    __device__ REAL largest(REAL x) const { return block_largest(x, shared); }
+};
+
+// The row of a warp, where warps take rows.
+__device__ inline Size row_of_warp() { return (Size)blockIdx.x * WARPS + threadIdx.x / WARP; }
+
+// ---- Activations -------------------------------------------------------------------------------
+
+enum { NO_ACTIVATION, SIGMOID, RELU };
+
+// The exponent is never positive, so nothing overflows.
+__device__ inline REAL sigmoid(REAL x)
+{
+    const REAL z = exp(-fabs(x));
+    return (x < 0 ? z : (REAL)1) / (1 + z);
+}
+
+__device__ inline REAL activated(Size activation, REAL x)
+{
+    if (activation == SIGMOID)
+        return sigmoid(x);
+    if (activation == RELU)
+        return x <= 0 ? (REAL)0 : x;
+    return x;
+}
+
+// The gradient before an activation whose output was y.
+__device__ inline REAL gradient_before(Size activation, REAL dout, REAL y)
+{
+    if (activation == SIGMOID)
+        return dout * (1 - y) * y;
+    if (activation == RELU)
+        return y <= 0 ? (REAL)0 : dout;
+    return dout;
+}
+
+// out[n] = activation(x[n]); may be in place.
+extern "C" __global__ void __launch_bounds__(THREADS)
+activation_forward(const REAL *x, REAL *out, Size n, Size activation)
+{
+    for (Size i = first_element(); i < n; i += element_step())
+        out[i] = activated(activation, x[i]);
+}
+
+// dx[n] = gradient before the activation; may be in place of dout.
+extern "C" __global__ void __launch_bounds__(THREADS)
+activation_backward(const REAL *dout, const REAL *y, REAL *dx, Size n, Size activation)
+{
+    for (Size i = first_element(); i < n; i += element_step())
+        dx[i] = gradient_before(activation, dout[i], y[i]);
+}
+
+// ---- Products ----------------------------------------------------------------------------------
+//
+// A block computes TILE x TILE numbers of the output, a thread (TILE/16) x (TILE/16) of them, 16 apart in both
+// directions. Panels of a and b, DEPTH numbers deep, pass through shared memory. Every number is one chain
+// fma(a_k, b_k, ... fma(a_0, b_0, 0)) over k = 0, 1, ..., whatever the tile.
+
+#define SIDE 16 // of the square of threads
+
+struct Matrix { // element (i, j) at data[i * row + j * column]
+    const REAL *data;
+    Size row, column;
+};
+
+struct Product {             // out[N,M] = activation(a[N,K] b[K,M] + bias), or the gradient before y's activation
+    Matrix a, b;
+    Size N, K, M;
+    REAL *out;               // [N,M]
+    const REAL *bias;        // [M] or NULL
+    Size activation;         // of out
+    const REAL *y;           // [N,M] or NULL: out = gradient before the activation that gave y
+    Size y_activation;
+    REAL *column_sums;       // [M] or NULL: sums of b's columns, as if a had one more row, of ones
+};
+
+template <int TILE> struct Panels { // an odd pitch: a column of a panel lies in different banks
+    enum { DEPTH = 1024 / TILE, PITCH = TILE + 1, NUMBERS = DEPTH * PITCH };
+};
+
+__device__ inline Size tiles(Size N, Size M, int tile)
+{
+    return ((N + tile - 1) / tile) * ((M + tile - 1) / tile);
+}
+
+// panel[k][i] = data[(i0 + i) * i_stride + (k0 + k) * k_stride], 0 outside [count, K]; with ones, row `count` is
+// 1. Threads side by side read along the direction that is contiguous.
+template <int TILE>
+__device__ void load_panel(const REAL *data, Size i_stride, Size k_stride, Size i0, Size count, Size k0, Size K,
+                           bool ones, REAL *panel)
+{
+    const int DEPTH = Panels<TILE>::DEPTH, PITCH = Panels<TILE>::PITCH;
+#pragma unroll
+    for (int e = threadIdx.x; e < TILE * DEPTH; e += THREADS) {
+        const int i = i_stride == 1 ? e % TILE : e / DEPTH;
+        const int k = i_stride == 1 ? e / TILE : e % DEPTH;
+        REAL value = 0;
+        if (k0 + k < K) {
+            if (i0 + i < count)
+                value = data[(i0 + i) * i_stride + (k0 + k) * k_stride];
+            else if (ones && i0 + i == count)
+                value = 1;
+        }
+        panel[k * PITCH + i] = value;
+    }
+}
+
+// panels[2 * Panels<TILE>::NUMBERS], shared
+template <int TILE> __device__ void product_tile(const Product &p, Size tile, REAL *panels)
+{
+    const int EACH = TILE / SIDE, DEPTH = Panels<TILE>::DEPTH, PITCH = Panels<TILE>::PITCH;
+    const int row = threadIdx.x / SIDE, column = threadIdx.x % SIDE;
+    const Size across = (p.M + TILE - 1) / TILE;
+    const Size i0 = tile / across * TILE, j0 = tile % across * TILE;
+    REAL *left_panel = panels, *right_panel = panels + Panels<TILE>::NUMBERS;
+    REAL sum[EACH][EACH] = {};
+    for (Size k0 = 0; k0 < p.K; k0 += DEPTH) {
+        load_panel<TILE>(p.a.data, p.a.row, p.a.column, i0, p.N, k0, p.K, p.column_sums != nullptr, left_panel);
+        load_panel<TILE>(p.b.data, p.b.column, p.b.row, j0, p.M, k0, p.K, false, right_panel);
+        __syncthreads();
+#pragma unroll
+        for (int k = 0; k < DEPTH; k++) {
+            REAL left[EACH], right[EACH];
+#pragma unroll
+            for (int i = 0; i < EACH; i++) {
+                left[i] = left_panel[k * PITCH + row + i * SIDE];
+                right[i] = right_panel[k * PITCH + column + i * SIDE];
+            }
+#pragma unroll
+            for (int i = 0; i < EACH; i++)
+#pragma unroll
+                for (int j = 0; j < EACH; j++)
+                    sum[i][j] = fma(left[i], right[j], sum[i][j]);
+        }
+        __syncthreads(); // before the panels are written again
+    }
+#pragma unroll
+    for (int i = 0; i < EACH; i++)
+#pragma unroll
+        for (int j = 0; j < EACH; j++) {
+            const Size to_row = i0 + row + i * SIDE, to_column = j0 + column + j * SIDE;
+            if (to_column >= p.M)
+                continue;
+            if (to_row < p.N) {
+                const Size at = to_row * p.M + to_column;
+                REAL value = activated(p.activation, p.bias ? sum[i][j] + p.bias[to_column] : sum[i][j]);
+                if (p.y)
+                    value = gradient_before(p.y_activation, value, p.y[at]);
+                p.out[at] = value;
+            } else if (to_row == p.N && p.column_sums) {
+                p.column_sums[to_column] = sum[i][j];
+            }
+        }
+}
+
+// out[N,M] = activation(x[N,D] W[D,M] + b[M]); b may be NULL. A block per tile.
+template <int TILE>
+__device__ void affine_forward(const REAL *x, const REAL *W, const REAL *b, REAL *out, Size N, Size D, Size M,
+                               Size activation, REAL *panels)
+{
+    const Product product = { { x, D, 1 }, { W, M, 1 }, N, D, M, out, b, activation, nullptr, NO_ACTIVATION,
+                              nullptr };
+    product_tile<TILE>(product, blockIdx.x, panels);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+affine_forward_32(const REAL *x, const REAL *W, const REAL *b, REAL *out, Size N, Size D, Size M, Size activation)
+{
+    __shared__ REAL panels[2 * Panels<32>::NUMBERS];
+    affine_forward<32>(x, W, b, out, N, D, M, activation, panels);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+affine_forward_64(const REAL *x, const REAL *W, const REAL *b, REAL *out, Size N, Size D, Size M, Size activation)
+{
+    __shared__ REAL panels[2 * Panels<64>::NUMBERS];
+    affine_forward<64>(x, W, b, out, N, D, M, activation, panels);
+}
+
+// dx[N,D] = dout[N,M] W' (the gradient before x_activation, whose output was x); dW[D,M] = x' dout; db[M] = sum
+// of dout's rows. dx and db may be NULL. A block per tile: first those of dx, then those of dW with db below it.
+template <int TILE>
+__device__ void affine_backward(const REAL *dout, const REAL *x, const REAL *W, REAL *dx, REAL *dW, REAL *db,
+                                Size N, Size D, Size M, Size x_activation, REAL *panels)
+{
+    const Size of_dx = dx ? tiles(N, D, TILE) : 0;
+    if (blockIdx.x < of_dx) {
+        const Product product = { { dout, M, 1 }, { W, 1, M }, N, M, D, dx, nullptr, NO_ACTIVATION, x,
+                                  x_activation, nullptr };
+        product_tile<TILE>(product, blockIdx.x, panels);
+    } else {
+        const Product product = { { x, 1, D }, { dout, M, 1 }, D, N, M, dW, nullptr, NO_ACTIVATION, nullptr,
+                                  NO_ACTIVATION, db };
+        product_tile<TILE>(product, blockIdx.x - of_dx, panels);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+affine_backward_32(const REAL *dout, const REAL *x, const REAL *W, REAL *dx, REAL *dW, REAL *db, Size N, Size D,
+                   Size M, Size x_activation)
+{
+    __shared__ REAL panels[2 * Panels<32>::NUMBERS];
+    affine_backward<32>(dout, x, W, dx, dW, db, N, D, M, x_activation, panels);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+affine_backward_64(const REAL *dout, const REAL *x, const REAL *W, REAL *dx, REAL *dW, REAL *db, Size N, Size D,
+                   Size M, Size x_activation)
+{
+    __shared__ REAL panels[2 * Panels<64>::NUMBERS];
+    affine_backward<64>(dout, x, W, dx, dW, db, N, D, M, x_activation, panels);
+}
+
+// ---- Rows --------------------------------------------------------------------------------------
+
+// out[D] = x[0,:] + x[1,:] + ...: a block per WARP columns; warp w adds rows w, w + WARPS, ..., then the warps'
+// sums are added in order.
+extern "C" __global__ void __launch_bounds__(THREADS) sum_rows(const REAL *x, REAL *out, Size N, Size D)
+{
+    __shared__ REAL sums[WARPS][WARP];
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    const Size j = (Size)blockIdx.x * WARP + lane;
+    REAL sum = 0;
+    if (j < D)
+        for (Size i = warp; i < N; i += WARPS)
+            sum += x[i * D + j];
+    sums[warp][lane] = sum;
+    __syncthreads();
+    if (warp == 0 && j < D) {
+        for (int other = 1; other < WARPS; other++)
+            sum += sums[other][lane];
+        out[j] = sum;
+    }
+}
+
+// out[N,D]: N copies of x[D]
+extern "C" __global__ void __launch_bounds__(THREADS) repeat_rows(const REAL *x, REAL *out, Size N, Size D)
+{
+    for (Size i = first_element(); i < N * D; i += element_step())
+        out[i] = x[i % D];
+}
+
+// out[B,D] = x[index[B],:] of x[N,D]
+extern "C" __global__ void __launch_bounds__(THREADS)
+take_rows(const REAL *x, const Label *index, REAL *out, Size N, Size B, Size D)
+{
+    for (Size i = first_element(); i < B * D; i += element_step()) {
+        const Label row = index[i / D];
+        out[i] = 0 <= row && row < N ? x[row * D + i % D] : not_a_number();
+    }
+}
+
+// ---- Softmax and the losses ---------------------------------------------------------------------
+
+// y[C] = exp(x - largest) / sum. A NaN may be passed over by the maximum: exp(x - largest) brings it back.
+template <typename Row> __device__ void softmax_row(const Row &row, Size C, const REAL *x, REAL *y)
+{
+    REAL largest = x[0];
+    for (Size j = row.lane(); j < C; j += row.lanes())
+        largest = fmax(largest, x[j]);
+    largest = row.largest(largest);
+    REAL sum = 0;
+    for (Size j = row.lane(); j < C; j += row.lanes()) {
+        y[j] = exp(x[j] - largest);
+        sum += y[j];
+    }
+    sum = row.sum(sum);
+    for (Size j = row.lane(); j < C; j += row.lanes())
+        y[j] = y[j] / sum;
+}
+
+__device__ inline double loss_of(REAL probability) { return -log((double)probability + 1e-7); }
+
+// The row's loss in term, by the thread of the row that wrote y_t.
+template <typename Row>
+__device__ void row_loss(const Row &row, Size C, const REAL *y, Label t, double *term)
+{
+    const bool known = 0 <= t && t < C;
+    if (row.lane() == (known ? t % row.lanes() : 0))
+        *term = known ? loss_of(y[t]) : (double)not_a_number();
+}
+
+// (y - onehot) dout / N
+__device__ inline REAL loss_gradient(REAL y, bool is_label, REAL dout, REAL N)
+{
+    return (y - (is_label ? (REAL)1 : (REAL)0)) * dout / N;
+}
+
+// y[N,C] = softmax(x); with labels also terms[N] = each row's loss. t and terms are NULL together.
+template <typename Row>
+__device__ void softmax_forward(const Row &row, Size i, const REAL *x, const Label *t, REAL *y, double *terms,
+                                Size C)
+{
+    softmax_row(row, C, x + i * C, y + i * C);
+    if (t)
+        row_loss(row, C, y + i * C, t[i], &terms[i]);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+softmax_forward_warp(const REAL *x, const Label *t, REAL *y, double *terms, Size N, Size C)
+{
+    const Size i = row_of_warp();
+    if (i < N) // all threads of a warp alike
+        softmax_forward(WarpRow(), i, x, t, y, terms, C);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+softmax_forward_block(const REAL *x, const Label *t, REAL *y, double *terms, Size N, Size C)
+{
+    __shared__ REAL shared[WARPS];
+    softmax_forward(BlockRow{ shared }, blockIdx.x, x, t, y, terms, C);
+}
+
+// dx[N,C] = y (dout - sum over the row of dout y)
+template <typename Row>
+__device__ void softmax_backward(const Row &row, Size i, const REAL *dout, const REAL *y, REAL *dx, Size C)
+{
+    dout += i * C;
+    y += i * C;
+    dx += i * C;
+    REAL sum = 0;
+    for (Size j = row.lane(); j < C; j += row.lanes())
+        sum += dout[j] * y[j];
+    sum = row.sum(sum);
+    for (Size j = row.lane(); j < C; j += row.lanes())
+        dx[j] = y[j] * (dout[j] - sum);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+softmax_backward_warp(const REAL *dout, const REAL *y, REAL *dx, Size N, Size C)
+{
+    const Size i = row_of_warp();
+    if (i < N) // all threads of a warp alike
+        softmax_backward(WarpRow(), i, dout, y, dx, C);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+softmax_backward_block(const REAL *dout, const REAL *y, REAL *dx, Size N, Size C)
+{
+    __shared__ REAL shared[WARPS];
+    softmax_backward(BlockRow{ shared }, blockIdx.x, dout, y, dx, C);
+}
+
+// terms[N] = loss of each row of y[N,C]
+extern "C" __global__ void __launch_bounds__(THREADS)
+cross_entropy_terms(const REAL *y, const Label *t, double *terms, Size N, Size C)
+{
+    for (Size i = first_element(); i < N; i += element_step())
+        terms[i] = 0 <= t[i] && t[i] < C ? loss_of(y[i * C + t[i]]) : (double)not_a_number();
+}
+
+// dx[N,C] = (y - onehot(t)) dout / N
+extern "C" __global__ void __launch_bounds__(THREADS)
+softmax_cross_entropy_backward(const REAL *y, const Label *t, double dout, REAL *dx, Size N, Size C)
+{
+    const REAL d = (REAL)dout, rows = (REAL)N;
+    for (Size i = first_element(); i < N * C; i += element_step())
+        dx[i] = loss_gradient(y[i], i % C == t[i / C], d, rows);
+}
+
+// y[n] = sigmoid(x); terms[n] = the losses
+extern "C" __global__ void __launch_bounds__(THREADS)
+sigmoid_cross_entropy_forward(const REAL *x, const Label *t, REAL *y, double *terms, Size n)
+{
+    for (Size i = first_element(); i < n; i += element_step()) {
+        const REAL p = sigmoid(x[i]);
+        y[i] = p;
+        terms[i] = t[i] == 1 ? loss_of(p) : t[i] == 0 ? loss_of(1 - p) : (double)not_a_number();
+    }
+}
+
+// dx[n] = (y - t) dout / n
+extern "C" __global__ void __launch_bounds__(THREADS)
+sigmoid_cross_entropy_backward(const REAL *y, const Label *t, double dout, REAL *dx, Size n)
+{
+    const REAL d = (REAL)dout, rows = (REAL)n;
+    for (Size i = first_element(); i < n; i += element_step())
+        dx[i] = (y[i] - (REAL)t[i]) * d / rows;
+}
+
+// out[1] = sum of terms[n] / divisor. One block.
+extern "C" __global__ void __launch_bounds__(THREADS)
+sum_terms(const double *terms, Size n, double divisor, double *out)
+{
+    __shared__ double shared[WARPS];
+    const double sum = sum_of_terms(terms, n, shared);
+    if (threadIdx.x == 0)
+        out[0] = sum / divisor;
+}
+
+// ---- Optimizers -----------------------------------------------------------------------------------
+
+enum { SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM };
+
+struct Rule { // an optimizer with its numbers in REAL
+    Size optimizer;
+    REAL rate;        // lr
+    REAL keep;        // momentum or decay_rate
+    REAL take, take2; // 1 - decay_rate or 1 - beta1; 1 - beta2
+    REAL ahead, step; // Nesterov: momentum^2, (1 + momentum) lr
+};
+
+// a, b: the numbers behind lr, in the order of the optimizer's kernel.
+__device__ inline Rule make_rule(Size optimizer, double lr, double a, double b)
+{
+    return Rule{ optimizer,     (REAL)lr,      (REAL)a, (REAL)(1 - a),
+                 (REAL)(1 - b), (REAL)(a * a), (REAL)((1 + a) * lr) };
+}
+
+// One number of a parameter with its states (those that the optimizer has) and its gradient.
+__device__ inline void update_number(const Rule &rule, REAL *p, REAL g, REAL *first, REAL *second)
+{
+    const REAL tiny = (REAL)1e-7;
+    switch (rule.optimizer) {
+    case SGD:
+        *p -= rule.rate * g;
+        break;
+    case MOMENTUM: {
+        const REAL v = rule.keep * *first - rule.rate * g;
+        *first = v;
+        *p += v;
+        break;
+    }
+    case NESTEROV: {
+        const REAL v = *first;
+        *p = (*p + rule.ahead * v) - rule.step * g;
+        *first = rule.keep * v - rule.rate * g;
+        break;
+    }
+    case ADAGRAD: {
+        const REAL h = *first + g * g;
+        *first = h;
+        *p -= rule.rate * g / (sqrt(h) + tiny);
+        break;
+    }
+    case RMSPROP: {
+        const REAL h = rule.keep * *first + rule.take * g * g;
+        *first = h;
+        *p -= rule.rate * g / (sqrt(h) + tiny);
+        break;
+    }
+    case ADAM: {
+        const REAL m = *first + rule.take * (g - *first);
+        const REAL v = *second + rule.take2 * (g * g - *second);
+        *first = m;
+        *second = v;
+        *p -= rule.rate * m / (sqrt(v) + tiny);
+        break;
+    }
+    }
+}
+
+// p[n] and the states change in place; first and second are NULL where the optimizer has no such state.
+extern "C" __global__ void __launch_bounds__(THREADS)
+update(REAL *p, const REAL *g, REAL *first, REAL *second, Size n, Size optimizer, double lr, double a, double b)
+{
+    const Rule rule = make_rule(optimizer, lr, a, b);
+    for (Size i = first_element(); i < n; i += element_step())
+        update_number(rule, p + i, g[i], first ? first + i : nullptr, second ? second + i : nullptr);
+}
+
+// parts[blocks]: their sum is the sum of g[n] squared.
+extern "C" __global__ void __launch_bounds__(THREADS) squared_norm_parts(const REAL *g, double *parts, Size n)
+{
+    __shared__ double shared[WARPS];
+    double sum = 0;
+    for (Size i = first_element(); i < n; i += element_step())
+        sum += (double)g[i] * (double)g[i];
+    sum = block_sum(sum, shared);
+    if (threadIdx.x == 0)
+        parts[blockIdx.x] = sum;
+}
+
+// x[n] *= factor
+extern "C" __global__ void __launch_bounds__(THREADS) scale(REAL *x, double factor, Size n)
+{
+    const REAL f = (REAL)factor;
+    for (Size i = first_element(); i < n; i += element_step())
+        x[i] *= f;
+}
+
+// ---- Whole training steps ------------------------------------------------------------------------
+//
+// A step gathers the batch's rows, runs forward through a chain of layers, takes the loss, runs backward (no dx
+// for the first layer), clips and updates. What changes from step to step lies in device memory, so that a
+// captured graph of launches stays valid. There are three ways through a step, made of the same functions:
+//
+//   layers      a launch per product: affine_forward, ..., step_loss, affine_backward, ..., step_update
+//   rows        step_rows, a block per row of the batch, forward and backward to the gradients before the
+//               activations; step_gradients, a thread per parameter, which also updates it unless it has to be
+//               clipped: then step_update follows
+//   persistent  step_persistent: the same phases for all steps in one cooperative launch
+
+// Tables of numbers and pointers, as long long, which cuda_steps.py fills in this order.
+
+struct Run {
+    Size batch, layers, parameters; // samples in a step; layers in the chain; numbers that are trained
+    Size optimizer, parts;          // number of blocks that write squares[]
+    Size data_type;                 // of data; see number_at
+    const void *data;               // [rows,D]: the samples
+    const Label *labels;            // [rows]
+    const Label *order;             // [steps,batch]: rows to train on
+    REAL *x;                        // [batch,D]: the gathered samples
+    Label *t;                       // [batch]
+    double *terms;                  // [batch]: losses of the samples
+    double *losses;                 // [steps]
+    double *squares;                // [parts]: their sum is the squared norm of all gradients; NULL: no clipping
+    const double *rates;            // [steps]: lr of each step's update (Adam's is corrected for its count)
+    const double *numbers;          // the optimizer's two numbers behind lr, then the largest norm
+    Size *progress;                 // see below
+};
+
+// progress[3]. No launch reads a number that it writes: blocks of one launch run in any order.
+enum { DONE, BEGUN, STEPS }; // steps done and begun in this run, and how many to make
+
+struct Layer { // out = activation(in W + b)
+    Size D, M, activation;
+    const REAL *in;                  // [batch,D]
+    REAL *W, *b, *dW, *db;           // [D,M], [M]
+    REAL *out, *dz;                  // [batch,M]; dz: gradient before the activation
+    REAL *W_state[2], *b_state[2];   // of the optimizer, or NULL
+};
+
+enum { LAYER_FIELDS = 14 };
+
+__device__ inline const Run &run_of(const Size *table) { return *(const Run *)table; }
+__device__ inline const Layer &layer_of(const Size *table, Size k)
+{
+    return *(const Layer *)(table + k * LAYER_FIELDS);
+}
+
+enum { UINT8, INT8, INT16, INT32, INT64, FLOAT32, FLOAT64 };
+
+__device__ inline REAL number_at(const void *data, Size type, Size i)
+{
+    switch (type) {
+    case UINT8: return (REAL)((const unsigned char *)data)[i];
+    case INT8: return (REAL)((const signed char *)data)[i];
+    case INT16: return (REAL)((const short *)data)[i];
+    case INT32: return (REAL)((const int *)data)[i];
+    case INT64: return (REAL)((const long long *)data)[i];
+    case FLOAT32: return (REAL)((const float *)data)[i];
+    default: return (REAL)((const double *)data)[i];
+    }
+}
+
+// A parameter's number, by its place e among all parameters: W and b of the first layer, of the second, ...
+struct Number {
+    REAL *p, *g, *first, *second;
+    Size layer, row, column; // row D is b
+};
+
+__device__ inline Number number_of(const Size *layers, Size e)
+{
+    Size k = 0;
+    while (e >= (layer_of(layers, k).D + 1) * layer_of(layers, k).M) {
+        e -= (layer_of(layers, k).D + 1) * layer_of(layers, k).M;
+        k++;
+    }
+    const Layer &l = layer_of(layers, k);
+    const bool is_bias = e >= l.D * l.M;
+    const Size i = is_bias ? e - l.D * l.M : e;
+    REAL *const *state = is_bias ? l.b_state : l.W_state;
+    return Number{ (is_bias ? l.b : l.W) + i, (is_bias ? l.db : l.dW) + i, state[0] ? state[0] + i : nullptr,
+                   state[1] ? state[1] + i : nullptr, k, e / l.M, e % l.M };
+}
+
+// The optimizer's rule for the update of a step.
+__device__ inline Rule rule_of(const Run &run, Size step)
+{
+    return make_rule(run.optimizer, run.rates[step], run.numbers[0], run.numbers[1]);
+}
+
+// What all gradients are multiplied with, if less than 1, so that their norm stays below the largest. Book 2,
+// ch. 6.1.4. shared[WARPS]
+__device__ inline double clipping_rate(const Run &run, double *shared)
+{
+    if (!run.squares)
+        return 1;
+    return run.numbers[2] / (sqrt(sum_of_terms(run.squares, run.parts, shared)) + 1e-6);
+}
+
+// Clip and update, a thread per number.
+__device__ inline void clip_and_update(const Run &run, const Size *layers, Size step, double rate)
+{
+    const Rule rule = rule_of(run, step);
+    for (Size e = first_element(); e < run.parameters; e += element_step()) {
+        const Number number = number_of(layers, e);
+        REAL g = *number.g;
+        if (rate < 1) {
+            g *= (REAL)rate;
+            *number.g = g;
+        }
+        update_number(rule, number.p, g, number.first, number.second);
+    }
+}
+
+// The mean loss of a step, by the first block; shared[WARPS].
+__device__ inline void store_loss(const Run &run, Size step, double *shared)
+{
+    if (blockIdx.x == 0) {
+        const double sum = sum_of_terms(run.terms, run.batch, shared);
+        if (threadIdx.x == 0)
+            run.losses[step] = sum / (double)run.batch;
+    }
+}
+
+__device__ inline void set_progress(const Run &run, int which, Size value)
+{
+    if (blockIdx.x == 0 && threadIdx.x == 0)
+        run.progress[which] = value;
+}
+
+// Layers: a launch per product
+
+__device__ inline void gather(const Run &run, const Size *layers, Size step)
+{
+    const Size D = layer_of(layers, 0).D;
+    const Label *rows = run.order + step * run.batch;
+    for (Size i = first_element(); i < run.batch * D; i += element_step())
+        run.x[i] = number_at(run.data, run.data_type, rows[i / D] * D + i % D);
+    for (Size i = first_element(); i < run.batch; i += element_step())
+        run.t[i] = run.labels[rows[i]];
+}
+
+// Before the first step of a run: its batch.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) step_gather(const Size *run_table, const Size *layers)
+{
+    gather(run_of(run_table), layers, 0);
+}
+
+// Softmax, loss and gradient of the last layer's output, by one row's threads; y is kept nowhere.
+template <typename Row>
+__device__ void loss_and_gradient(const Row &row, const Run &run, const Layer &last, Size i, Label t)
+{
+    REAL *dz = last.dz + i * last.M;
+    softmax_row(row, last.M, last.out + i * last.M, dz);
+    row_loss(row, last.M, dz, t, &run.terms[i]);
+    for (Size j = row.lane(); j < last.M; j += row.lanes())
+        dz[j] = loss_gradient(dz[j], j == t, 1, (REAL)run.batch);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1) step_loss_warp(const Size *run_table, const Size *layers)
+{
+    const Run &run = run_of(run_table);
+    const Size i = row_of_warp();
+    if (i < run.batch) // all threads of a warp alike
+        loss_and_gradient(WarpRow(), run, layer_of(layers, run.layers - 1), i, run.t[i]);
+    set_progress(run, BEGUN, run.progress[DONE] + 1);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1) step_loss_block(const Size *run_table, const Size *layers)
+{
+    __shared__ REAL shared[WARPS];
+    const Run &run = run_of(run_table);
+    const Size i = blockIdx.x;
+    loss_and_gradient(BlockRow{ shared }, run, layer_of(layers, run.layers - 1), i, run.t[i]);
+    set_progress(run, BEGUN, run.progress[DONE] + 1);
+}
+
+// squares[blocks] of all gradients
+extern "C" __global__ void __launch_bounds__(THREADS, 1) step_squares(const Size *run_table, const Size *layers)
+{
+    __shared__ double shared[WARPS];
+    const Run &run = run_of(run_table);
+    double sum = 0;
+    for (Size e = first_element(); e < run.parameters; e += element_step()) {
+        const double g = (double)*number_of(layers, e).g;
+        sum += g * g;
+    }
+    sum = block_sum(sum, shared);
+    if (threadIdx.x == 0)
+        run.squares[blockIdx.x] = sum;
+}
+
+// The end of a step: clip, update, note the loss if asked, gather the next step's batch if asked.
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+step_update(const Size *run_table, const Size *layers, Size notes_loss, Size gathers)
+{
+    __shared__ double shared[WARPS];
+    const Run &run = run_of(run_table);
+    const Size begun = run.progress[BEGUN];
+    clip_and_update(run, layers, begun - 1, clipping_rate(run, shared));
+    if (notes_loss)
+        store_loss(run, begun - 1, shared);
+    if (gathers && begun < run.progress[STEPS])
+        gather(run, layers, begun);
+    set_progress(run, DONE, begun);
+}
+
+// Rows: a block takes a row of the batch through all layers
+
+// out[M] = activation(in[D] W + b): thread j of group g adds the terms k = g, g + groups, ...; then the groups'
+// sums are added in order. M is at most THREADS; sums[THREADS] is shared.
+__device__ inline void forward_row(const Layer &l, const REAL *in, REAL *out, REAL *sums)
+{
+    const int width = (int)((l.M + WARP - 1) / WARP) * WARP, groups = THREADS / width;
+    const int group = threadIdx.x / width, j = threadIdx.x % width;
+    REAL sum = 0;
+    if (j < l.M && group < groups)
+        for (Size k = group; k < l.D; k += groups)
+            sum = fma(in[k], l.W[k * l.M + j], sum);
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x < l.M) {
+        for (int other = 1; other < groups; other++)
+            sum += sums[other * width + j];
+        out[j] = activated(l.activation, sum + l.b[j]);
+    }
+    __syncthreads();
+}
+
+// dz[D] of the layer before = dout[M] W', before its activation, whose output is in[D]. A warp per number.
+__device__ inline void backward_row(const Layer &l, Size activation_before, const REAL *in, const REAL *dout,
+                                    REAL *dz)
+{
+    for (Size i = threadIdx.x / WARP; i < l.D; i += WARPS) {
+        REAL sum = 0;
+        for (Size j = threadIdx.x % WARP; j < l.M; j += WARP)
+            sum = fma(dout[j], l.W[i * l.M + j], sum);
+        sum = warp_sum(sum);
+        if (threadIdx.x % WARP == 0)
+            dz[i] = gradient_before(activation_before, sum, in[i]);
+    }
+    __syncthreads();
+}
+
+// Forward and backward to dz of every layer, a block per row of the batch; sums[THREADS] is shared.
+__device__ inline void rows_phase(const Run &run, const Size *layers, Size step, REAL *sums)
+{
+    for (Size r = blockIdx.x; r < run.batch; r += gridDim.x) {
+        const Size D = layer_of(layers, 0).D, row = run.order[step * run.batch + r];
+        for (Size i = threadIdx.x; i < D; i += THREADS)
+            run.x[r * D + i] = number_at(run.data, run.data_type, row * D + i);
+        __syncthreads();
+        for (Size k = 0; k < run.layers; k++) {
+            const Layer &l = layer_of(layers, k);
+            forward_row(l, l.in + r * l.D, l.out + r * l.M, sums);
+        }
+        if (threadIdx.x < WARP)
+            loss_and_gradient(WarpRow(), run, layer_of(layers, run.layers - 1), r, run.labels[row]);
+        __syncthreads();
+        for (Size k = run.layers - 1; k > 0; k--) {
+            const Layer &l = layer_of(layers, k), &before = layer_of(layers, k - 1);
+            backward_row(l, before.activation, l.in + r * l.D, l.dz + r * l.M, before.dz + r * before.M);
+        }
+    }
+}
+
+// Every gradient as a sum over the batch in the order of its rows, a thread per parameter, and its update, unless
+// gradients are clipped: then the squares of the norm. shared[WARPS]
+__device__ inline void gradients_phase(const Run &run, const Size *layers, Size step, double *shared)
+{
+    const Rule rule = rule_of(run, step);
+    double squares = 0;
+    for (Size e = first_element(); e < run.parameters; e += element_step()) {
+        const Number number = number_of(layers, e);
+        const Layer &l = layer_of(layers, number.layer);
+        const REAL *in = l.in + number.row, *dz = l.dz + number.column;
+        REAL g = 0;
+        if (number.row < l.D)
+            for (Size r = 0; r < run.batch; r++)
+                g = fma(in[r * l.D], dz[r * l.M], g);
+        else
+            for (Size r = 0; r < run.batch; r++)
+                g += dz[r * l.M];
+        *number.g = g;
+        if (run.squares)
+            squares += (double)g * (double)g;
+        else
+            update_number(rule, number.p, g, number.first, number.second);
+    }
+    if (run.squares) {
+        squares = block_sum(squares, shared);
+        if (threadIdx.x == 0)
+            run.squares[blockIdx.x] = squares;
+    }
+    store_loss(run, step, shared);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1) step_rows(const Size *run_table, const Size *layers)
+{
+    __shared__ REAL sums[THREADS];
+    const Run &run = run_of(run_table);
+    const Size step = run.progress[DONE];
+    rows_phase(run, layers, step, sums);
+    set_progress(run, BEGUN, step + 1);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1) step_gradients(const Size *run_table, const Size *layers)
+{
+    __shared__ double shared[WARPS];
+    const Run &run = run_of(run_table);
+    const Size begun = run.progress[BEGUN];
+    gradients_phase(run, layers, begun - 1, shared);
+    if (!run.squares) // otherwise step_update ends the step
+        set_progress(run, DONE, begun);
+}
+
+// Persistent: all steps of a run in one launch
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+step_persistent(const Size *run_table, const Size *layers, unsigned *arrivals)
+{
+    __shared__ REAL sums[THREADS];
+    __shared__ double shared[WARPS];
+    const Run &run = run_of(run_table);
+    const Size steps = run.progress[STEPS];
+    for (Size step = 0; step < steps; step++) {
+        rows_phase(run, layers, step, sums);
+        SN_GRID_SYNC(arrivals);
+        gradients_phase(run, layers, step, shared);
+        if (run.squares) {
+            SN_GRID_SYNC(arrivals);
+            clip_and_update(run, layers, step, clipping_rate(run, shared));
+        }
+        SN_GRID_SYNC(arrivals); // before the next rows read the parameters
+    }
+}

@@ -1,0 +1,482 @@
+"""The kernels on a GPU: CuPy arrays in, kernels of cuda.cu launched on the current stream.
+
+Every function has the arguments, the order and the errors that `contract.py` declares; what it computes stands
+in `reference.py`. Nothing here waits for the GPU: functions that return a number return it as a 0-d CuPy array
+of float64. For the same reason labels and row indices are not read back to check their range: check them once,
+where they are uploaded. (What a kernel does with a wrong one is said in cuda.cu; it never strays.)
+
+CuPy is imported, and cuda.cu compiled, on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, wraps
+from importlib.resources import files
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from .contract import KERNELS, HostMemory, check_arguments
+
+Array = Any  # cupy.ndarray: CuPy may not be installed
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# As in cuda.cu
+THREADS = 256
+WARP = 32
+ACTIVATIONS = {None: 0, "sigmoid": 1, "relu": 2}
+OPTIMIZERS = {
+    "sgd_update": 0,
+    "momentum_update": 1,
+    "nesterov_update": 2,
+    "adagrad_update": 3,
+    "rmsprop_update": 4,
+    "adam_update": 5,
+}
+
+# Choices among kernels that give the same result. None of them has been measured yet.
+MOST_BLOCKS = 2048  # of loops over elements: about two for each place of a large GPU
+LARGE_TILES = 64  # from this many 64 x 64 tiles on, an output is computed in those, below in 32 x 32
+WARP_CLASSES = 128  # up to this length a warp takes a row, beyond it a block
+CUBLAS_OPERATIONS = 2e8  # from this many (2 N D M) on, cuBLAS computes the product, unless a graph is captured
+
+
+# The GPU
+
+
+class NoGPUError(RuntimeError):
+    """There is no GPU to work with; says what is missing and what to do."""
+
+
+@cache
+def load_cupy() -> Any:
+    """Return the module cupy, once there is a GPU that it can use."""
+    try:
+        import cupy
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            raise NoGPUError(f"CuPy cannot be imported, for want of the module {error.name}") from error
+        raise NoGPUError(
+            'The GPU needs CuPy, which is not installed: pip install "scratchnet[cuda12]", '
+            "or [cuda13] where the driver is one of CUDA 13"
+        ) from None
+    except Exception as error:  # its import makes a folder for compiled kernels, which may fail in any way
+        raise NoGPUError(
+            f"CuPy is installed, but its import failed: {type(error).__name__}: {error}. If that is about the "
+            "folder of its kernels, set CUPY_CACHE_DIR to one that can be written"
+        ) from error
+    try:
+        devices = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # CuPy's own class of errors lies in a module of its own
+        raise NoGPUError(f"CuPy finds no GPU: {error}. It needs an NVIDIA GPU and its driver") from error
+    if devices == 0:
+        raise NoGPUError("CuPy finds no GPU: the driver is there, but it has no device")
+    return cupy
+
+
+def is_available() -> bool:
+    """Whether there is a GPU to work with."""
+    try:
+        load_cupy()
+    except NoGPUError:
+        return False
+    return True
+
+
+def describe() -> dict[str, str]:
+    """Return what the GPU is called and which versions are at work, or {"unavailable": the reason}."""
+    try:
+        cupy = load_cupy()
+        runtime = cupy.cuda.runtime
+        name = runtime.getDeviceProperties(runtime.getDevice())["name"]
+        return {
+            "device": name.decode() if isinstance(name, bytes) else str(name),
+            "compute capability": str(cupy.cuda.Device().compute_capability),
+            "cupy": str(cupy.__version__),
+            "CUDA runtime": _version(runtime.runtimeGetVersion()),
+            "CUDA driver": _version(runtime.driverGetVersion()),
+        }
+    except Exception as error:  # a broken driver may raise anything, and people ask just then
+        return {"unavailable": str(error)}
+
+
+def _version(number: int) -> str:
+    """Return 12090 as "12.9"."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def to_device(array: Any) -> Array:
+    """Return an array as a C-contiguous CuPy array on the current device: itself if it is one."""
+    return load_cupy().ascontiguousarray(load_cupy().asarray(array))
+
+
+def to_host(array: Array) -> np.ndarray:
+    """Return a CuPy array as a NumPy array; waits for the GPU."""
+    host: np.ndarray = load_cupy().asnumpy(array)
+    return host
+
+
+# Compiled kernels
+
+
+@cache
+def _source() -> str:
+    return files(__package__).joinpath("cuda.cu").read_text("utf-8")
+
+
+def compiler_options(real: str) -> tuple[str, ...]:
+    """Return NVRTC's options for numbers of C's type `real`: "float" or "double"."""
+    return "-std=c++17", f"-DREAL={real}", "-fmad=false"
+
+
+@cache
+def module(dtype: np.dtype[Any], device: int, cooperative: bool = False) -> Any:
+    """Return cuda.cu as CuPy's module, compiled for a dtype and a device.
+
+    Parameters
+    ----------
+    dtype
+        float32 or float64.
+    device
+        The current device's number.
+    cooperative
+        Whether the kernels are launched so that their blocks may wait for each other.
+    """
+    real = {"f": "float", "d": "double"}[dtype.char]
+    return load_cupy().RawModule(
+        code=_source(),
+        options=compiler_options(real),
+        enable_cooperative_groups=cooperative,
+    )
+
+
+@cache
+def _function(name: str, dtype: np.dtype[Any], device: int, cooperative: bool) -> Any:
+    return module(dtype, device, cooperative).get_function(name)
+
+
+def launch(name: str, dtype: np.dtype[Any], blocks: int, *arguments: Any, cooperative: bool = False) -> None:
+    """Launch a kernel of cuda.cu on the current stream; nothing where there are no blocks.
+
+    Python's integers and floats become the `long long` and `double` that every kernel takes, None becomes the
+    NULL pointer to numbers of the dtype.
+    """
+    if blocks == 0:
+        return
+    device = load_cupy().cuda.runtime.getDevice()
+    values = [null(dtype, device) if a is None else _as_argument(a) for a in arguments]
+    _function(name, dtype, device, cooperative)((blocks,), (THREADS,), tuple(values))
+
+
+def _as_argument(value: Any) -> Any:
+    if type(value) is int:
+        return np.int64(value)
+    return np.float64(value) if type(value) is float else value
+
+
+@cache
+def null(dtype: Any, device: int) -> Array:
+    """Return what a kernel receives as NULL: an empty array.
+
+    For None itself some versions of CuPy pass an arbitrary pointer: https://github.com/cupy/cupy/issues/9046.
+    """
+    with load_cupy().cuda.Device(device):
+        return load_cupy().empty(0, dtype)
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Return a / b, rounded up."""
+    return -(-a // b)
+
+
+def element_blocks(n: int) -> int:
+    """Return the blocks of a loop over n elements."""
+    return min(ceil_div(n, THREADS), MOST_BLOCKS)
+
+
+def tile_of(*outputs: tuple[int, int]) -> tuple[int, int]:
+    """Return the tile's side and the number of tiles for a launch that computes outputs of these shapes."""
+    for side in (64, 32):
+        tiles = sum(ceil_div(rows, side) * ceil_div(columns, side) for rows, columns in outputs)
+        if tiles >= LARGE_TILES:
+            break
+    return side, tiles
+
+
+# Checks
+
+
+class _DeviceMemory(HostMemory):
+    """CuPy's arrays as the checks see them."""
+
+    checks_labels = False  # it would wait for the GPU
+
+    def refusal(self, value: Any) -> str | None:
+        """Why a value is no CuPy array."""
+        if isinstance(value, load_cupy().ndarray):
+            return None
+        return (
+            f"must be a CuPy array, got {'NumPy array' if isinstance(value, np.ndarray) else type(value).__name__}"
+        )
+
+    def fault(self, array: Any) -> str | None:
+        """Why a kernel cannot take an array as it lies."""
+        device = load_cupy().cuda.runtime.getDevice()
+        if array.device.id != device:
+            return f"is on device {array.device.id}, expected the current one, {device}"
+        return None if array.flags.c_contiguous else "must be C-contiguous"
+
+    def is_writeable(self, array: Any) -> bool:
+        """All of CuPy's arrays are."""
+        return True
+
+    def overlap(self, a: Any, b: Any) -> bool:
+        """Whether two contiguous arrays share memory."""
+        apart = a.data.ptr >= b.data.ptr + b.nbytes or b.data.ptr >= a.data.ptr + a.nbytes
+        return bool(a.size > 0 and b.size > 0 and not apart)
+
+    def is_same(self, a: Any, b: Any) -> bool:
+        """Whether two contiguous arrays of one shape begin at one address."""
+        return bool(a.data.ptr == b.data.ptr)
+
+
+_DEVICE = _DeviceMemory()
+
+
+def check_call(name: str, *values: Any) -> None:
+    """Raise what is wrong with a kernel's arguments, as `check_arguments` does for the host's."""
+    check_arguments(KERNELS[name], values, compiled=True, memory=_DEVICE)
+
+
+def _kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Check a call against the contract before the launch."""
+    contract = KERNELS[function.__name__]
+    names = [argument.name for argument in contract.arguments]
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            values = [*args, *(kwargs[name] for name in names[len(args) :])]
+        except KeyError:
+            return function(*args, **kwargs)  # raises Python's own TypeError
+        check_call(contract.name, *values)
+        return function(*args, **kwargs)
+
+    checked.__doc__ = f"{contract.formula}."
+    return checked
+
+
+# Products and sums over rows
+
+
+def _takes_cublas(N: int, D: int, M: int) -> bool:
+    return 2 * N * D * M > CUBLAS_OPERATIONS and not load_cupy().cuda.get_current_stream().is_capturing()
+
+
+@_kernel
+def affine_forward(x: Array, W: Array, b: Array | None, out: Array) -> None:
+    (N, D), M = x.shape, W.shape[1]
+    if _takes_cublas(N, D, M):
+        load_cupy().matmul(x, W, out=out)
+        if b is not None:
+            load_cupy().add(out, b, out=out)
+        return
+    launch_affine_forward(x, W, b, out, None)
+
+
+def launch_affine_forward(x: Array, W: Array, b: Array | None, out: Array, activation: str | None) -> None:
+    """Launch out = activation(x W + b)."""
+    (N, D), M = x.shape, W.shape[1]
+    side, tiles = tile_of((N, M))
+    launch(f"affine_forward_{side}", x.dtype, tiles, x, W, b, out, N, D, M, ACTIVATIONS[activation])
+
+
+@_kernel
+def affine_backward(dout: Array, x: Array, W: Array, dx: Array | None, dW: Array, db: Array | None) -> None:
+    (N, D), M = x.shape, W.shape[1]
+    if _takes_cublas(N, D, M):
+        load_cupy().matmul(x.T, dout, out=dW)
+        if dx is not None:
+            load_cupy().matmul(dout, W.T, out=dx)
+        if db is not None:
+            sum_rows(dout, db)
+        return
+    launch_affine_backward(dout, x, W, dx, dW, db, None)
+
+
+def launch_affine_backward(
+    dout: Array, x: Array, W: Array, dx: Array | None, dW: Array, db: Array | None, activation: str | None
+) -> None:
+    """Launch dx = dout W', or the gradient before the activation whose output x is; dW = x' dout; db."""
+    (N, D), M = x.shape, W.shape[1]
+    side, tiles = tile_of((0 if dx is None else N, D), (D + (db is not None), M))
+    sizes = N, D, M, ACTIVATIONS[activation]
+    launch(f"affine_backward_{side}", x.dtype, tiles, dout, x, W, dx, dW, db, *sizes)
+
+
+@_kernel
+def sum_rows(x: Array, out: Array) -> None:
+    N, D = x.shape
+    launch("sum_rows", x.dtype, ceil_div(D, WARP), x, out, N, D)
+
+
+@_kernel
+def repeat_rows(x: Array, out: Array) -> None:
+    N, D = out.shape
+    launch("repeat_rows", x.dtype, element_blocks(N * D), x, out, N, D)
+
+
+@_kernel
+def take_rows(x: Array, index: Array, out: Array) -> None:
+    (N, D), B = x.shape, len(index)
+    launch("take_rows", x.dtype, element_blocks(B * D), x, index, out, N, B, D)
+
+
+# Activations
+
+
+@_kernel
+def sigmoid_forward(x: Array, out: Array) -> None:
+    launch("activation_forward", x.dtype, element_blocks(x.size), x, out, x.size, ACTIVATIONS["sigmoid"])
+
+
+@_kernel
+def sigmoid_backward(dout: Array, y: Array, dx: Array) -> None:
+    launch("activation_backward", y.dtype, element_blocks(y.size), dout, y, dx, y.size, ACTIVATIONS["sigmoid"])
+
+
+@_kernel
+def relu_forward(x: Array, out: Array) -> None:
+    launch("activation_forward", x.dtype, element_blocks(x.size), x, out, x.size, ACTIVATIONS["relu"])
+
+
+@_kernel
+def relu_backward(dout: Array, y: Array, dx: Array) -> None:
+    launch("activation_backward", y.dtype, element_blocks(y.size), dout, y, dx, y.size, ACTIVATIONS["relu"])
+
+
+def row_kernel(name: str, N: int, C: int) -> tuple[str, int]:
+    """Return the name and the blocks of a kernel over rows of C numbers."""
+    if C == 0:
+        return name, 0
+    return (f"{name}_warp", ceil_div(N, THREADS // WARP)) if C <= WARP_CLASSES else (f"{name}_block", N)
+
+
+@_kernel
+def softmax_forward(x: Array, y: Array) -> None:
+    _softmax(x, null(np.int64, x.device.id), y, null(np.float64, x.device.id))
+
+
+def _softmax(x: Array, t: Array, y: Array, terms: Array) -> None:
+    """Launch y = softmax(x), and terms = each row's loss unless t is NULL."""
+    N, C = x.shape
+    name, blocks = row_kernel("softmax_forward", N, C)
+    launch(name, x.dtype, blocks, x, t, y, terms, N, C)
+
+
+@_kernel
+def softmax_backward(dout: Array, y: Array, dx: Array) -> None:
+    N, C = y.shape
+    name, blocks = row_kernel("softmax_backward", N, C)
+    launch(name, y.dtype, blocks, dout, y, dx, N, C)
+
+
+# Losses
+
+
+def _sum_of(terms: Array, dtype: np.dtype[Any], divisor: int) -> Array:
+    """Return the sum of terms / divisor, a 0-d array."""
+    total = load_cupy().empty((), np.float64)
+    launch("sum_terms", dtype, 1, terms, terms.size, float(divisor), total)
+    return total
+
+
+def _mean_of(terms: Array, dtype: np.dtype[Any]) -> Array:
+    return _sum_of(terms, dtype, max(terms.size, 1))
+
+
+@_kernel
+def cross_entropy_forward(y: Array, t: Array) -> Array:
+    N, C = y.shape
+    terms = load_cupy().empty(N, np.float64)
+    launch("cross_entropy_terms", y.dtype, element_blocks(N), y, t, terms, N, C)
+    return _mean_of(terms, y.dtype)
+
+
+@_kernel
+def softmax_cross_entropy_forward(x: Array, t: Array, y: Array) -> Array:
+    terms = load_cupy().full(len(t), np.nan)  # what stays where there are no classes
+    _softmax(x, t, y, terms)
+    return _mean_of(terms, x.dtype)
+
+
+@_kernel
+def softmax_cross_entropy_backward(y: Array, t: Array, dout: float, dx: Array) -> None:
+    N, C = y.shape
+    launch("softmax_cross_entropy_backward", y.dtype, element_blocks(N * C), y, t, float(dout), dx, N, C)
+
+
+@_kernel
+def sigmoid_cross_entropy_forward(x: Array, t: Array, y: Array) -> Array:
+    terms = load_cupy().empty(x.size, np.float64)
+    launch("sigmoid_cross_entropy_forward", x.dtype, element_blocks(x.size), x, t, y, terms, x.size)
+    return _mean_of(terms, x.dtype)
+
+
+@_kernel
+def sigmoid_cross_entropy_backward(y: Array, t: Array, dout: float, dx: Array) -> None:
+    launch("sigmoid_cross_entropy_backward", y.dtype, element_blocks(y.size), y, t, float(dout), dx, y.size)
+
+
+# Optimizers
+
+
+def _update(kernel: str, p: Array, g: Array, states: tuple[Array, ...], *numbers: float) -> None:
+    first, second = (*states, None, None)[:2]
+    lr, a, b = (*map(float, numbers), 0.0, 0.0)[:3]
+    launch("update", p.dtype, element_blocks(p.size), p, g, first, second, p.size, OPTIMIZERS[kernel], lr, a, b)
+
+
+@_kernel
+def sgd_update(p: Array, g: Array, lr: float) -> None:
+    _update("sgd_update", p, g, (), lr)
+
+
+@_kernel
+def momentum_update(p: Array, g: Array, v: Array, lr: float, momentum: float) -> None:
+    _update("momentum_update", p, g, (v,), lr, momentum)
+
+
+@_kernel
+def nesterov_update(p: Array, g: Array, v: Array, lr: float, momentum: float) -> None:
+    _update("nesterov_update", p, g, (v,), lr, momentum)
+
+
+@_kernel
+def adagrad_update(p: Array, g: Array, h: Array, lr: float) -> None:
+    _update("adagrad_update", p, g, (h,), lr)
+
+
+@_kernel
+def rmsprop_update(p: Array, g: Array, h: Array, lr: float, decay_rate: float) -> None:
+    _update("rmsprop_update", p, g, (h,), lr, decay_rate)
+
+
+@_kernel
+def adam_update(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float) -> None:
+    _update("adam_update", p, g, (m, v), lr, beta1, beta2)
+
+
+@_kernel
+def squared_norm(g: Array) -> Array:
+    blocks = element_blocks(g.size)
+    parts = load_cupy().empty(blocks, np.float64)
+    launch("squared_norm_parts", g.dtype, blocks, g, parts, g.size)
+    return _sum_of(parts, g.dtype, 1)
+
+
+@_kernel
+def scale(x: Array, factor: float) -> None:
+    launch("scale", x.dtype, element_blocks(x.size), x, float(factor), x.size)

@@ -1,0 +1,318 @@
+"""Whole training steps on a GPU: everything stays there until the losses of a run are read.
+
+A step is what the layers do one by one, in one of three ways (cuda.cu says more):
+
+    layers      a launch per product; for nets of any size
+    rows        two launches: each sample through all layers, then each parameter's gradient and update
+    persistent  all steps of a run in one cooperative launch
+
+What a step must know (which samples, which learning rate, how many steps are done) lies in device memory, and
+all memory is there before the first step: so the launches of some steps are captured in a graph once, which
+is then launched again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import cuda
+from .cuda import ACTIVATIONS, OPTIMIZERS, Array, launch
+
+Layers = Sequence[tuple[Array, Array, Array, Array, str | None]]
+Parameters = Sequence[tuple[Array, Array, Sequence[Array]]]
+
+# As in cuda.cu
+DATA_TYPES = {"uint8": 0, "bool": 0, "int8": 1, "int16": 2, "int32": 3, "int64": 4, "float32": 5, "float64": 6}
+MOST_STATES = 2
+
+# Choices that change nothing but the speed. None of them has been measured yet.
+STEPS_OF_GRAPH = 16
+ROWS_WIDTH = 128  # up to this width of every layer's output a sample is one block's work
+ROWS_CLASSES = 32
+
+
+class Steps:
+    """Whole training steps of a chain of layers, the arrays being the layers' and the optimizer's own.
+
+    Parameters
+    ----------
+    layers : list of (W, b, dW, db, activation)
+        Of each layer, in order; activation is "sigmoid", "relu" or None.
+    parameters : list of (p, g, states)
+        What the optimizer updates: every parameter or stretch of parameters, flat, with its state arrays.
+    optimizer : str
+        The optimizer's kernel.
+    batch : int
+        Samples in a step.
+    max_grad : float or None
+        Largest norm of all gradients together.
+    way : {"layers", "rows", "persistent"}, optional
+        How a step is made; chosen by the widths of the layers unless given.
+
+    Raises
+    ------
+    ValueError
+        An array is not what the kernels take, or the way is none for these layers.
+    NoGPUError
+        There is no GPU.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        parameters: Parameters,
+        optimizer: str,
+        batch: int,
+        max_grad: float | None,
+        *,
+        way: str | None = None,
+    ) -> None:
+        self._cupy = cuda.load_cupy()
+        zeros = self._cupy.zeros
+        self.way = _checked_way(way, [W.shape[1] for W, *_ in layers])
+        self._layers, self._held = layers, parameters
+        self._dtype = layers[0][0].dtype
+        self._batch = batch
+        self._outputs = [zeros((batch, W.shape[1]), self._dtype) for W, *_ in layers]
+        self._inputs = [zeros((batch, layers[0][0].shape[0]), self._dtype), *self._outputs[:-1]]
+        self._gradients = [zeros(out.shape, self._dtype) for out in self._outputs]  # before the activations
+        self._check(parameters)
+        self._optimizer = optimizer
+        self._count = sum(W.size + b.size for W, b, *_ in layers)
+        self._gradient_blocks = (
+            _multiprocessors() if self.way == "persistent" else cuda.element_blocks(self._count)
+        )
+        self._max_grad = -1.0 if max_grad is None else float(max_grad)
+        self._squares = None if max_grad is None else zeros(self._gradient_blocks, np.float64)
+        self._t, self._terms = zeros(batch, np.int64), zeros(batch, np.float64)
+        self._arrivals = zeros(1, np.uint32)
+        self._layer_table = self._cupy.asarray(self._rows_of_layers(parameters))
+        self._run_table = zeros(_RUN_NUMBERS + _PROGRESS_NUMBERS, np.int64)
+        self._data = self._labels = None
+        self._order = self._numbers = self._losses = None  # of a run; they grow
+        self._stream = self._cupy.cuda.Stream(non_blocking=True)
+        self._graph: Any = None
+        self._is_warm = False
+
+    def _check(self, parameters: Parameters) -> None:
+        for (W, b, dW, db, _), x, out in zip(self._layers, self._inputs, self._outputs, strict=True):
+            cuda.check_call("affine_forward", x, W, b, out)
+            cuda.check_call("affine_backward", out, x, W, None, dW, db)
+        for p, g, states in parameters:
+            spare = [self._cupy.empty_like(p) for _ in range(MOST_STATES - len(states))]
+            cuda.check_call("adam_update", p, g, *states, *spare, 0, 0, 0)
+
+    def _rows_of_layers(self, parameters: Parameters) -> np.ndarray:
+        """Return cuda.cu's struct Layer of every layer."""
+        rows = []
+        arrays = zip(self._layers, self._inputs, self._outputs, self._gradients, strict=True)
+        for (W, b, dW, db, activation), x, out, dz in arrays:
+            states = [*_states_of(W, parameters), *_states_of(b, parameters)]
+            rows.append([*W.shape, ACTIVATIONS[activation], *map(_pointer, (x, W, b, dW, db, out, dz)), *states])
+        return np.array(rows, np.int64)
+
+    def _row_of_run(self, steps: int) -> np.ndarray:
+        """Return cuda.cu's struct Run, with the progress behind it."""
+        assert self._data is not None
+        numbers = _pointer(self._numbers)
+        row = [
+            self._batch,
+            len(self._layers),
+            self._count,
+            OPTIMIZERS[self._optimizer],
+            self._gradient_blocks,
+            DATA_TYPES[self._data.dtype.name],
+            *map(_pointer, (self._data, self._labels, self._order)),
+            *map(_pointer, (self._inputs[0], self._t, self._terms, self._losses, self._squares)),
+            numbers + _NUMBERS * 8,
+            numbers,
+            _pointer(self._run_table) + _RUN_NUMBERS * 8,
+        ]
+        assert len(row) == _RUN_NUMBERS
+        return np.array([*row, 0, 0, steps], np.int64)
+
+    @staticmethod
+    def takes(data: object) -> bool:
+        """Whether samples are rows of numbers that a kernel can gather and cast: on the host or the GPU."""
+        if not isinstance(data, np.ndarray | cuda.load_cupy().ndarray):
+            return False
+        samples: Any = data
+        return bool(samples.ndim == 2 and samples.dtype.name in DATA_TYPES and samples.dtype.isnative)
+
+    def set_data(self, data: Array, labels: Array) -> None:
+        """Train from now on with these samples [rows, D] and checked class indices [rows], uploaded once.
+
+        Raises
+        ------
+        ValueError
+            They do not fit each other or the first layer.
+        """
+        fits = self.takes(data) and data.shape[1] == self._inputs[0].shape[1] and data.shape[0] == len(labels)
+        if not fits or labels.dtype != np.int64 or labels.ndim != 1:
+            raise ValueError("set_data: samples and labels are not those that these steps can train on")
+        self._data, self._labels = cuda.to_device(data), cuda.to_device(labels)
+
+    def run(self, order: np.ndarray, numbers: Sequence[float], updates: int) -> list[float]:
+        """Train on the rows in order, batch after batch, and return the loss of each step.
+
+        Parameters
+        ----------
+        order
+            Rows to train on; numbers left over from whole batches are not used.
+        numbers
+            Of the optimizer's kernel (Adam's learning rate uncorrected).
+        updates
+            Updates made before.
+
+        Raises
+        ------
+        IndexError
+            A number in order is no row.
+        ValueError
+            There is no data yet.
+        """
+        if self._data is None:
+            raise ValueError("run: set_data comes first")
+        steps = len(order) // self._batch
+        if steps == 0:
+            return []
+        if order.min() < 0 or order.max() >= len(self._data):
+            raise IndexError("run: order holds a number that is no row of the data")
+        self._upload(order, numbers, updates, steps)
+        self._cupy.cuda.get_current_stream().synchronize()  # what the caller does to the parameters
+        with self._stream:
+            if self.way == "persistent":
+                self._launch_persistent()
+            else:
+                self._launch_steps(steps)
+        self._stream.synchronize()
+        losses: list[float] = self._losses[:steps].get().tolist()
+        return losses
+
+    def _upload(self, order: np.ndarray, numbers: Sequence[float], updates: int, steps: int) -> None:
+        """Bring everything that this run needs to the device."""
+        lr, a, b = (*map(float, numbers), 0.0, 0.0)[:3]
+        rates = np.full(steps, lr)
+        if self._optimizer == "adam_update":
+            counts = np.arange(updates + 1, updates + steps + 1, dtype=np.float64)
+            rates = lr * np.sqrt(1 - b**counts) / (1 - a**counts)
+        self._order = self._filled(self._order, np.asarray(order, np.int64))
+        self._numbers = self._filled(self._numbers, np.concatenate([[a, b, self._max_grad], rates]))
+        if self._losses is None or len(self._losses) < steps:
+            self._losses = self._cupy.zeros(steps, np.float64)
+        self._run_table.set(self._row_of_run(steps))
+
+    def _filled(self, array: Array | None, values: np.ndarray) -> Array:
+        """Return an array that begins with these values: the given one, if they find room in it."""
+        if array is None or len(array) < len(values):
+            return self._cupy.asarray(values)
+        array[: len(values)].set(values)
+        return array
+
+    # Launches
+
+    def _launch_steps(self, steps: int) -> None:
+        if self.way == "layers":
+            self._launch_step_kernel("step_gather", cuda.element_blocks(self._inputs[0].size + self._batch))
+        if not self._is_warm:  # the first launch of a kernel loads it, which is not for a capture
+            self._step()
+            self._is_warm = True
+            steps -= 1
+        graphs, steps = divmod(steps, STEPS_OF_GRAPH)
+        if graphs and self._graph is None:
+            self._stream.begin_capture()
+            for _ in range(STEPS_OF_GRAPH):
+                self._step()
+            self._graph = self._stream.end_capture()
+        for _ in range(graphs):
+            self._graph.launch()
+        for _ in range(steps):
+            self._step()
+
+    def _launch_persistent(self) -> None:
+        self._arrivals.fill(0)
+        self._launch_step_kernel("step_persistent", self._gradient_blocks, self._arrivals, cooperative=True)
+
+    def _launch_step_kernel(self, name: str, blocks: int, *more: Any, cooperative: bool = False) -> None:
+        tables = self._run_table, self._layer_table
+        launch(name, self._dtype, blocks, *tables, *more, cooperative=cooperative)
+
+    def _step(self) -> None:
+        if self.way == "rows":
+            self._launch_step_kernel("step_rows", self._batch)
+            self._launch_step_kernel("step_gradients", self._gradient_blocks)
+            if self._squares is not None:
+                self._launch_step_kernel("step_update", self._gradient_blocks, 0, 0)
+            return
+        self._forward()
+        self._backward()
+        if self._squares is not None:
+            self._launch_step_kernel("step_squares", self._gradient_blocks)
+        self._launch_step_kernel("step_update", self._gradient_blocks, 1, 1)
+
+    def _forward(self) -> None:
+        for (W, b, *_, activation), x, out in zip(self._layers, self._inputs, self._outputs, strict=True):
+            cuda.launch_affine_forward(x, W, b, out, activation)
+        self._launch_step_kernel(*cuda.row_kernel("step_loss", *self._outputs[-1].shape))
+
+    def _backward(self) -> None:
+        for k in reversed(range(len(self._layers))):
+            W, _, dW, db, _ = self._layers[k]
+            dx = self._gradients[k - 1] if k else None
+            before = self._layers[k - 1][-1] if k else None
+            cuda.launch_affine_backward(self._gradients[k], self._inputs[k], W, dx, dW, db, before)
+
+
+_RUN_NUMBERS = 17  # of cuda.cu's struct Run
+_PROGRESS_NUMBERS = 3
+_NUMBERS = 3  # the optimizer's two behind lr and the largest norm, before the learning rates
+
+
+def _checked_way(way: str | None, widths: Sequence[int]) -> str:
+    """Return the way, or the one that is best for layers of these widths.
+
+    Raises
+    ------
+    ValueError
+        It is none, or the layers are too wide for it.
+    """
+    if widths[-1] == 0:
+        raise ValueError("Steps: the last layer has no outputs, so there are no classes")
+    if way is None:
+        is_small = min(widths) > 0 and max(widths) <= ROWS_WIDTH and widths[-1] <= ROWS_CLASSES
+        return "rows" if is_small else "layers"
+    if way not in ("layers", "rows", "persistent"):
+        raise ValueError(f'Steps: way must be "layers", "rows" or "persistent", got {way!r}')
+    if way != "layers" and not 0 < min(widths) <= max(widths) <= cuda.THREADS:
+        raise ValueError(f"Steps: {way!r} takes layers of 1 to {cuda.THREADS} outputs, got {list(widths)}")
+    return way
+
+
+def _multiprocessors() -> int:
+    """Return how many blocks surely run at the same time."""
+    runtime = cuda.load_cupy().cuda.runtime
+    return int(runtime.getDeviceProperties(runtime.getDevice())["multiProcessorCount"])
+
+
+def _pointer(array: Array | None) -> int:
+    return 0 if array is None else int(array.data.ptr)
+
+
+def _states_of(array: Array, parameters: Parameters) -> list[int]:
+    """Return where the optimizer's states of a layer's array lie, found by its place in a parameter's memory.
+
+    Raises
+    ------
+    ValueError
+        The optimizer does not update the array.
+    """
+    if array.size == 0:
+        return [0] * MOST_STATES
+    for p, _, states in parameters:
+        offset = array.data.ptr - p.data.ptr
+        if 0 <= offset < p.nbytes:
+            return ([_pointer(state) + offset for state in states] + [0] * MOST_STATES)[:MOST_STATES]
+    raise ValueError("Steps: a layer's array is none of the optimizer's parameters")

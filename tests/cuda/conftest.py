@@ -1,0 +1,43 @@
+"""Every test of the GPU's code runs over CuPy's stand-in; marked `gpu`, once more over CuPy itself."""
+
+from __future__ import annotations
+
+import emulator
+import on_device
+import pytest
+
+from scratchnet.backends import cuda
+
+no_gpu = ""
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what needs a GPU where there is none; the last line of the run says so."""
+    global no_gpu
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    on_device.forget()
+    try:
+        if on_gpu:
+            cuda.load_cupy()
+    except cuda.NoGPUError as error:
+        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
+        config.hook.pytest_deselected(items=on_gpu)
+        no_gpu = f"left out {len(on_gpu)} tests that need a GPU: {error}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what was left out and why."""
+    if no_gpu:
+        terminalreporter.write_line(no_gpu)
+
+
+@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+def cupy(request):
+    """CuPy's module, or its stand-in; nothing launched so far."""
+    if request.param == "gpu":
+        on_device.forget()
+        yield cuda.load_cupy()
+    else:
+        with on_device.emulated() as module:
+            emulator.launches.clear()
+            yield module

@@ -1,0 +1,301 @@
+"""Planted bugs: replacements in cuda.cu, each of which the kernels' tests must notice.
+
+`before` stands in the file exactly once, so that a bug cannot go unplanted when the file changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug, and the kernels of the contract in which it must show, or the ways of whole steps."""
+
+    bug: str
+    before: str
+    after: str
+    kernels: tuple[str, ...] = ()
+    ways: tuple[str, ...] = ()
+
+    def planted(self, source: str) -> str:
+        """The source with the bug.
+
+        Raises
+        ------
+        AssertionError
+            The place is not there, or not unique.
+        """
+        assert source.count(self.before) == 1, (
+            f"{self.bug}: {source.count(self.before)} places for {self.before!r}"
+        )
+        return source.replace(self.before, self.after)
+
+
+PRODUCTS = ("affine_forward", "affine_backward")
+LOSSES = ("softmax_cross_entropy_forward", "cross_entropy_forward")
+
+MUTANTS = (
+    # Barriers
+    Mutant(
+        "block_sum: no barrier between write and read",
+        "        shared[threadIdx.x / WARP] = x;\n    __syncthreads();\n    T sum",
+        "        shared[threadIdx.x / WARP] = x;\n    T sum",
+        ("squared_norm", "softmax_forward"),
+    ),
+    Mutant(
+        "block_largest: no barrier before the memory is used again",
+        "        largest = fmax(largest, shared[warp]);\n    __syncthreads(); // before shared is written again\n",
+        "        largest = fmax(largest, shared[warp]);\n",
+        ("softmax_forward",),
+    ),
+    Mutant(
+        "product: no barrier after the panels are loaded",
+        "false, right_panel);\n        __syncthreads();\n",
+        "false, right_panel);\n",
+        PRODUCTS,
+    ),
+    Mutant(
+        "product: no barrier before the panels are loaded again",
+        "        __syncthreads(); // before the panels are written again\n",
+        "",
+        PRODUCTS,
+    ),
+    Mutant(
+        "sum_rows: no barrier",
+        "    sums[warp][lane] = sum;\n    __syncthreads();\n",
+        "    sums[warp][lane] = sum;\n",
+        ("sum_rows",),
+    ),
+    Mutant(
+        "sum_rows: a barrier that only some threads reach",
+        "    sums[warp][lane] = sum;\n    __syncthreads();\n",
+        "    sums[warp][lane] = sum;\n    if (j < D)\n        __syncthreads();\n",
+        ("sum_rows",),
+    ),
+    Mutant(
+        "softmax: rows beyond the last leave a warp in pieces",
+        "return (Size)blockIdx.x * WARPS + threadIdx.x / WARP;",
+        "return ((Size)blockIdx.x * THREADS + threadIdx.x + 1) / WARP;",
+        ("softmax_forward",),
+    ),
+    # Guards
+    Mutant(
+        "product: rows of the panel unguarded",
+        "            if (i0 + i < count)\n",
+        "            if (i0 + i <= count)\n",
+        PRODUCTS,
+    ),
+    Mutant(
+        "product: one column too many is written",
+        "            if (to_column >= p.M)\n",
+        "            if (to_column > p.M)\n",
+        PRODUCTS,
+    ),
+    Mutant(
+        "product: one row too many is written",
+        "            if (to_row < p.N) {\n",
+        "            if (to_row <= p.N) {\n",
+        ("affine_forward",),
+    ),
+    Mutant("product: the tail of K unguarded", "        if (k0 + k < K) {\n", "        {\n", PRODUCTS),
+    Mutant(
+        "product: the last of K left out",
+        "        if (k0 + k < K) {\n",
+        "        if (k0 + k + 1 < K) {\n",
+        PRODUCTS,
+    ),
+    Mutant(
+        "activation: one element too many",
+        "    for (Size i = first_element(); i < n; i += element_step())\n        out[i] = activated",
+        "    for (Size i = first_element(); i <= n; i += element_step())\n        out[i] = activated",
+        ("sigmoid_forward", "relu_forward"),
+    ),
+    Mutant(
+        "elements beyond one round of the grid are left out",
+        "return (Size)gridDim.x * THREADS; }",
+        "return (Size)1 << 40; }",
+        ("sgd_update", "repeat_rows"),
+    ),
+    Mutant("sum_rows: columns unguarded", "    if (warp == 0 && j < D) {", "    if (warp == 0) {", ("sum_rows",)),
+    Mutant(
+        "cross_entropy: labels unguarded",
+        "        terms[i] = 0 <= t[i] && t[i] < C ? ",
+        "        terms[i] = true ? ",
+        ("cross_entropy_forward",),
+    ),
+    Mutant(
+        "softmax loss: label C taken for one",
+        "    const bool known = 0 <= t && t < C;\n",
+        "    const bool known = 0 <= t && t <= C;\n",
+        ("softmax_cross_entropy_forward",),
+    ),
+    Mutant(
+        "take_rows: index unguarded from below",
+        "0 <= row && row < N ?",
+        "row < N ?",
+        ("take_rows",),
+    ),
+    # Reductions
+    Mutant(
+        "warp_sum: half of the lanes",
+        "    for (int distance = WARP / 2; distance > 0; distance /= 2)\n        x += ",
+        "    for (int distance = WARP / 4; distance > 0; distance /= 2)\n        x += ",
+        ("softmax_forward", "squared_norm"),
+    ),
+    Mutant(
+        "warp_largest: the shuffle's mask names half a warp",
+        "fmax(x, __shfl_xor_sync(ALL_LANES, x, distance))",
+        "fmax(x, __shfl_xor_sync(0xffffu, x, distance))",
+        ("softmax_forward",),
+    ),
+    Mutant(
+        "block_sum: shared memory read that nobody has written",
+        "    for (int warp = 1; warp < WARPS; warp++)\n        sum += shared[warp];",
+        "    for (int warp = 1; warp <= WARPS; warp++)\n        sum += shared[warp];",
+        ("squared_norm",),
+    ),
+    Mutant(
+        "softmax: the maximum is not subtracted",
+        "        y[j] = exp(x[j] - largest);",
+        "        y[j] = exp(x[j]);",
+        ("softmax_forward",),
+    ),
+    Mutant(
+        "squared_norm: all blocks write one part",
+        "        parts[blockIdx.x] = sum;",
+        "        parts[0] = sum;",
+        ("squared_norm",),
+    ),
+    # Arithmetic
+    Mutant(
+        "affine_backward: W is not transposed",
+        "{ { dout, M, 1 }, { W, 1, M }, N, M, D,",
+        "{ { dout, M, 1 }, { W, D, 1 }, N, M, D,",
+        ("affine_backward",),
+    ),
+    Mutant(
+        "affine_backward: x is not transposed",
+        "{ { x, 1, D }, { dout, M, 1 }, D, N, M,",
+        "{ { x, N, 1 }, { dout, M, 1 }, D, N, M,",
+        ("affine_backward",),
+    ),
+    Mutant(
+        "affine_backward: the tiles of dW begin one too late",
+        "product_tile<TILE>(product, blockIdx.x - of_dx, panels);",
+        "product_tile<TILE>(product, blockIdx.x - of_dx + 1, panels);",
+        ("affine_backward",),
+    ),
+    Mutant(
+        "an output accumulated into",
+        "                p.out[at] = value;",
+        "                p.out[at] += value;",
+        PRODUCTS,
+    ),
+    Mutant(
+        "sigmoid: the wrong branch for NaN and negative numbers",
+        "(x < 0 ? z :",
+        "(x > 0 ? z :",
+        ("sigmoid_forward",),
+    ),
+    Mutant(
+        "the loss's gradient divided before it is multiplied",
+        "* dout / N;",
+        "* (dout / N);",
+        ("softmax_cross_entropy_backward",),
+    ),
+    Mutant(
+        "fused multiply-add in an update", "*p -= rule.rate * g;", "*p = fma(-rule.rate, g, *p);", ("sgd_update",)
+    ),
+    Mutant(
+        "Nesterov: the velocity before the parameter",
+        "        *p = (*p + rule.ahead * v) - rule.step * g;",
+        "        *p = *p + (rule.ahead * v - rule.step * g);",
+        ("nesterov_update",),
+    ),
+    # Whole steps
+    Mutant(
+        "block_sum: no barrier before the memory is used again",
+        "        sum += shared[warp];\n    __syncthreads(); // before shared is written again\n",
+        "        sum += shared[warp];\n",
+        ways=("layers",),
+    ),
+    Mutant(
+        "rows: no barrier after the sample is gathered",
+        "row * D + i);\n        __syncthreads();\n",
+        "row * D + i);\n",
+        ways=("rows",),
+    ),
+    Mutant(
+        "rows: no barrier before the groups' sums are added",
+        "    sums[threadIdx.x] = sum;\n    __syncthreads();\n",
+        "    sums[threadIdx.x] = sum;\n",
+        ways=("rows",),
+    ),
+    Mutant(
+        "rows: no barrier between a layer's gradient and the one before",
+        "dz[i] = gradient_before(activation_before, sum, in[i]);\n    }\n    __syncthreads();\n",
+        "dz[i] = gradient_before(activation_before, sum, in[i]);\n    }\n",
+        ways=("rows",),
+    ),
+    Mutant(
+        "rows: a block takes only its first row",
+        "r < run.batch; r += gridDim.x)",
+        "r < run.batch; r += run.batch)",
+        ways=("persistent",),
+    ),
+    Mutant(
+        "persistent: no grid sync between rows and gradients",
+        "        rows_phase(run, layers, step, sums);\n        SN_GRID_SYNC(arrivals);\n",
+        "        rows_phase(run, layers, step, sums);\n",
+        ways=("persistent",),
+    ),
+    Mutant(
+        "persistent: no grid sync before the next rows",
+        "        SN_GRID_SYNC(arrivals); // before the next rows read the parameters\n",
+        "",
+        ways=("persistent",),
+    ),
+    Mutant(
+        "persistent: no grid sync before the norm is added up",
+        "            SN_GRID_SYNC(arrivals);\n            clip_and_update",
+        "            clip_and_update",
+        ways=("persistent",),
+    ),
+    Mutant(
+        "persistent: a grid sync that only the first block reaches",
+        "        SN_GRID_SYNC(arrivals); // before the next rows read the parameters\n",
+        "        if (blockIdx.x == 0)\n            SN_GRID_SYNC(arrivals);\n",
+        ways=("persistent",),
+    ),
+    Mutant(
+        "the states of W used for b",
+        "is_bias ? l.b_state : l.W_state;",
+        "is_bias ? l.W_state : l.W_state;",
+        ways=("rows",),
+    ),
+    Mutant(
+        "the bias's gradient multiplied with an input",
+        "        if (number.row < l.D)\n",
+        "        if (number.row <= l.D)\n",
+        ways=("rows",),
+    ),
+    Mutant(
+        "gradients clipped, but not the ones that the user sees",
+        "            *number.g = g;\n        }",
+        "        }",
+        ways=("layers", "rows"),
+    ),
+    Mutant(
+        "a step that does not count itself",
+        "        gather(run, layers, begun);\n    set_progress(run, DONE, begun);\n",
+        "        gather(run, layers, begun);\n",
+        ways=("layers",),
+    ),
+    Mutant(
+        "the batch of this step gathered again",
+        "        gather(run, layers, begun);\n    set",
+        "        gather(run, layers, begun - 1);\n    set",
+        ways=("layers",),
+    ),
+)

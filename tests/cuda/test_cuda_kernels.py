@@ -1,0 +1,319 @@
+"""The GPU's kernels against the reference: the tests of all backends, and what only a GPU can do wrong.
+
+They run in the emulator, under its schedules, and on a GPU where there is one.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import emulator
+import numpy as np
+import on_device
+import pytest
+import test_kernels as every_backend
+from cases import EMPTY, LARGE, SMALL, is_possible, make_case
+
+from scratchnet.backends import KERNELS, cuda
+
+DTYPES = [np.float32, np.float64]
+# Lengths and widths about the edges of warps, blocks and tiles, beyond those that all backends share.
+EDGES = [
+    dict(zip("NDMCBn", sizes, strict=True))
+    for sizes in (
+        (32, 32, 32, 32, 32, 256),
+        (64, 33, 65, 128, 31, 257),
+        (257, 64, 31, 129, 65, 1000),
+        (9, 257, 300, 260, 3, 513),
+    )
+]
+kernels = pytest.mark.parametrize("name", KERNELS)
+dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+schedules = pytest.mark.parametrize("schedule", emulator.SCHEDULES)
+
+
+@pytest.fixture
+def device(cupy):
+    return on_device.OnDevice(cupy)
+
+
+@dtypes
+@kernels
+@schedules
+def test_parity_under_every_schedule(device, name, dtype, schedule):
+    with emulator.schedule(schedule, seed=len(name)):
+        for sizes in SMALL + EMPTY + EDGES[:2]:
+            if is_possible(name, sizes):
+                every_backend.check_parity(make_case(name, sizes, dtype), device)
+
+
+@dtypes
+@kernels
+def test_parity_at_large_sizes(device, name, dtype):
+    for sizes in EDGES[2:] + LARGE:
+        every_backend.check_parity(make_case(name, sizes, dtype), device)
+
+
+@dtypes
+@kernels
+def test_parity_without_the_optional_arguments(device, name, dtype):
+    every_backend.test_parity_without_the_optional_arguments(device, name, dtype)
+
+
+@dtypes
+def test_product_at_every_tile_edge(device, dtype):
+    for N, D, M in ((31, 32, 33), (33, 31, 64), (64, 65, 1), (1, 33, 65), (65, 1, 32)):
+        for name in ("affine_forward", "affine_backward"):
+            every_backend.check_parity(make_case(name, dict(N=N, D=D, M=M), dtype), device)
+
+
+@pytest.mark.parametrize("side", [32, 64])
+@dtypes
+def test_both_sizes_of_tiles(device, dtype, side, monkeypatch):
+    monkeypatch.setattr(cuda, "LARGE_TILES", 0 if side == 64 else 10**9)
+    assert cuda.tile_of((1, 1))[0] == side
+    for sizes in (*SMALL, *EDGES, dict(N=130, D=70, M=129)):
+        for name in ("affine_forward", "affine_backward"):
+            every_backend.check_parity(make_case(name, sizes, dtype), device)
+
+
+@dtypes
+def test_large_products_by_cublas(device, dtype, monkeypatch):
+    monkeypatch.setattr(cuda, "CUBLAS_OPERATIONS", -1)
+    for sizes in SMALL[::3]:
+        for name, absent in (
+            ("affine_forward", ()),
+            ("affine_forward", ("b",)),
+            ("affine_backward", ()),
+            ("affine_backward", ("dx", "db")),
+        ):
+            every_backend.check_parity(make_case(name, sizes, dtype, absent=absent), device)
+
+
+def test_more_elements_than_threads(device, monkeypatch):
+    """Loops over elements go round: with few blocks the same results."""
+    monkeypatch.setattr(cuda, "MOST_BLOCKS", 2)
+    for name in KERNELS:
+        every_backend.check_parity(make_case(name, LARGE[0], np.float32), device)
+
+
+@dtypes
+@kernels
+def test_same_bits_in_every_run(device, name, dtype):
+    first, second = (make_case(name, LARGE[0], dtype) for _ in range(2))
+    results = []
+    for case, schedule in ((first, "forward"), (second, "shuffled")):
+        with emulator.schedule(schedule, 3):
+            results.append(case.call(device))
+    assert results[0] == results[1]
+    for output, values in first.outputs().items():
+        assert values.tobytes() == second.values[output].tobytes()
+
+
+@dtypes
+def test_a_row_s_product_does_not_depend_on_the_batch(device, dtype):
+    case = make_case("affine_forward", dict(N=70, D=100, M=21), dtype)
+    case.call(device)
+    x, W, b, out = case.values.values()
+    for i in (0, 33, 69):
+        row = np.empty((1, 21), dtype)
+        device.affine_forward(x[i : i + 1].copy(), W, b, row)
+        assert row[0].tobytes() == out[i].tobytes()
+
+
+@dtypes
+def test_softmax_of_large_scores(device, dtype):
+    check_softmax_of_large_scores(device, dtype)
+
+
+def check_softmax_of_large_scores(device, dtype):
+    for C in (10, 300):
+        case = make_case("softmax_forward", dict(N=5, C=C), dtype)
+        case.values["x"].flags.writeable = True
+        case.values["x"][...] += 1000
+        every_backend.check_parity(case, device)
+
+
+@dtypes
+@kernels
+def test_nan_and_inf_pass_as_in_numpy(device, name, dtype):
+    every_backend.test_nan_and_inf_pass_as_in_numpy(device, name, dtype)
+
+
+@pytest.mark.parametrize("name", [k.name for k in KERNELS.values() if any(a.alias for a in k.arguments)])
+def test_in_place_where_the_contract_allows_it(device, name):
+    every_backend.test_in_place_where_the_contract_allows_it(device, name)
+
+
+@kernels
+def test_arguments_may_be_named(device, name):
+    every_backend.test_arguments_may_be_named(device, name)
+
+
+@kernels
+def test_signature_is_the_contract_s(name):
+    every_backend.test_signature_is_the_contract_s(cuda, name)
+
+
+# Labels that nobody has checked
+
+
+@dtypes
+@pytest.mark.parametrize("wrong", [-1, 6, 2**40, -(2**40), np.iinfo(np.int64).max, np.iinfo(np.int64).min])
+def test_labels_out_of_range_stray_nowhere_and_spoil_the_loss(device, dtype, wrong):
+    sizes = dict(N=8, C=6, n=8, B=6, D=3)
+    for C in (6, 200):
+        case = make_case("softmax_cross_entropy_forward", {**sizes, "C": C}, dtype)
+        _, t, y = case.values.values()
+        t.flags.writeable = True
+        t[4] = wrong if wrong != 6 else C
+        assert np.isnan(case.call(device)) and case.fences_hold()
+        assert np.allclose(y.sum(axis=1), 1)
+        dx = np.full_like(y, np.nan)
+        device.softmax_cross_entropy_backward(y, t, 8.0, dx)  # dout / N is 1
+        assert np.array_equal(dx[4], y[4]) and not np.array_equal(dx[3], y[3])
+        assert np.isnan(device.cross_entropy_forward(y, t))
+    case = make_case("sigmoid_cross_entropy_forward", sizes, dtype)
+    case.values["t"].flags.writeable = True
+    case.values["t"][4] = wrong
+    assert np.isnan(case.call(device))
+
+
+def test_an_index_out_of_range_gives_a_row_of_nan(cupy):
+    check_index_out_of_range(cupy)
+
+
+def check_index_out_of_range(cupy):
+    """With numbers on both sides of x: what lies there must not come out."""
+    for wrong in (-1, 3):
+        x, out = cupy.asarray(np.ones((9, 4), np.float32))[3:6], cupy.zeros((3, 4), np.float32)
+        cuda.take_rows(x, cupy.asarray(np.array([2, wrong, 0])), out)
+        assert np.isnan(cuda.to_host(out)[1]).all() and (cuda.to_host(out)[[0, 2]] == 1).all()
+
+
+def test_rows_without_classes_have_no_loss(device):
+    x, t = np.zeros((3, 0), np.float32), np.zeros(3, np.int64)
+    assert np.isnan(device.softmax_cross_entropy_forward(x, t, np.empty_like(x)))
+
+
+# Bad arguments
+
+
+@dtypes
+@kernels
+def test_wrong_arrays_are_refused_before_a_write(device, name, dtype):
+    every_backend.test_wrong_arrays_are_refused_before_a_write(device, name, dtype)
+
+
+@kernels
+def test_overlapping_outputs_are_refused(device, name):
+    every_backend.test_overlapping_outputs_are_refused(device, name)
+
+
+@kernels
+def test_text_for_a_number_is_refused(device, name):
+    every_backend.test_text_for_a_number_is_refused(device, name)
+
+
+@kernels
+def test_too_few_and_unknown_arguments_are_python_s_own_error(device, name):
+    every_backend.test_too_few_and_unknown_arguments_are_python_s_own_error(device, name)
+
+
+def test_arrays_of_the_host_are_refused(cupy):
+    x = np.ones(3, np.float32)
+    with pytest.raises(ValueError, match="relu_forward: out must be a CuPy array, got NumPy array"):
+        cuda.relu_forward(cupy.asarray(x), x)
+    with pytest.raises(ValueError, match="relu_forward: x must be a CuPy array, got list"):
+        cuda.relu_forward([1.0], cupy.asarray(x))
+
+
+@kernels
+def test_arrays_that_are_not_contiguous_are_refused(cupy, name):
+    for argument in KERNELS[name].arguments:
+        if not argument.is_array:
+            continue
+        case = make_case(name, dict(N=5, D=3, M=4, C=6, B=7, n=8), np.float32)
+        values = {k: cupy.asarray(v) if isinstance(v, np.ndarray) else v for k, v in case.values.items()}
+        doubled = np.repeat(case.values[argument.name], 2, axis=-1)
+        values[argument.name] = cupy.asarray(doubled)[..., ::2]
+        with pytest.raises(ValueError, match=f"{name}: {argument.name} must be C-contiguous"):
+            getattr(cuda, name)(**values)
+
+
+def test_arrays_of_another_device_are_refused(cupy, monkeypatch):
+    x = cupy.zeros(3, np.float32)
+    monkeypatch.setattr(cupy.cuda.runtime, "getDevice", lambda: 1)
+    with pytest.raises(ValueError, match="relu_forward: x is on device 0, expected the current one, 1"):
+        cuda.relu_forward(x, x)
+
+
+# The GPU itself
+
+
+def test_to_and_from_the_device(cupy):
+    for dtype in (np.float32, np.float64, np.uint8, np.int64):
+        array = np.arange(6).reshape(2, 3).astype(dtype)
+        there = cuda.to_device(array)
+        assert isinstance(there, cupy.ndarray) and there.dtype == dtype
+        assert cuda.to_device(there) is there
+        back = cuda.to_host(there)
+        assert type(back) is np.ndarray
+        np.testing.assert_array_equal(back, array)
+    assert cuda.to_device(np.ones((2, 3), order="F")).flags.c_contiguous
+
+
+def test_description(cupy):
+    assert cuda.is_available()
+    description = cuda.describe()
+    assert description.keys() == {"device", "compute capability", "cupy", "CUDA runtime", "CUDA driver"}
+    assert all(type(value) is str for value in description.values())
+    if cupy.__name__ == "standin":
+        assert description["device"] == "emulated" and description["CUDA runtime"] == "12.9"
+
+
+def test_nothing_synchronises(cupy):
+    """Every kernel can be captured: no copy to the host, no wait."""
+    if cupy.__name__ != "standin":
+        pytest.skip("CuPy refuses allocations in some captures; the stand-in tells copies from them")
+    for name in KERNELS:
+        case = make_case(name, SMALL[4], np.float32)
+        values = {k: cupy.asarray(v) if isinstance(v, np.ndarray) else v for k, v in case.values.items()}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cupy, "_refuse_in_capture", lambda name=name: pytest.fail(f"{name} synchronises"))
+            getattr(cuda, name)(**values)
+
+
+def refused(monkeypatch, **modules):
+    on_device.forget()
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    try:
+        with pytest.raises(cuda.NoGPUError) as raised:
+            cuda.to_device(np.ones(1))
+        assert not cuda.is_available()
+        assert cuda.describe() == {"unavailable": str(raised.value)}
+    finally:
+        on_device.forget()
+    return str(raised.value)
+
+
+def test_without_cupy_the_error_says_what_to_install(monkeypatch):
+    message = refused(monkeypatch, cupy=None)
+    assert 'pip install "scratchnet[cuda12]"' in message and "[cuda13]" in message
+
+
+def test_without_a_device_the_error_says_what_cupy_reported(monkeypatch):
+    with on_device.emulated() as cupy:
+        cupy.available = False
+        assert "CuPy finds no GPU: cudaErrorNoDevice" in refused(monkeypatch)
+
+
+def test_a_failing_import_is_told_with_its_reason(monkeypatch, tmp_path):
+    (tmp_path / "cupy.py").write_text("raise PermissionError(13, 'Permission denied', '/nowhere/.cupy')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    message = refused(monkeypatch)
+    assert "PermissionError" in message and "/nowhere/.cupy" in message and "CUPY_CACHE_DIR" in message
+    (tmp_path / "cupy.py").write_text("import a_module_that_is_missing")
+    assert "a_module_that_is_missing" in refused(monkeypatch)

@@ -1,0 +1,140 @@
+"""Would the tests see a bug? Each planted one must be noticed, by the emulator or by a wrong result."""
+
+from __future__ import annotations
+
+import re
+
+import emulator
+import numpy as np
+import on_device
+import pytest
+import test_kernels as every_backend
+from cases import make_case
+from mutants import MUTANTS
+from test_cuda_kernels import check_index_out_of_range, check_softmax_of_large_scores
+from test_cuda_steps import Net, check_alike, make_data
+
+from scratchnet.backends import KERNELS, cuda
+
+# Sizes with tails everywhere, more than one tile, block and panel, and rows for warps and for blocks.
+SIZES = (
+    dict(N=9, D=37, M=35, C=10, B=11, n=300),
+    dict(N=3, D=70, M=5, C=300, B=2, n=33),
+)
+
+
+def check(device, kernels, monkeypatch):
+    """Fail, in some way, if the kernels are wrong."""
+    for name in kernels:
+        for schedule in emulator.SCHEDULES:
+            monkeypatch.setattr(cuda, "MOST_BLOCKS", 1 if schedule == "reverse" else 4)
+            with emulator.schedule(schedule, 1):
+                for sizes in SIZES:
+                    every_backend.check_parity(make_case(name, sizes, np.float32), device)
+        if name == "softmax_forward":
+            check_softmax_of_large_scores(device, np.float32)
+        elif name == "take_rows":
+            check_index_out_of_range(device.cupy)
+        elif KERNELS[name].returns_float and name != "squared_norm":
+            check_labels_out_of_range(device, name)
+
+
+def check_labels_out_of_range(device, name):
+    for wrong in (-1, SIZES[0]["C"]):
+        case = make_case(name, SIZES[0], np.float32)
+        case.values["t"].flags.writeable = True
+        case.values["t"][1] = wrong
+        assert np.isnan(case.call(device)) and case.fences_hold()
+
+
+def check_steps(device, ways):
+    """Fail, in some way, if whole steps are wrong."""
+    for schedule in emulator.SCHEDULES:
+        with emulator.schedule(schedule, 1):
+            for way in ways:
+                for max_grad in (0.05, None):
+                    net = Net((7, 40, 33, 4), ["sigmoid", "relu"], "adam_update", np.float32)
+                    check_alike(device.cupy, net, *make_data(7, 4), way=way, max_grad=max_grad)
+
+
+@pytest.fixture
+def plant(monkeypatch):
+    """A function that puts a source in the place of cuda.cu."""
+    source = cuda._source()
+
+    def planted(changed):
+        monkeypatch.setattr(cuda, "_source", lambda: changed)
+        cuda.module.cache_clear()
+        cuda._function.cache_clear()
+
+    planted.source = source
+    # Every bug is compiled once and runs briefly.
+    monkeypatch.setattr(emulator, "FLAGS", tuple("-O0" if f == "-O1" else f for f in emulator.FLAGS if f != "-g1"))
+    monkeypatch.setattr(on_device, "CACHED", [f for f in on_device.CACHED if f is not cuda._source])
+    with on_device.emulated() as cupy:
+        planted.device = on_device.OnDevice(cupy)
+        yield planted
+
+
+def test_without_a_bug_nothing_is_noticed(plant, monkeypatch):
+    plant(plant.source)
+    check(plant.device, KERNELS, monkeypatch)
+    check_steps(plant.device, ("layers", "rows", "persistent"))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: re.sub(r"\W+", "-", mutant.bug))
+def test_every_planted_bug_is_noticed(plant, mutant, monkeypatch):
+    plant(mutant.planted(plant.source))
+    cuda.module(np.dtype(np.float32), 0)  # a bug that does not compile would be none
+    with pytest.raises((AssertionError, emulator.EmulatorError)):
+        check(plant.device, mutant.kernels, monkeypatch)
+        check_steps(plant.device, mutant.ways)
+
+
+# Bugs in the launchers: the emulator is as strict as CuPy and the hardware, or stricter
+
+
+@pytest.fixture
+def case(plant, monkeypatch):
+    """The arrays of softmax_cross_entropy_backward, whose calls nothing checks: (y, t, dx)."""
+    monkeypatch.setattr(cuda, "check_call", lambda *call: None)
+    y, t = np.ones((3, 3), np.float32), np.zeros(3, np.int64)
+    return tuple(map(cuda.to_device, (y, t, y)))
+
+
+def test_without_a_bug_the_launcher_works(case):
+    y, t, dx = case
+    cuda.softmax_cross_entropy_backward(y, t, 1.0, dx)
+
+
+def test_labels_of_another_type_are_noticed(case):
+    y, t, dx = case
+    with pytest.raises(emulator.EmulatorError, match="int32 array for a pointer to int64"):
+        cuda.softmax_cross_entropy_backward(y, t.astype(np.int32), 1.0, dx)
+
+
+def test_transposed_views_are_noticed(case):
+    y, t, dx = case
+    with pytest.raises(emulator.EmulatorError, match="not C-contiguous"):
+        cuda.softmax_cross_entropy_backward(y.T, t, 1.0, dx)
+
+
+def test_numbers_of_another_type_are_noticed(case, monkeypatch):
+    y, t, dx = case
+    with pytest.raises(emulator.EmulatorError, match=r"needs np\.float64 by value, got int64"):
+        cuda.launch("softmax_cross_entropy_backward", y.dtype, 1, y, t, 1, dx, 3, 3)
+    monkeypatch.setattr(cuda, "_as_argument", lambda value: value)
+    with pytest.raises(emulator.EmulatorError, match=r"by value, got (int|float)"):
+        cuda.softmax_cross_entropy_backward(y, t, 1.0, dx)
+
+
+def test_missing_arguments_are_noticed(case):
+    y, t, dx = case
+    with pytest.raises(emulator.EmulatorError, match="5 arguments for 6 parameters"):
+        cuda.launch("softmax_cross_entropy_backward", y.dtype, 1, y, t, 1.0, dx, 3)
+
+
+def test_arrays_of_the_host_are_noticed(case):
+    y, t, dx = case
+    with pytest.raises(TypeError, match="Unsupported type"):
+        cuda.softmax_cross_entropy_backward(y, t, 1.0, cuda.to_host(dx))
