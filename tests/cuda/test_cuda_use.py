@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -332,3 +333,21 @@ def test_clip_and_shared_parameters(cupy):
     W = cupy.asarray(rows_of(3, 3))
     params, grads = scratchnet.util.remove_duplicate([W, W.T], [cupy.ones((3, 3)), cupy.zeros((3, 3))])
     assert len(params) == len(grads) == 1
+
+
+@pytest.mark.parametrize("name", ["ScratchnetPlan", "ScratchnetLayers", "PlainCuPy"])
+def test_the_benchmark_s_contestants_train_right(cupy, name, monkeypatch):
+    folder = Path(__file__).parents[2] / "bench"
+    if not folder.is_dir():
+        pytest.skip("no benchmarks here: the tests run against an installed package")
+    monkeypatch.syspath_prepend(folder)
+    from dataclasses import replace
+    from importlib import import_module
+
+    works, gpu_peers = import_module("works"), import_module("gpu_peers")
+    job = replace(works.job("2-10-3", "float32"), x=spiral()[0], t=spiral()[1])
+    np.random.seed(0)
+    expected = import_module("peers").reference_losses(job, 2)
+    contestant = getattr(gpu_peers, name)(job)
+    np.random.seed(0)
+    np.testing.assert_allclose(contestant.fit(2), expected, rtol=1e-4)
