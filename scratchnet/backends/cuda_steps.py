@@ -223,14 +223,21 @@ class Steps:
             steps -= 1
         graphs, steps = divmod(steps, STEPS_OF_GRAPH)
         if graphs and self._graph is None:
-            self._stream.begin_capture()
-            for _ in range(STEPS_OF_GRAPH):
-                self._step()
-            self._graph = self._stream.end_capture()
+            self._graph = self._captured()
         for _ in range(graphs):
             self._graph.launch()
         for _ in range(steps):
             self._step()
+
+    def _captured(self) -> Any:
+        """Return the graph of some steps; the stream is itself again, whatever happens."""
+        self._stream.begin_capture()
+        try:
+            for _ in range(STEPS_OF_GRAPH):
+                self._step()
+        finally:
+            graph = self._stream.end_capture()
+        return graph
 
     def _launch_persistent(self) -> None:
         self._arrivals.fill(0)
