@@ -14,6 +14,7 @@ import numpy as np
 from ._unpickle import RefusedPickleError, load_pickle
 from .backends import (
     NoGPUError,
+    address_of,
     as_array,
     as_labels,
     as_operand,
@@ -159,15 +160,12 @@ def remove_duplicate(
 
 def _same_view(a: Any, b: Any) -> bool:
     """Whether two arrays are the same object, or the same numbers in the same memory."""
-    if is_on_gpu(a) and is_on_gpu(b):
-        addresses = a.data.ptr, b.data.ptr
-    elif isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        addresses = a.ctypes.data, b.ctypes.data
-    else:
+    on_gpu = is_on_gpu(a)
+    if on_gpu != is_on_gpu(b) or not (on_gpu or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray))):
         return False
     if a is b or a.size == 0:
         return a is b
-    return addresses[0] == addresses[1] and (a.shape, a.strides, a.dtype) == (b.shape, b.strides, b.dtype)
+    return address_of(a) == address_of(b) and (a.shape, a.strides, a.dtype) == (b.shape, b.strides, b.dtype)
 
 
 def _equal_transpose(a: Any, b: Any) -> bool:

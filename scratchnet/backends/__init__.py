@@ -31,6 +31,7 @@ from .operands import (
 try:
     from .cpu import (
         Steps,
+        address,
         get_num_threads,
         isa,
         isas,
@@ -61,6 +62,7 @@ __all__ = [
     "Argument",
     "Kernel",
     "NoGPUError",
+    "address_of",
     "as_array",
     "as_float_array",
     "as_labels",
@@ -133,6 +135,11 @@ def backend_for(array: np.ndarray) -> Any:
     if is_on_gpu(array):
         return cuda
     return cpu if array.dtype in _COMPILED else _counted_reference
+
+
+def address_of(array: Any) -> int:
+    """Return where the memory of an array begins, on the CPU or the GPU."""
+    return int(array.data.ptr) if is_on_gpu(array) else address(array)
 
 
 def steps_for(array: np.ndarray) -> Any:
