@@ -7,6 +7,8 @@
  * without helpers and makes its own when it needs them. Which thread computes a chunk never changes a result.
  */
 
+#define _POSIX_C_SOURCE 200809L /* signal masks, which C11 alone does not have */
+
 #include "threads.h"
 
 #if defined(_WIN32)
