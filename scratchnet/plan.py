@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .backends import address_of, is_on_gpu, is_plain, steps_for
-from .util import class_indices, clip_grads
+from .util import class_indices, clip_grads, layers_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -237,7 +237,10 @@ def _join(arrays: Sequence[Array]) -> Array:
 def _record(model: Any, x: Array, t: Array) -> list[Any]:
     """Return the layers that the model's forward calls, if each takes what the one before gave."""
     calls: list[tuple[Any, Any, Any]] = []
-    layers = _layers_of(model)
+    layers = layers_of(model)
+    for layer in layers:
+        if "forward" in vars(layer):
+            raise NoPlanError(f"the layer {type(layer).__name__} has a forward of its own")
     for layer in layers:
         layer.forward = _recording(layer, layer.forward, calls)
     try:
@@ -267,23 +270,6 @@ def _recording(layer: Any, forward: Any, calls: list[tuple[Any, Any, Any]]) -> A
         return out
 
     return recorded
-
-
-def _layers_of(model: Any) -> list[Any]:
-    """Return every object with forward and backward that the model holds, in lists, tuples and dicts too."""
-    found: dict[int, Any] = {}
-    todo = list(vars(model).values())
-    while todo:
-        value = todo.pop()
-        if isinstance(value, list | tuple):
-            todo += value
-        elif isinstance(value, dict):
-            todo += value.values()
-        elif hasattr(value, "forward") and hasattr(value, "backward") and hasattr(value, "__dict__"):
-            if "forward" in vars(value):
-                raise NoPlanError(f"the layer {type(value).__name__} has a forward of its own")
-            found[id(value)] = value
-    return list(found.values())
 
 
 def _prove(model: Any, optimizer: Any, x: Array, t: Array, labels: Array, max_grad: float | None) -> None:

@@ -28,6 +28,7 @@ from .backends import (
     side_by_side,
     to_device,
     to_host,
+    uploaded,
 )
 
 __all__ = [
@@ -35,11 +36,14 @@ __all__ = [
     "RefusedPickleError",
     "accuracy",
     "as_array",
+    "check_labels",
+    "check_parameter",
     "class_indices",
     "clip_grads",
     "flatten",
     "is_on_gpu",
     "is_writable",
+    "layers_of",
     "load_cupy",
     "load_pickle",
     "moved",
@@ -50,6 +54,7 @@ __all__ = [
     "side_by_side",
     "to_cpu",
     "to_gpu",
+    "uploaded",
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -118,6 +123,21 @@ def named_params(params: Any) -> dict[str, Array]:
         else:
             named[f"p{place}"] = array
     return named
+
+
+def layers_of(model: Any) -> list[Any]:
+    """Return every object with forward and backward that a model holds, in lists, tuples and dicts too."""
+    found: dict[int, Any] = {}
+    todo = list(vars(model).values())
+    while todo:
+        value = todo.pop()
+        if isinstance(value, list | tuple):
+            todo += value
+        elif isinstance(value, dict):
+            todo += value.values()
+        elif hasattr(value, "forward") and hasattr(value, "backward") and hasattr(value, "__dict__"):
+            found[id(value)] = value
+    return list(found.values())
 
 
 def remove_duplicate(
@@ -200,8 +220,10 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
         if not is_writable(g):
             raise ValueError(f"clip_grads: grads[{i}] is read-only; it is scaled in place")
     operands = [as_operand("clip_grads: grads", g, g) for g in arrays]
-    squares = sum((float(backend_for(g).squared_norm(g)) for g in operands), 0.0)
-    rate = max_norm / (sqrt(squares) + 1e-6)
+    squares: Any = 0.0
+    for g in operands:
+        squares = squares + backend_for(g).squared_norm(g)
+    rate = max_norm / (sqrt(squares) + 1e-6)  # here a GPU is waited for, once
     if rate < 1:
         for array, g in zip(arrays, operands, strict=True):
             backend_for(g).scale(g, rate)
@@ -227,13 +249,9 @@ def class_indices(where: str, t: Any, classes: int) -> Array:
         The labels are neither.
     IndexError
         A label is outside [0, C); names its position.
-
-    Notes
-    -----
-    Labels on the GPU stay there, and are read back once to be checked.
     """
     labels = as_labels(where, t, len(t), classes, on_gpu=is_on_gpu(t))
-    check_labels(where, to_cpu(labels), classes)
+    check_labels(where, to_cpu(labels), classes)  # those on the GPU are read back here, once
     return labels
 
 

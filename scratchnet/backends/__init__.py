@@ -26,6 +26,7 @@ from .operands import (
     is_writable,
     moved,
     side_by_side,
+    uploaded,
 )
 
 try:
@@ -97,6 +98,7 @@ __all__ = [
     "steps_for",
     "to_device",
     "to_host",
+    "uploaded",
 ]
 
 
