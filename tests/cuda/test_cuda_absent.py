@@ -134,4 +134,7 @@ def test_cupy_without_a_gpu():
 def test_cupy_without_a_folder_for_its_kernels():
     environment = dict.fromkeys(("HOME", "CUPY_CACHE_DIR"), "/dev/null/none")
     said = fresh(REASON, **environment)
-    assert said.startswith("CuPy is installed, but its import failed: ") and "set CUPY_CACHE_DIR to one" in said
+    assert (
+        said.startswith("CuPy is installed, but its import failed: ")
+        and "set CUPY_CACHE_DIR to a folder that can be written" in said
+    )

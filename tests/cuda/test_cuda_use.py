@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 
 import numpy as np
+import on_device
 import pytest
 
 import scratchnet
