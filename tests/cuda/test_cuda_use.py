@@ -462,7 +462,7 @@ def test_a_run_that_fails_leaves_nothing_running(monkeypatch):
     with on_device.emulated() as cupy:
         trainer = scratchnet.Trainer(network().to("cuda"), scratchnet.SGD(0.1))
         waited = []
-        monkeypatch.setattr(cupy.cuda.Stream, "synchronize", waited.append)
+        monkeypatch.setattr(cupy.cuda.Stream, "synchronize", lambda stream: waited.append(stream))
 
         def fails(*args, **kwargs):
             waited.clear()
