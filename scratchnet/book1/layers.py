@@ -98,7 +98,7 @@ class Affine(layers.Affine):
         ValueError
             x has no axis, or other than D numbers in a row.
         """
-        x = as_array(x)
+        x = as_operand(self._error("x"), x, self.params[0])  # cast once: backward takes it as it is
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected rows (N, ...)"))
         self.original_x_shape = x.shape
@@ -320,7 +320,7 @@ class Convolution(layers.Layer):
             windows = col[: block.stop - block.start]
             kernels.im2col(images[block], self.stride, self.pad, windows)
             kernels.convolution_forward(_as_products(windows), filters, b, _as_rows(out[block]))
-        self.x = x
+        self.x = images
         return out
 
     def backward(self, dout: Any) -> Array:
