@@ -82,6 +82,74 @@ def sigmoid_cross_entropy_backward(y, t, dout, dx):
     return (y - t) * dout / len(y)
 
 
+def im2col(x, stride, pad, col):
+    P, Q, Y, X = col.shape[2:]
+    image = np.pad(x, [(0, 0), (0, 0), (pad, pad), (pad, pad)], "constant")
+    col = np.zeros(col.shape, x.dtype)
+    for p in range(P):
+        for q in range(Q):
+            col[:, :, p, q] = image[:, :, p : p + stride * Y : stride, q : q + stride * X : stride]
+    return col
+
+
+def col2im(col, stride, pad, dx):
+    P, Q, Y, X = col.shape[2:]
+    N, C, H, W = dx.shape
+    image = np.zeros((N, C, H + 2 * pad, W + 2 * pad), col.dtype)
+    for p in range(P):
+        for q in range(Q):
+            image[:, :, p : p + stride * Y : stride, q : q + stride * X : stride] += col[:, :, p, q]
+    return image[:, :, pad : pad + H, pad : pad + W]
+
+
+def convolution_forward(col, W, b, out):
+    rows = col.transpose(0, 2, 1).reshape(-1, W.shape[1])
+    return (np.dot(rows, W.T) + b).reshape(len(col), -1, len(W)).transpose(0, 2, 1)
+
+
+def convolution_backward(dout, col, W, dcol, dW, db):
+    rows = col.transpose(0, 2, 1).reshape(-1, W.shape[1])
+    drows = dout.transpose(0, 2, 1).reshape(-1, len(W))
+    dW += np.dot(drows.T, rows)
+    db += np.sum(drows, axis=0)
+    return np.dot(drows, W).reshape(len(col), -1, W.shape[1]).transpose(0, 2, 1), dW, db
+
+
+def max_pool_forward(x, P, Q, stride, out, argmax):
+    Y, X = out.shape[2:]
+    col = im2col(x, stride, 0, np.empty((*x.shape[:2], P, Q, Y, X)))
+    rows = col.transpose(0, 1, 4, 5, 2, 3).reshape(*out.shape, P * Q)
+    k = np.argmax(rows, axis=-1)
+    top, left = np.arange(Y)[:, None] * stride, np.arange(X) * stride
+    return np.max(rows, axis=-1), (top + k // Q) * x.shape[3] + left + k % Q
+
+
+def max_pool_backward(dout, argmax, dx):
+    shape = dx.shape
+    dx = np.zeros((shape[0] * shape[1], shape[2] * shape[3]), dout.dtype)
+    places = argmax.reshape(len(dx), -1)
+    np.add.at(dx, (np.arange(len(dx))[:, None], places), dout.reshape(places.shape))
+    return dx.reshape(shape)
+
+
+def batch_normalization_forward(x, gamma, beta, eps, mean, var, std, xhat, out):
+    mean = x.mean(axis=0)
+    centred = x - mean
+    var = np.mean(centred**2, axis=0)
+    std = np.sqrt(var + eps)
+    xhat = centred / std
+    return mean, var, std, xhat, gamma * xhat + beta
+
+
+def batch_normalization_inference(x, gamma, beta, mean, var, eps, out):
+    return gamma * ((x - mean) / np.sqrt(var + eps)) + beta
+
+
+def batch_normalization_backward(dout, xhat, gamma, std, dx, dgamma, dbeta):
+    dbeta, dgamma = dout.sum(axis=0), np.sum(xhat * dout, axis=0)
+    return gamma / std * (dout - (dbeta + xhat * dgamma) / len(dout)), dgamma, dbeta
+
+
 def sgd_update(p, g, lr):
     p -= lr * g
     return p

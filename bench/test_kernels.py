@@ -29,11 +29,26 @@ SIZES = {
     "NC": [dict(N=30, C=3), dict(N=100, C=10), dict(N=1024, C=1000)],
     "n": [dict(n=300), dict(n=39760), dict(n=1000000)],
 }
-CALLS = [
-    (name, sizes)
-    for name, kernel in KERNELS.items()
-    for sizes in SIZES["".join(c for c in "NDMBCn" if any(c in a.shape for a in kernel.arguments)) or "n"]
-]
+# Book 1's convolutional network: windows of 5 x 5 over an image, of 2 x 2 over what comes of them.
+IMAGES = {
+    "im2col": dict(N=100, C=1, H=28, W=28, P=5, Q=5, stride=1, pad=0),
+    "convolution_forward": dict(N=100, K=25, L=576, M=30),
+    "max_pool_forward": dict(N=100, C=30, H=24, W=24, P=2, Q=2, stride=2),
+}
+IMAGES |= {
+    "col2im": IMAGES["im2col"],
+    "convolution_backward": IMAGES["convolution_forward"],
+    "max_pool_backward": IMAGES["max_pool_forward"],
+}
+
+
+def sizes_of(kernel: Kernel) -> list[dict[str, int]]:
+    if kernel.name in IMAGES:
+        return [IMAGES[kernel.name]]
+    return SIZES["".join(c for c in "NDMBCn" if any(c in a.shape for a in kernel.arguments)) or "n"]
+
+
+CALLS = [(name, sizes) for name, kernel in KERNELS.items() for sizes in sizes_of(kernel)]
 
 
 def text(sizes: dict[str, int]) -> str:

@@ -178,6 +178,61 @@ void sn_sigmoid_cross_entropy_backward(sn_type type, sn_size n,
     CALL(sigmoid_cross_entropy_backward, n, y, t, dout, dx);
 }
 
+void sn_im2col(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size P, sn_size Q, sn_size Y, sn_size X,
+               const void *x, sn_size stride, sn_size pad, void *col)
+{
+    CALL(im2col, N, C, H, W, P, Q, Y, X, x, stride, pad, col);
+}
+
+void sn_col2im(sn_type type, sn_size N, sn_size C, sn_size P, sn_size Q, sn_size Y, sn_size X, sn_size H, sn_size W,
+               const void *col, sn_size stride, sn_size pad, void *dx)
+{
+    CALL(col2im, N, C, P, Q, Y, X, H, W, col, stride, pad, dx);
+}
+
+void sn_convolution_forward(sn_type type, sn_size N, sn_size K, sn_size L, sn_size M,
+                            const void *col, const void *W, const void *b, void *out)
+{
+    CALL(convolution_forward, N, K, L, M, col, W, b, out);
+}
+
+void sn_convolution_backward(sn_type type, sn_size N, sn_size K, sn_size L, sn_size M, const void *dout,
+                             const void *col, const void *W, void *dcol, void *dW, void *db)
+{
+    CALL(convolution_backward, N, K, L, M, dout, col, W, dcol, dW, db);
+}
+
+void sn_max_pool_forward(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size Y, sn_size X,
+                         const void *x, sn_size P, sn_size Q, sn_size stride, void *out, sn_label *argmax)
+{
+    CALL(max_pool_forward, N, C, H, W, Y, X, x, P, Q, stride, out, argmax);
+}
+
+void sn_max_pool_backward(sn_type type, sn_size N, sn_size C, sn_size Y, sn_size X, sn_size H, sn_size W,
+                          const void *dout, const sn_label *argmax, void *dx)
+{
+    CALL(max_pool_backward, N, C, Y, X, H, W, dout, argmax, dx);
+}
+
+void sn_batch_normalization_forward(sn_type type, sn_size N, sn_size D, const void *x, const void *gamma,
+                                    const void *beta, double eps, void *mean, void *var, void *std, void *xhat,
+                                    void *out)
+{
+    CALL(batch_normalization_forward, N, D, x, gamma, beta, eps, mean, var, std, xhat, out);
+}
+
+void sn_batch_normalization_inference(sn_type type, sn_size N, sn_size D, const void *x, const void *gamma,
+                                      const void *beta, const void *mean, const void *var, double eps, void *out)
+{
+    CALL(batch_normalization_inference, N, D, x, gamma, beta, mean, var, eps, out);
+}
+
+void sn_batch_normalization_backward(sn_type type, sn_size N, sn_size D, const void *dout, const void *xhat,
+                                     const void *gamma, const void *std, void *dx, void *dgamma, void *dbeta)
+{
+    CALL(batch_normalization_backward, N, D, dout, xhat, gamma, std, dx, dgamma, dbeta);
+}
+
 void sn_sgd_update(sn_type type, sn_size n, void *p, const void *g, double lr)
 {
     CALL(sgd_update, n, p, g, lr);

@@ -86,6 +86,44 @@ double sn_sigmoid_cross_entropy_forward(sn_type type, sn_size n, const void *x, 
 void sn_sigmoid_cross_entropy_backward(sn_type type, sn_size n,
                                        const void *y, const sn_label *t, double dout, void *dx);
 
+/* ---- convolution.inc: windows of P x Q over images x[N,C,H,W], `stride` apart, zeros for `pad` around; they
+ * have Y x X places: Y = (H + 2 pad - P) / stride + 1 where the window fits, else 0 --------------- */
+
+/* col[N,C,P,Q,Y,X]: what each element of the window sees from each place. exact. */
+void sn_im2col(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size P, sn_size Q, sn_size Y, sn_size X,
+               const void *x, sn_size stride, sn_size pad, void *col);
+/* dx[N,C,H,W] = the sum of col where im2col reads, in the order of P and Q. exact. */
+void sn_col2im(sn_type type, sn_size N, sn_size C, sn_size P, sn_size Q, sn_size Y, sn_size X, sn_size H, sn_size W,
+               const void *col, sn_size stride, sn_size pad, void *dx);
+/* out[N,M,L] = W[M,K] col[n] + b[M], with col[N,K,L]. sum(K). */
+void sn_convolution_forward(sn_type type, sn_size N, sn_size K, sn_size L, sn_size M,
+                            const void *col, const void *W, const void *b, void *out);
+/* dcol[N,K,L] = W' dout[n], sum(M); dW[M,K] += sum of dout[n] col[n]', db[M] += sum of dout[N,M,L], sum(N L). */
+void sn_convolution_backward(sn_type type, sn_size N, sn_size K, sn_size L, sn_size M, const void *dout,
+                             const void *col, const void *W, void *dcol, void *dW, void *db);
+/* out[N,C,Y,X] = the largest of each window, or NaN if there is one, no padding; argmax = its place in the image,
+ * y W + x, the first of equals. exact. */
+void sn_max_pool_forward(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size Y, sn_size X,
+                         const void *x, sn_size P, sn_size Q, sn_size stride, void *out, sn_label *argmax);
+/* dx[N,C,H,W] = the sum of dout[N,C,Y,X] where argmax points, in the order of the windows. exact. */
+void sn_max_pool_backward(sn_type type, sn_size N, sn_size C, sn_size Y, sn_size X, sn_size H, sn_size W,
+                          const void *dout, const sn_label *argmax, void *dx);
+
+/* ---- normalization.inc: over the rows of x[N,D]; without rows mean and var are 0 ------------- */
+
+/* mean[D], var[D] of the columns; std[D] = sqrt(var + eps); xhat[N,D] = (x - mean) / std; out = gamma xhat + beta.
+ * mean, var: sum(N). */
+void sn_batch_normalization_forward(sn_type type, sn_size N, sn_size D, const void *x, const void *gamma,
+                                    const void *beta, double eps, void *mean, void *var, void *std, void *xhat,
+                                    void *out);
+/* out[N,D] = gamma (x - mean) / sqrt(var + eps) + beta, operation by operation. exact. */
+void sn_batch_normalization_inference(sn_type type, sn_size N, sn_size D, const void *x, const void *gamma,
+                                      const void *beta, const void *mean, const void *var, double eps, void *out);
+/* dbeta[D] = sum of dout[N,D], dgamma[D] = sum of dout xhat, sum(N);
+ * dx[N,D] = gamma / std (dout - (dbeta + xhat dgamma) / N). */
+void sn_batch_normalization_backward(sn_type type, sn_size N, sn_size D, const void *dout, const void *xhat,
+                                     const void *gamma, const void *std, void *dx, void *dgamma, void *dbeta);
+
 /* ---- update.inc: optimizers, all exact; p[n] and the state change in place ------------------- */
 
 /* p -= lr g */

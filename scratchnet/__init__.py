@@ -113,6 +113,13 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     return None
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """`%load_ext scratchnet`: serve the books' `common` and `dataset` in a notebook; see `scratchnet.dropin`."""
+    from . import dropin
+
+    dropin.install()
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "installed" if value else "not installed"

@@ -1,4 +1,4 @@
-"""The command line: `scratchnet train spiral`, `predict`, `info`; also `python -m scratchnet`."""
+"""The command line: `scratchnet train spiral`, `predict`, `run`, `info`; also `python -m scratchnet`."""
 
 from __future__ import annotations
 
@@ -44,10 +44,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
     options = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = options.run
+    if command is _run:
+        return _run(options)  # outside of what follows: a script's errors are its own
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Korean letters is no reason to stop
     try:
-        code: int = options.run(options)
+        code = command(options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader of our output, `head` say, has gone
@@ -97,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("data", help="spiral, mnist (test images), or a .npy or .csv file, a sample a row")
     predict.add_argument("--probabilities", action="store_true", help="print each class's probability as well")
     predict.set_defaults(run=_predict)
+
+    script = commands.add_parser("run", help="run a script of the books, its common and dataset from scratchnet")
+    script.add_argument("--book", type=int, choices=(1, 2), help="whose it is; else found out by its imports")
+    script.add_argument("script", type=Path, help="a Python file")
+    script.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own")
+    script.set_defaults(run=_run)
 
     info = commands.add_parser("info", help="show versions, instruction set, GPU and optional packages")
     info.set_defaults(run=_info)
@@ -238,6 +247,16 @@ def _read_samples(path: Path) -> Array:
     if x.ndim != 2:
         raise ValueError(f"{path} holds an array of shape {x.shape}, expected a sample a row")
     return x
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .dropin import run_script  # its import changes what `common` means
+
+    if not options.script.is_file():
+        print(f"scratchnet: error: there is no file {options.script}; expected a Python script", file=sys.stderr)
+        return 2
+    run_script(options.script, options.arguments, book=options.book)
+    return 0
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from scratchnet.backends import KERNELS, Kernel
+from scratchnet.backends import KERNELS, Argument, Kernel
+from scratchnet.backends.contract import window_places
 
 CANARY = 12345.678  # lies before and behind every array; a kernel that strays overwrites it
 PAD = 8
 
 NUMBERS = {
+    "eps": 1e-6,
     "lr": 0.1,
     "momentum": 0.9,
     "decay_rate": 0.99,
@@ -43,6 +46,35 @@ EMPTY = [
     {**dict(N=3, D=4, M=5, C=3, B=2, n=7), **zero}
     for zero in (dict(N=0, B=0), dict(D=0), dict(M=0), dict(B=0), dict(n=0), dict(N=0, D=0, M=0, C=0, B=0, n=0))
 ]
+
+
+def with_windows(sizes: dict[str, int]) -> dict[str, int]:
+    """Add what images and windows need to the other sizes: small images, windows that overlap, gaps, padding."""
+    size = {"N": 3, "D": 5, "M": 4, "C": 2, "n": 3, **sizes}
+    images = {
+        "H": min(size["D"], 12) + 2 * (size["D"] > 0),
+        "W": min(size["M"], 10) + 3 * (size["M"] > 0),
+        "P": 1 + size["n"] % 3,
+        "Q": 1 + size["n"] % 2,
+        "stride": 1 + size["N"] % 3,
+        "pad": size["C"] % 3,
+        "K": size["D"],
+        "L": min(size["M"] + size["D"], 70),
+    }
+    return images | {"N": size["N"]} | sizes
+
+
+def sizes_for(kernel: Kernel, sizes: dict[str, int]) -> dict[str, int]:
+    """The sizes of a call by letter, those of windows included; few images where they are in planes."""
+    letters = {letter for a in kernel.arguments for letter in a.shape}
+    is_small = letters & {"H", "K"} and not sizes.keys() & {"H", "K"}
+    sizes = {"C": 2} | with_windows(sizes)
+    if is_small:
+        sizes |= {"N": min(sizes["N"], 7), "C": min(sizes["C"], 5)}
+    pad = sizes["pad"] if any(a.name == "pad" for a in kernel.arguments) else 0
+    sizes["Y"] = window_places(sizes["H"], sizes["P"], sizes["stride"], pad)
+    sizes["X"] = window_places(sizes["W"], sizes["Q"], sizes["stride"], pad)
+    return sizes
 
 
 @dataclass
@@ -81,11 +113,12 @@ def make_case(name: str, sizes: dict[str, int], dtype: Any, seed: int = 0, absen
     """
     rng = np.random.default_rng([seed, *map(ord, name), *sizes.values()])
     kernel = KERNELS[name]
+    sizes = sizes_for(kernel, sizes)
     values: dict[str, Any] = {}
     fences: dict[str, np.ndarray] = {}
     for a in kernel.arguments:
         if not a.is_array:
-            values[a.name] = NUMBERS[a.name]
+            values[a.name] = NUMBERS[a.name] if a.least is None else sizes[a.name]
             continue
         if a.name in absent:
             values[a.name] = None
@@ -94,11 +127,11 @@ def make_case(name: str, sizes: dict[str, int], dtype: Any, seed: int = 0, absen
         array, fences[a.name] = fenced(shape, np.int64 if a.kind == "label" else dtype)
         values[a.name] = array
         if a.kind == "label":
-            limit = int(a.limit) if a.limit.isdigit() else sizes[a.limit]
-            array[...] = rng.integers(0, limit, shape) if limit else 0
+            limit = limit_of(a, sizes)
+            array[...] = -1 if a.is_written else rng.integers(0, limit, shape) if limit else 0
         elif a.role == "out":
             array[...] = np.nan
-        elif a.name in ("h", "v") and "update" in name:
+        elif a.name in ("var", "std") or (a.name in ("h", "v") and "update" in name):
             array[...] = rng.random(shape) * 2
         elif a.name == "y":
             array[...] = rng.random(shape)
@@ -121,7 +154,13 @@ def wide(case: Case) -> Case:
 
 def is_possible(name: str, sizes: dict[str, int]) -> bool:
     """Whether labels exist: there is none for rows without classes."""
+    sizes = sizes_for(KERNELS[name], sizes)
     return all(
-        a.limit is None or a.limit.isdigit() or sizes[a.limit] > 0 or sizes[a.shape[0]] == 0
+        a.limit is None or limit_of(a, sizes) > 0 or 0 in (sizes[letter] for letter in a.shape)
         for a in KERNELS[name].arguments
     )
+
+
+def limit_of(argument: Argument, sizes: dict[str, int]) -> int:
+    """The number that labels stay below."""
+    return prod(int(size) if size.isdigit() else sizes[size] for size in argument.limit.split("*"))

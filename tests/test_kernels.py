@@ -154,6 +154,42 @@ def test_nan_and_inf_pass_as_in_numpy(backend, name, dtype):
         assert np.isnan(got) == np.isnan(expected_return) and np.isinf(got) == np.isinf(expected_return)
 
 
+@dtypes
+def test_windows_of_every_size_stride_and_padding(dtype):
+    for name in ("im2col", "col2im", "max_pool_forward", "max_pool_backward"):
+        for P, Q in ((1, 1), (2, 2), (3, 2), (2, 5), (5, 5)):
+            for stride in (1, 2, 3, 7):
+                for pad in (0, 1, 2, 6):
+                    sizes = dict(N=2, C=2, H=6, W=5, P=P, Q=Q, stride=stride, pad=pad)
+                    check_parity(make_case(name, sizes, dtype), cpu)
+
+
+@dtypes
+@backends
+def test_pooling_takes_the_first_of_equals_and_any_nan(backend, dtype):
+    x = np.array([[1, 1, 0, 5], [1, 1, 5, 5], [np.nan, 9, -np.inf, -np.inf], [9, np.nan, -np.inf, -np.inf]], dtype)
+    out, argmax = np.empty((1, 1, 2, 2), dtype), np.empty((1, 1, 2, 2), np.int64)
+    backend.max_pool_forward(x[None, None], 2, 2, 2, out, argmax)
+    np.testing.assert_array_equal(out[0, 0], [[1, 5], [np.nan, -np.inf]])
+    assert argmax[0, 0].tolist() == [[0, 3], [8, 10]]
+
+
+@backends
+def test_windows_that_do_not_fit_are_refused(backend):
+    case = make_case("im2col", dict(N=2, C=2, H=6, W=5, P=3, Q=3, stride=1, pad=0), np.float32)
+    case.values["stride"] = 2
+    message = assert_refused(case, backend, ValueError, "places")
+    assert message == "im2col: Y is 4, expected 2, the places of a window of 3 along 6, stride 2, pad 0"
+    for argument, wrong in (("stride", 0), ("stride", -1), ("pad", -1)):
+        case.values.update({"stride": 1, "pad": 0, argument: wrong})
+        assert f"im2col: {argument} must be" in assert_refused(case, backend, ValueError, argument)
+    pool = make_case("max_pool_forward", dict(N=1, C=1, H=4, W=4, P=2, Q=2, stride=2), np.float32)
+    pool.values["P"] = 0
+    assert "P must be 1 or more, got 0" in assert_refused(pool, backend, ValueError, "P")
+    pool.values["P"] = 2.5
+    assert_refused(pool, backend, TypeError, "P")
+
+
 @pytest.mark.parametrize("name", [k.name for k in KERNELS.values() if any(a.alias for a in k.arguments)])
 @backends
 def test_in_place_where_the_contract_allows_it(backend, name):
@@ -268,12 +304,13 @@ def test_overlapping_outputs_are_refused(backend, name):
 @backends
 def test_labels_out_of_range_are_refused(backend, name):
     for argument in KERNELS[name].arguments:
-        if argument.limit is None:
+        if argument.limit is None or argument.is_written:
             continue
-        for wrong in (-1, 6 if argument.limit != "2" else 2, 2**40, -(2**40), np.iinfo(np.int64).max):
+        beyond = 2 if argument.limit == "2" else 6 if len(argument.limit) == 1 else 10**6
+        for wrong in (-1, beyond, 2**40, -(2**40), np.iinfo(np.int64).max):
             case = make_case(name, dict(N=6, D=3, C=6, B=9, n=9), np.float32)
             case.values[argument.name].flags.writeable = True
-            case.values[argument.name][4] = wrong
+            case.values[argument.name].reshape(-1)[4] = wrong
             message = assert_refused(case, backend, IndexError, f"label {wrong}")
             assert f"{argument.name}[4] is {wrong}" in message
 

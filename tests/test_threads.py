@@ -48,6 +48,17 @@ def test_products_have_the_same_bits_for_any_number_of_threads(name, sizes, dtyp
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "name", ["im2col", "col2im", "convolution_forward", "convolution_backward", "max_pool_forward"]
+)
+def test_convolutions_have_the_same_bits_for_any_number_of_threads(name, dtype):
+    sizes = dict(N=20, C=3, H=40, W=37, P=3, Q=3, stride=1, pad=1, K=75, M=21, L=600)
+    alone = outputs_with(1, name, sizes, dtype)
+    for threads in (2, 3, 8):
+        assert outputs_with(threads, name, sizes, dtype) == alone
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("make", [SGD, Adam])
 def test_training_has_the_same_bits_for_any_number_of_threads(make, dtype):
     rng = np.random.default_rng(0)

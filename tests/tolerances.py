@@ -22,6 +22,11 @@ EXACT = frozenset(
         "sigmoid_backward",
         "relu_forward",
         "relu_backward",
+        "im2col",
+        "col2im",
+        "max_pool_forward",
+        "max_pool_backward",
+        "batch_normalization_inference",
         "softmax_cross_entropy_backward",
         "sigmoid_cross_entropy_backward",
         "sgd_update",
@@ -90,6 +95,48 @@ def _sigmoid_loss(v: Values, u: float) -> dict[str, Any]:
     return {"y": bound, "return": ((bound + u) / (p + DELTA)).mean() + _log_sum(len(p)) if len(p) else 0}
 
 
+def _convolution_forward(v: Values, u: float) -> dict[str, Any]:
+    terms = np.abs(v["W"]) @ np.abs(v["col"]) + np.abs(v["b"])[:, None]
+    return {"out": (v["W"].shape[1] + 2) * u * terms}
+
+
+def _convolution_backward(v: Values, u: float) -> dict[str, Any]:
+    """dW and db went on from values of up to a few units; v holds them after the call."""
+    d, col, W = np.abs(v["dout"]), np.abs(v["col"]), np.abs(v["W"])
+    terms = len(d) * d.shape[2] + 3
+    return {
+        "dcol": (len(W) + 2) * u * (W.T @ d),
+        "dW": terms * u * ((d @ col.transpose(0, 2, 1)).sum(axis=0) + 10),
+        "db": terms * u * (d.sum(axis=(0, 2)) + 10),
+    }
+
+
+def _batch_normalization_forward(v: Values, u: float) -> dict[str, Any]:
+    """The error of each line of the reference becomes one of the next."""
+    x, std, xhat = v["x"], v["std"], np.abs(v["xhat"])
+    rows = max(len(x), 1)
+    mean = (rows + 2) * u * np.abs(x).sum(axis=0) / rows
+    centred = mean + u * np.abs(x - v["mean"])
+    var = (
+        (rows + 4) * u * v["var"]
+        + 3 * (np.abs(x - v["mean"]) * centred).sum(axis=0) / rows
+        + centred.max(axis=0, initial=0) ** 2
+    )
+    root = var / (2 * std) + 3 * u * std
+    hat = centred / std + xhat * (root / std + 3 * u)
+    hat = 2 * hat
+    out = np.abs(v["gamma"]) * hat + 3 * u * (np.abs(v["gamma"]) * xhat + np.abs(v["beta"]))
+    return {"mean": mean, "var": var, "std": 2 * root, "xhat": hat, "out": out}
+
+
+def _batch_normalization_backward(v: Values, u: float) -> dict[str, Any]:
+    d, h = np.abs(v["dout"]), np.abs(v["xhat"])
+    rows = max(len(d), 1)
+    dbeta, dgamma = d.sum(axis=0), (d * h).sum(axis=0)
+    dx = np.abs(v["gamma"]) / v["std"] * (d + (rows + 8) * (dbeta + h * dgamma) / rows + d)
+    return {"dbeta": (rows + 2) * u * dbeta, "dgamma": (rows + 2) * u * dgamma, "dx": 8 * u * dx}
+
+
 def _log_sum(n: int) -> float:
     """The logarithms (at most 16.2 each) and their sum are taken in double."""
     return (n + 4) * unit(np.float64) * 16.2
@@ -105,6 +152,10 @@ BOUNDS: dict[str, Bound] = {
     "cross_entropy_forward": lambda v, u: {"return": _log_sum(len(v["t"]))},
     "softmax_cross_entropy_forward": _softmax_loss,
     "sigmoid_cross_entropy_forward": _sigmoid_loss,
+    "convolution_forward": _convolution_forward,
+    "convolution_backward": _convolution_backward,
+    "batch_normalization_forward": _batch_normalization_forward,
+    "batch_normalization_backward": _batch_normalization_backward,
     "squared_norm": lambda v, u: {"return": (v["g"].size + 2) * unit(np.float64) * float((v["g"] ** 2).sum())},
 }
 

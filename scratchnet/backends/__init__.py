@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments
+from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments, window_places
 from .cuda import NoGPUError, load_cupy, to_device, to_host
 from .operands import (
     as_array,
@@ -99,6 +99,7 @@ __all__ = [
     "to_device",
     "to_host",
     "uploaded",
+    "window_places",
 ]
 
 

@@ -7,9 +7,12 @@ One line a kernel, in the notation of the books' formulas:
     >out[N,M]   an output: overwritten in full, never accumulated into
     =p[...]     changed in place
     b[M]?       may be None
-    t[N]<C      int64 labels or indices, each at least 0 and below C
+    t[N]<C      int64 labels or indices, each at least 0 and below C; below H times W where <H*W
     lr          a number
+    stride:1    a whole number, 1 or more
     -> float    the call returns a number; without it, None
+
+P, Q, Y and X are the sizes of windows and of what comes of them, see `window_places`.
 
 All real arrays of a call have one dtype. No output overlaps another argument, except that an output
 marked >out[...]~x may be the array `x` itself. Size 0 is legal everywhere.
@@ -22,6 +25,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -46,6 +51,29 @@ softmax_cross_entropy_forward(x[N,C], t[N]<C, >y[N,C]) -> float      y = softmax
 softmax_cross_entropy_backward(y[N,C], t[N]<C, dout, >dx[N,C])       dx = (y - onehot(t)) dout / N
 sigmoid_cross_entropy_forward(x[n], t[n]<2, >y[n]) -> float          y = sigmoid(x); mean of -log(p_t + 1e-7)
 sigmoid_cross_entropy_backward(y[n], t[n]<2, dout, >dx[n])           dx = (y - t) dout / n
+im2col(x[N,C,H,W], stride:1, pad:0, >col[N,C,P,Q,Y,X])               col[n,c,p,q,y,x] = x[n,c, y stride + p - pad,
+                                                                     x stride + q - pad], 0 outside of x
+col2im(col[N,C,P,Q,Y,X], stride:1, pad:0, >dx[N,C,H,W])              dx = the sum of col where im2col reads x
+convolution_forward(col[N,K,L], W[M,K], b[M], >out[N,M,L])           out[n] = W col[n] + b
+convolution_backward(dout[N,M,L], col[N,K,L], W[M,K], >dcol[N,K,L], =dW[M,K], =db[M])
+                                                                     dcol[n] = W' dout[n];
+                                                                     dW += sum of dout[n] col[n]';
+                                                                     db += sum of dout over n and l
+max_pool_forward(x[N,C,H,W], P:1, Q:1, stride:1, >out[N,C,Y,X], >argmax[N,C,Y,X]<H*W)
+                                                                     out = the largest x of each window of P x Q;
+                                                                     argmax = its place y W + x, first of equals
+max_pool_backward(dout[N,C,Y,X], argmax[N,C,Y,X]<H*W, >dx[N,C,H,W])  dx = the sum of dout where argmax points to x
+batch_normalization_forward(x[N,D], gamma[D], beta[D], eps, >mean[D], >var[D], >std[D], >xhat[N,D], >out[N,D])
+                                                                     std = sqrt(var + eps);
+                                                                     xhat = (x - mean) / std;
+                                                                     out = gamma xhat + beta
+batch_normalization_inference(x[N,D], gamma[D], beta[D], mean[D], var[D], eps, >out[N,D])
+                                                                     out = gamma xhat + beta, by mean and var
+batch_normalization_backward(dout[N,D], xhat[N,D], gamma[D], std[D], >dx[N,D], >dgamma[D], >dbeta[D])
+                                                                     dbeta = rows' sum of dout;
+                                                                     dgamma = rows' sum of dout xhat;
+                                                                     dx = gamma / std times
+                                                                     (dout - (dbeta + xhat dgamma) / N)
 sgd_update(=p[...], g[...], lr)                                      p -= lr g
 momentum_update(=p[...], g[...], =v[...], lr, momentum)              v = momentum v - lr g;  p += v
 nesterov_update(=p[...], g[...], =v[...], lr, momentum)              p += momentum^2 v - (1 + momentum) lr g;
@@ -70,7 +98,8 @@ class Argument:
     role: str = "in"  # "in", "out" (overwritten) or "inout" (changed in place)
     shape: tuple[str, ...] = ()  # letters of the sizes; ("...",) is any shape, alike in all such arguments
     optional: bool = False  # None is accepted
-    limit: str | None = None  # labels: the size (a letter) or number that they stay below
+    limit: str | None = None  # labels: the size, product of sizes or number that they stay below
+    least: int | None = None  # a whole number: the smallest that it may be
     alias: str | None = None  # an output that may be this argument itself
 
     @property
@@ -96,7 +125,8 @@ class Kernel:
 
 _LINE = re.compile(r"(?P<name>\w+)\((?P<arguments>[^)]*)\)(?P<returns> -> float)?\s+(?P<formula>.*)")
 _ARGUMENT = re.compile(
-    r"(?P<mark>[>=]?)(?P<name>\w+)(?:\[(?P<shape>[^]]*)\])?(?P<optional>\??)(?:<(?P<limit>\w+))?(?:~(?P<alias>\w+))?"
+    r"(?P<mark>[>=]?)(?P<name>\w+)(?:\[(?P<shape>[^]]*)\])?(?P<optional>\??)(?:<(?P<limit>[\w*]+))?"
+    r"(?:~(?P<alias>\w+))?(?::(?P<least>\d+))?"
 )
 
 
@@ -110,6 +140,7 @@ def _parse_argument(text: str) -> Argument:
         shape=tuple((match["shape"] or "").split(",")) if match["shape"] else (),
         optional=bool(match["optional"]),
         limit=match["limit"],
+        least=None if match["least"] is None else int(match["least"]),
         alias=match["alias"],
     )
 
@@ -128,6 +159,36 @@ def _parse(contract: str) -> dict[str, Kernel]:
 
 
 KERNELS: dict[str, Kernel] = _parse(CONTRACT)
+
+
+def window_places(size: int, window: int, stride: int, pad: int = 0) -> int:
+    """Return how many places a window has along an axis: the Y of H and P, the X of W and Q.
+
+    A window that would reach beyond the axis, with `pad` added at both ends, has no place there.
+    """
+    return max(0, (size + 2 * pad - window) // stride + 1)
+
+
+def _check_whole(where: str, value: Any, least: int) -> int:
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{where} must be a whole number, got {type(value).__name__}") from None
+    if number < least:
+        raise ValueError(f"{where} must be {least} or more, got {number}")
+    return number
+
+
+def _check_windows(kernel: Kernel, sizes: dict[str, Any]) -> None:
+    """Compare the sizes of outputs with the places that the window has."""
+    for along, window, places in (("H", "P", "Y"), ("W", "Q", "X")):
+        if along in sizes and window in sizes:
+            expected = window_places(sizes[along], sizes[window], sizes["stride"], sizes.get("pad", 0))
+            if sizes[places] != expected:
+                raise ValueError(
+                    f"{kernel.name}: {places} is {sizes[places]}, expected {expected}, the places of a window of "
+                    f"{sizes[window]} along {sizes[along]}, stride {sizes['stride']}, pad {sizes.get('pad', 0)}"
+                )
 
 
 def _check_number(where: str, value: Any) -> None:
@@ -217,7 +278,10 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool, me
     for argument, value in zip(kernel.arguments, values, strict=True):
         where = f"{kernel.name}: {argument.name}"
         if not argument.is_array:
-            _check_number(where, value)
+            if argument.least is None:
+                _check_number(where, value)
+            else:
+                sizes[argument.name] = _check_whole(where, value, argument.least)
             continue
         if value is None and argument.optional:
             continue
@@ -242,6 +306,8 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool, me
         if argument.is_written and not memory.is_writeable(value):
             raise ValueError(f"{where} is read-only; the kernel writes into it")
         arrays.append((argument, value))
+    if "stride" in sizes:
+        _check_windows(kernel, sizes)
     for argument, value in arrays:
         if not argument.is_written:
             continue
@@ -250,6 +316,6 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool, me
             if not allowed and memory.overlap(value, array):
                 raise ValueError(f"{kernel.name}: {argument.name} overlaps {other.name} in memory")
     for argument, value in arrays:
-        if argument.limit is not None and memory.checks_labels:
-            limit = int(argument.limit) if argument.limit.isdigit() else sizes[argument.limit]
+        if argument.limit is not None and not argument.is_written and memory.checks_labels:
+            limit = prod(int(size) if size.isdigit() else sizes[size] for size in argument.limit.split("*"))
             check_labels(f"{kernel.name}: {argument.name}", value, limit)

@@ -37,9 +37,10 @@ cdef extern from "Python.h":
 
 # The sizes of a call, by the contract's letters; n also counts the elements of an array of any shape.
 cdef enum:
-    N, D, M, C, B, n
+    N, D, M, C, B, n, H, W, P, Q, Y, X, K, L
     LETTERS
-    MOST_ARRAYS = 6
+    MOST_ARRAYS = 8
+    MOST_AXES = 6
     ANY_SHAPE = -1
     NONE = -1
 
@@ -48,9 +49,10 @@ cdef struct Declared:           # one array argument, as the contract declares i
     bint optional
     bint written
     int ndim                    # or ANY_SHAPE
-    int axis[2]                 # the letter of each axis
-    int limit_letter            # labels stay below this size,
-    Py_ssize_t limit            # or, where that is NONE, below this number
+    int axis[MOST_AXES]         # the letter of each axis
+    bint limited                # labels, given and not returned, stay below
+    Py_ssize_t limit            # this number
+    int limit_letter[2]         # times these sizes, those that are not NONE
     int alias                   # the argument that an output may be itself, or NONE
 
 cdef struct Contract:           # the array arguments of a kernel, in order
@@ -67,7 +69,8 @@ cdef Contract compiled(str name) except *:
     """The contract's line of a kernel, in a form that a call can be checked against in nanoseconds."""
     cdef Contract contract
     cdef Declared *d
-    letters = {"N": N, "D": D, "M": M, "C": C, "B": B, "n": n}
+    letters = {"N": N, "D": D, "M": M, "C": C, "B": B, "n": n, "H": H, "W": W, "P": P, "Q": Q, "Y": Y, "X": X,
+               "K": K, "L": L}
     arrays = [a for a in _KERNELS[name].arguments if a.is_array]
     contract.count = len(arrays)
     assert contract.count <= MOST_ARRAYS
@@ -77,12 +80,14 @@ cdef Contract compiled(str name) except *:
         d.optional = a.optional
         d.written = a.is_written
         d.ndim = ANY_SHAPE if a.shape == ("...",) else len(a.shape)
-        d.axis[0] = d.axis[1] = n
         if d.ndim != ANY_SHAPE:
             for j, letter in enumerate(a.shape):
                 d.axis[j] = letters[letter]
-        d.limit_letter = letters.get(a.limit, NONE)
-        d.limit = int(a.limit) if a.limit is not None and a.limit.isdigit() else 0
+        limits = a.limit.split("*") if a.limit is not None else []
+        d.limited = a.limit is not None and not a.is_written
+        d.limit = int(a.limit) if a.limit is not None and a.limit.isdigit() else 1
+        d.limit_letter[0] = letters.get(limits[0], NONE) if limits else NONE
+        d.limit_letter[1] = letters.get(limits[1], NONE) if len(limits) > 1 else NONE
         d.alias = [b.name for b in arrays].index(a.alias) if a.alias else NONE
     return contract
 
@@ -100,6 +105,7 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
     cdef cnp.ndarray a
     cdef cnp.ndarray alike = None    # the first array of any shape
     cdef int i, j, type, real = NONE
+    cdef Py_ssize_t limit
     cdef Py_ssize_t bytes[MOST_ARRAYS]
     cdef char *start
     cdef char *start_other
@@ -152,9 +158,12 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
                 if (i != j and bytes[i] and bytes[j] and start < start_other + bytes[j]
                         and start_other < start + bytes[i] and not (j == d.alias and start == start_other)):
                     return False
-        if d.label:
-            if sn_find_label_outside(call.size[d.axis[0]], <const sn_label *>call.data[i],
-                                     d.limit if d.limit_letter == NONE else call.size[d.limit_letter]) != -1:
+        if d.limited:
+            limit = d.limit
+            for j in range(2):
+                if d.limit_letter[j] != NONE:
+                    limit *= call.size[d.limit_letter[j]]
+            if sn_find_label_outside(bytes[i] // 8, <const sn_label *>call.data[i], limit) != -1:
                 return False
     return True
 
@@ -491,6 +500,176 @@ def sigmoid_cross_entropy_backward(y, t, double dout, dx):
     state = release(c.size[n])
     sn_sigmoid_cross_entropy_backward(c.type, c.size[n], c.data[0], <const sn_label *>c.data[1], dout,
                                       c.data[2])
+    restore(state)
+
+
+# Windows of images
+
+cdef inline bint has_places(Py_ssize_t size, Py_ssize_t window, Py_ssize_t stride, Py_ssize_t pad,
+                            Py_ssize_t places) noexcept:
+    """Whether a window has so many places along an axis, as `window_places` counts them."""
+    if stride < 1 or window < 0 or pad < 0:
+        return False
+    return places == ((size + 2 * pad - window) // stride + 1 if size + 2 * pad >= window else 0)
+
+
+cdef inline bint windows_fit(const Call *c, Py_ssize_t p, Py_ssize_t q, Py_ssize_t stride,
+                             Py_ssize_t pad) noexcept:
+    """Whether the sizes of a call are those of windows of p x q."""
+    return (has_places(c.size[H], p, stride, pad, c.size[Y])
+            and has_places(c.size[W], q, stride, pad, c.size[X]))
+
+
+cdef Contract _im2col = compiled("im2col")
+
+
+def im2col(x, Py_ssize_t stride, Py_ssize_t pad, col):
+    """col[N,C,P,Q,Y,X] = x[N,C,H,W] as each element of a window of P x Q sees it from its Y x X places."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not (bind(&_im2col, [<PyObject *>x, <PyObject *>col], &c)
+            and windows_fit(&c, c.size[P], c.size[Q], stride, pad)):
+        x, stride, pad, col = _prepared("im2col", x, stride, pad, col)
+        return im2col(x, stride, pad, col)
+    state = release(c.size[N] * c.size[C] * c.size[P] * c.size[Q] * c.size[Y] * c.size[X])
+    sn_im2col(c.type, c.size[N], c.size[C], c.size[H], c.size[W], c.size[P], c.size[Q], c.size[Y], c.size[X],
+              c.data[0], stride, pad, c.data[1])
+    restore(state)
+
+
+cdef Contract _col2im = compiled("col2im")
+
+
+def col2im(col, Py_ssize_t stride, Py_ssize_t pad, dx):
+    """dx[N,C,H,W] = the sum of col[N,C,P,Q,Y,X] where im2col reads."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not (bind(&_col2im, [<PyObject *>col, <PyObject *>dx], &c)
+            and windows_fit(&c, c.size[P], c.size[Q], stride, pad)):
+        col, stride, pad, dx = _prepared("col2im", col, stride, pad, dx)
+        return col2im(col, stride, pad, dx)
+    state = release(c.size[N] * c.size[C] * c.size[P] * c.size[Q] * c.size[Y] * c.size[X])
+    sn_col2im(c.type, c.size[N], c.size[C], c.size[P], c.size[Q], c.size[Y], c.size[X], c.size[H], c.size[W],
+              c.data[0], stride, pad, c.data[1])
+    restore(state)
+
+
+cdef Contract _convolution_forward = compiled("convolution_forward")
+
+
+def convolution_forward(col, W, b, out):
+    """out[N,M,L] = W[M,K] col[n] + b[M], with col[N,K,L]."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_convolution_forward, [<PyObject *>col, <PyObject *>W, <PyObject *>b, <PyObject *>out], &c):
+        return convolution_forward(*_prepared("convolution_forward", col, W, b, out))
+    state = release(c.size[N] * c.size[K] * c.size[L] * c.size[M])
+    sn_convolution_forward(c.type, c.size[N], c.size[K], c.size[L], c.size[M],
+                           c.data[0], c.data[1], c.data[2], c.data[3])
+    restore(state)
+
+
+cdef Contract _convolution_backward = compiled("convolution_backward")
+
+
+def convolution_backward(dout, col, W, dcol, dW, db):
+    """dcol[N,K,L] = W' dout[n]; dW[M,K] += sum of dout[n] col[n]'; db[M] += sum of dout[N,M,L]."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_convolution_backward, [<PyObject *>dout, <PyObject *>col, <PyObject *>W,
+                                         <PyObject *>dcol, <PyObject *>dW, <PyObject *>db], &c):
+        return convolution_backward(*_prepared("convolution_backward", dout, col, W, dcol, dW, db))
+    state = release(2 * c.size[N] * c.size[K] * c.size[L] * c.size[M])
+    sn_convolution_backward(c.type, c.size[N], c.size[K], c.size[L], c.size[M],
+                            c.data[0], c.data[1], c.data[2], c.data[3], c.data[4], c.data[5])
+    restore(state)
+
+
+cdef Contract _max_pool_forward = compiled("max_pool_forward")
+
+
+def max_pool_forward(x, Py_ssize_t P, Py_ssize_t Q, Py_ssize_t stride, out, argmax):
+    """out[N,C,Y,X] = the largest of each window of P x Q of x[N,C,H,W]; argmax = its place y W + x."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not (P > 0 and Q > 0 and bind(&_max_pool_forward, [<PyObject *>x, <PyObject *>out, <PyObject *>argmax], &c)
+            and windows_fit(&c, P, Q, stride, 0)):
+        x, P, Q, stride, out, argmax = _prepared("max_pool_forward", x, P, Q, stride, out, argmax)
+        return max_pool_forward(x, P, Q, stride, out, argmax)
+    state = release(c.size[N] * c.size[C] * c.size[H] * c.size[W])
+    sn_max_pool_forward(c.type, c.size[N], c.size[C], c.size[H], c.size[W], c.size[Y], c.size[X],
+                        c.data[0], P, Q, stride, c.data[1], <sn_label *>c.data[2])
+    restore(state)
+
+
+cdef Contract _max_pool_backward = compiled("max_pool_backward")
+
+
+def max_pool_backward(dout, argmax, dx):
+    """dx[N,C,H,W] = the sum of dout[N,C,Y,X] where argmax points."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_max_pool_backward, [<PyObject *>dout, <PyObject *>argmax, <PyObject *>dx], &c):
+        return max_pool_backward(*_prepared("max_pool_backward", dout, argmax, dx))
+    state = release(c.size[N] * c.size[C] * c.size[H] * c.size[W])
+    sn_max_pool_backward(c.type, c.size[N], c.size[C], c.size[Y], c.size[X], c.size[H], c.size[W],
+                         c.data[0], <const sn_label *>c.data[1], c.data[2])
+    restore(state)
+
+
+# Batch normalization
+
+cdef Contract _batch_normalization_forward = compiled("batch_normalization_forward")
+
+
+def batch_normalization_forward(x, gamma, beta, double eps, mean, var, std, xhat, out):
+    """std = sqrt(var + eps), xhat[N,D] = (x - mean) / std, out = gamma xhat + beta, by x's own mean and var."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_batch_normalization_forward,
+                [<PyObject *>x, <PyObject *>gamma, <PyObject *>beta, <PyObject *>mean, <PyObject *>var,
+                 <PyObject *>std, <PyObject *>xhat, <PyObject *>out], &c):
+        return batch_normalization_forward(
+            *_prepared("batch_normalization_forward", x, gamma, beta, eps, mean, var, std, xhat, out))
+    state = release(c.size[N] * c.size[D])
+    sn_batch_normalization_forward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], eps,
+                                   c.data[3], c.data[4], c.data[5], c.data[6], c.data[7])
+    restore(state)
+
+
+cdef Contract _batch_normalization_inference = compiled("batch_normalization_inference")
+
+
+def batch_normalization_inference(x, gamma, beta, mean, var, double eps, out):
+    """out[N,D] = gamma (x - mean) / sqrt(var + eps) + beta."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_batch_normalization_inference,
+                [<PyObject *>x, <PyObject *>gamma, <PyObject *>beta, <PyObject *>mean, <PyObject *>var,
+                 <PyObject *>out], &c):
+        return batch_normalization_inference(
+            *_prepared("batch_normalization_inference", x, gamma, beta, mean, var, eps, out))
+    state = release(c.size[N] * c.size[D])
+    sn_batch_normalization_inference(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2],
+                                     c.data[3], c.data[4], eps, c.data[5])
+    restore(state)
+
+
+cdef Contract _batch_normalization_backward = compiled("batch_normalization_backward")
+
+
+def batch_normalization_backward(dout, xhat, gamma, std, dx, dgamma, dbeta):
+    """dbeta, dgamma = sums of dout and dout xhat; dx[N,D] = gamma / std (dout - (dbeta + xhat dgamma) / N)."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_batch_normalization_backward,
+                [<PyObject *>dout, <PyObject *>xhat, <PyObject *>gamma, <PyObject *>std,
+                 <PyObject *>dx, <PyObject *>dgamma, <PyObject *>dbeta], &c):
+        return batch_normalization_backward(
+            *_prepared("batch_normalization_backward", dout, xhat, gamma, std, dx, dgamma, dbeta))
+    state = release(c.size[N] * c.size[D])
+    sn_batch_normalization_backward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3],
+                                    c.data[4], c.data[5], c.data[6])
     restore(state)
 
 

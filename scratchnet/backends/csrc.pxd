@@ -40,6 +40,28 @@ cdef extern from "scratchnet.h" nogil:
     void sn_sigmoid_cross_entropy_backward(sn_type type, sn_size n,
                                            const void *y, const sn_label *t, double dout, void *dx)
 
+    void sn_im2col(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size P, sn_size Q, sn_size Y,
+                   sn_size X, const void *x, sn_size stride, sn_size pad, void *col)
+    void sn_col2im(sn_type type, sn_size N, sn_size C, sn_size P, sn_size Q, sn_size Y, sn_size X, sn_size H,
+                   sn_size W, const void *col, sn_size stride, sn_size pad, void *dx)
+    void sn_convolution_forward(sn_type type, sn_size N, sn_size K, sn_size L, sn_size M, const void *col,
+                                const void *W, const void *b, void *out)
+    void sn_convolution_backward(sn_type type, sn_size N, sn_size K, sn_size L, sn_size M, const void *dout,
+                                 const void *col, const void *W, void *dcol, void *dW, void *db)
+    void sn_max_pool_forward(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size Y, sn_size X,
+                             const void *x, sn_size P, sn_size Q, sn_size stride, void *out, sn_label *argmax)
+    void sn_max_pool_backward(sn_type type, sn_size N, sn_size C, sn_size Y, sn_size X, sn_size H, sn_size W,
+                              const void *dout, const sn_label *argmax, void *dx)
+    void sn_batch_normalization_forward(sn_type type, sn_size N, sn_size D, const void *x, const void *gamma,
+                                        const void *beta, double eps, void *mean, void *var, void *std, void
+                                        *xhat, void *out)
+    void sn_batch_normalization_inference(sn_type type, sn_size N, sn_size D, const void *x, const void
+                                          *gamma, const void *beta, const void *mean, const void *var, double
+                                          eps, void *out)
+    void sn_batch_normalization_backward(sn_type type, sn_size N, sn_size D, const void *dout, const void
+                                         *xhat, const void *gamma, const void *std, void *dx, void *dgamma,
+                                         void *dbeta)
+
     void sn_sgd_update(sn_type type, sn_size n, void *p, const void *g, double lr)
     void sn_momentum_update(sn_type type, sn_size n, void *p, const void *g, void *v, double lr, double momentum)
     void sn_nesterov_update(sn_type type, sn_size n, void *p, const void *g, void *v, double lr, double momentum)

@@ -35,6 +35,21 @@ OPTIMIZERS = {
     "adam_update": 5,
 }
 
+# Kernels of the contract that run on the CPU only; a call says so.
+NOT_ON_GPU = frozenset(
+    {
+        "im2col",
+        "col2im",
+        "convolution_forward",
+        "convolution_backward",
+        "max_pool_forward",
+        "max_pool_backward",
+        "batch_normalization_forward",
+        "batch_normalization_inference",
+        "batch_normalization_backward",
+    }
+)
+
 # Choices among kernels that give the same result. None of them has been measured yet.
 MOST_BLOCKS = 2048  # of loops over elements: about two for each place of a large GPU
 LARGE_TILES = 64  # from this many 64 x 64 tiles on, an output is computed in those, below in 32 x 32
@@ -494,3 +509,20 @@ def squared_norm(g: Array) -> Array:
 @_kernel
 def scale(x: Array, factor: float) -> None:
     launch("scale", x.dtype, element_blocks(x.size), x, float(factor), x.size)
+
+
+# What the GPU does not have yet
+
+
+def _not_on_gpu(name: str) -> Callable[..., None]:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(
+            f"{name} has no kernel on the GPU yet; keep the arrays on the CPU: scratchnet.to_cpu moves them"
+        )
+
+    refuse.__name__ = name
+    refuse.__doc__ = f"Raise NotImplementedError: {name} runs on the CPU only."
+    return refuse
+
+
+globals().update({name: _not_on_gpu(name) for name in NOT_ON_GPU})

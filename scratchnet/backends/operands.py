@@ -165,7 +165,7 @@ def check_labels(where: str, labels: Array, classes: int) -> None:
     if wrong.size:
         i = int(wrong[0])
         among = f"a number from 0 to {classes - 1}" if classes else "none, for there are 0 to choose from"
-        raise IndexError(f"{where}[{i}] is {labels[i]}, expected {among}")
+        raise IndexError(f"{where}[{i}] is {labels.reshape(-1)[i]}, expected {among}")
 
 
 def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:

@@ -157,6 +157,125 @@ def sigmoid_cross_entropy_backward(y: np.ndarray, t: np.ndarray, dout: float, dx
     dx /= dx.dtype.type(max(len(t), 1))
 
 
+# Windows of images
+
+
+def _padded(x: np.ndarray, pad: int) -> np.ndarray:
+    return np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+
+
+def _seen(padded: np.ndarray, p: int, q: int, Y: int, X: int, stride: int) -> np.ndarray:
+    """The view of the padded images that element (p, q) of the window sees from its Y x X places."""
+    return padded[:, :, p : p + stride * Y : stride, q : q + stride * X : stride]
+
+
+@_kernel
+def im2col(x: np.ndarray, stride: int, pad: int, col: np.ndarray) -> None:
+    P, Q, Y, X = col.shape[2:]
+    padded = _padded(x, pad)
+    for p, q in np.ndindex(P, Q):
+        col[:, :, p, q] = _seen(padded, p, q, Y, X, stride)
+
+
+@_kernel
+def col2im(col: np.ndarray, stride: int, pad: int, dx: np.ndarray) -> None:
+    """Each number of dx is summed in the order of p and q."""
+    P, Q, Y, X = col.shape[2:]
+    H, W = dx.shape[2:]
+    padded = _padded(np.zeros_like(dx), pad)
+    for p, q in np.ndindex(P, Q):
+        _seen(padded, p, q, Y, X, stride)[...] += col[:, :, p, q]
+    dx[...] = padded[:, :, pad : pad + H, pad : pad + W]
+
+
+@_kernel
+def convolution_forward(col: np.ndarray, W: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    out[...] = W @ col + b[:, None]
+
+
+@_kernel
+def convolution_backward(
+    dout: np.ndarray, col: np.ndarray, W: np.ndarray, dcol: np.ndarray, dW: np.ndarray, db: np.ndarray
+) -> None:
+    dcol[...] = W.T @ dout
+    dW += (dout @ col.transpose(0, 2, 1)).sum(axis=0)
+    db += dout.sum(axis=(0, 2))
+
+
+@_kernel
+def max_pool_forward(x: np.ndarray, P: int, Q: int, stride: int, out: np.ndarray, argmax: np.ndarray) -> None:
+    """A NaN is the largest, as in NumPy."""
+    if out.size == 0:
+        return
+    windows = np.lib.stride_tricks.sliding_window_view(x, (P, Q), axis=(2, 3))[:, :, ::stride, ::stride]
+    rows = windows.reshape(*out.shape, P * Q)
+    p, q = np.divmod(rows.argmax(axis=-1), Q)
+    top, left = np.ogrid[: out.shape[2], : out.shape[3]]
+    argmax[...] = (top * stride + p) * x.shape[3] + left * stride + q
+    out[...] = rows.max(axis=-1)
+
+
+@_kernel
+def max_pool_backward(dout: np.ndarray, argmax: np.ndarray, dx: np.ndarray) -> None:
+    """Each number of dx is summed in the order of the windows."""
+    planes = np.zeros((dx.shape[0] * dx.shape[1], dx.shape[2] * dx.shape[3]), dx.dtype)
+    places = argmax.reshape(len(planes), argmax.shape[2] * argmax.shape[3])
+    np.add.at(planes, (np.arange(len(planes))[:, None], places), dout.reshape(places.shape))
+    dx[...] = planes.reshape(dx.shape)
+
+
+# Batch normalization; no rows have mean and variance 0
+
+
+@_kernel
+def batch_normalization_forward(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    eps: float,
+    mean: np.ndarray,
+    var: np.ndarray,
+    std: np.ndarray,
+    xhat: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """S. Ioffe and C. Szegedy, Batch normalization, 2015, algorithm 1."""
+    rows = max(len(x), 1)
+    mean[...] = x.sum(axis=0) / rows
+    var[...] = ((x - mean) ** 2).sum(axis=0) / rows
+    std[...] = np.sqrt(var + float(eps))
+    xhat[...] = (x - mean) / std
+    out[...] = gamma * xhat + beta
+
+
+@_kernel
+def batch_normalization_inference(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    eps: float,
+    out: np.ndarray,
+) -> None:
+    out[...] = gamma * ((x - mean) / np.sqrt(var + float(eps))) + beta
+
+
+@_kernel
+def batch_normalization_backward(
+    dout: np.ndarray,
+    xhat: np.ndarray,
+    gamma: np.ndarray,
+    std: np.ndarray,
+    dx: np.ndarray,
+    dgamma: np.ndarray,
+    dbeta: np.ndarray,
+) -> None:
+    dbeta[...] = dout.sum(axis=0)
+    dgamma[...] = (dout * xhat).sum(axis=0)
+    dx[...] = gamma / std * (dout - (dbeta + xhat * dgamma) / max(len(dout), 1))
+
+
 # Optimizers. A Python number takes the array's dtype in NumPy's arithmetic, which is the cast that is wanted.
 
 

@@ -1,5 +1,5 @@
-"""Data sets: the book's spiral, and MNIST or anything else in IDX files."""
+"""Data sets: the books' spiral, sequences and Penn Treebank; MNIST or anything else in IDX files."""
 
-from . import mnist, spiral
+from . import mnist, ptb, sequence, spiral
 
-__all__ = ["mnist", "spiral"]
+__all__ = ["mnist", "ptb", "sequence", "spiral"]

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._files import cache_folder
+
 __all__ = ["load_idx", "load_mnist"]
 
 # The files of MNIST, with the SHA-256 of each as it is served, gzipped.
@@ -226,14 +228,7 @@ def _find(folder: Path) -> dict[str, Path]:
 
 
 def _cache_folder() -> Path:
-    """Where ``pooch.os_cache("scratchnet") / "mnist"`` is, known without pooch so that files can be read."""
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-        return Path(local, "scratchnet", "scratchnet", "Cache", "mnist")
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # unset, or of no meaning by the XDG rules
-        base = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    return base / "scratchnet" / "mnist"
+    return cache_folder("mnist")
 
 
 def _download(name: str, folder: Path) -> Path:

@@ -14,8 +14,9 @@ import on_device
 import pytest
 import test_kernels as every_backend
 from cases import EMPTY, LARGE, SMALL, is_possible, make_case
+from on_device import ON_GPU
 
-from scratchnet.backends import KERNELS, cuda
+from scratchnet.backends import cuda
 
 DTYPES = [np.float32, np.float64]
 # Lengths and widths about the edges of warps, blocks and tiles, beyond those that all backends share.
@@ -28,7 +29,7 @@ EDGES = [
         (9, 257, 300, 260, 3, 513),
     )
 ]
-kernels = pytest.mark.parametrize("name", KERNELS)
+kernels = pytest.mark.parametrize("name", ON_GPU)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 schedules = pytest.mark.parametrize("schedule", emulator.SCHEDULES)
 
@@ -94,7 +95,7 @@ def test_large_products_by_cublas(device, dtype, monkeypatch):
 def test_more_elements_than_threads(device, monkeypatch):
     """Loops over elements go round: with few blocks the same results."""
     monkeypatch.setattr(cuda, "MOST_BLOCKS", 2)
-    for name in KERNELS:
+    for name in ON_GPU:
         every_backend.check_parity(make_case(name, LARGE[0], np.float32), device)
 
 
@@ -141,7 +142,7 @@ def test_nan_and_inf_pass_as_in_numpy(device, name, dtype):
     every_backend.test_nan_and_inf_pass_as_in_numpy(device, name, dtype)
 
 
-@pytest.mark.parametrize("name", [k.name for k in KERNELS.values() if any(a.alias for a in k.arguments)])
+@pytest.mark.parametrize("name", [k.name for k in ON_GPU.values() if any(a.alias for a in k.arguments)])
 def test_in_place_where_the_contract_allows_it(device, name):
     every_backend.test_in_place_where_the_contract_allows_it(device, name)
 
@@ -231,7 +232,7 @@ def test_arrays_of_the_host_are_refused(cupy):
 
 @kernels
 def test_arrays_that_are_not_contiguous_are_refused(cupy, name):
-    for argument in KERNELS[name].arguments:
+    for argument in ON_GPU[name].arguments:
         if not argument.is_array:
             continue
         case = make_case(name, dict(N=5, D=3, M=4, C=6, B=7, n=8), np.float32)
@@ -277,7 +278,7 @@ def test_nothing_synchronises(cupy):
     """Every kernel can be captured: no copy to the host, no wait."""
     if cupy.__name__ != "standin":
         pytest.skip("CuPy refuses allocations in some captures; the stand-in tells copies from them")
-    for name in KERNELS:
+    for name in ON_GPU:
         case = make_case(name, SMALL[4], np.float32)
         values = {k: cupy.asarray(v) if isinstance(v, np.ndarray) else v for k, v in case.values.items()}
         with pytest.MonkeyPatch.context() as patch:

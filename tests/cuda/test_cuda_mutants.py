@@ -11,10 +11,11 @@ import pytest
 import test_kernels as every_backend
 from cases import make_case
 from mutants import MUTANTS
+from on_device import ON_GPU
 from test_cuda_kernels import check_index_out_of_range, check_softmax_of_large_scores
 from test_cuda_steps import Net, check_alike, make_data
 
-from scratchnet.backends import KERNELS, cuda
+from scratchnet.backends import cuda
 
 # Sizes with tails everywhere, more than one tile, block and panel, and rows for warps and for blocks.
 SIZES = (
@@ -35,7 +36,7 @@ def check(device, kernels, monkeypatch):
             check_softmax_of_large_scores(device, np.float32)
         elif name == "take_rows":
             check_index_out_of_range(device.cupy)
-        elif KERNELS[name].returns_float and name != "squared_norm":
+        elif ON_GPU[name].returns_float and name != "squared_norm":
             check_labels_out_of_range(device, name)
 
 
@@ -78,7 +79,7 @@ def plant(monkeypatch):
 
 def test_without_a_bug_nothing_is_noticed(plant, monkeypatch):
     plant(plant.source)
-    check(plant.device, KERNELS, monkeypatch)
+    check(plant.device, ON_GPU, monkeypatch)
     check_steps(plant.device, ("layers", "rows", "persistent"))
 
 

@@ -1,0 +1,35 @@
+"""Book 1's numerical gradients: central differences, h = 1e-4, of a function whose argument is changed in place.
+
+Source: *Deep Learning from Scratch* 1, ch. 4.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..gradient import numerical_gradient
+
+__all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_numerical_gradient_1d = numerical_gradient  # the book's name of it for one axis
+
+
+def numerical_gradient_2d(f: Callable[[Array], Any], X: Any) -> Array:
+    """Return the gradient of f at every row of X, of X's shape; f takes one row.
+
+    Parameters
+    ----------
+    f
+        Takes an array (D,) and returns a number.
+    X : array, shape (D,) or (N, D)
+        Points; each is changed while f is evaluated, and restored.
+    """
+    points = np.asarray(X)
+    if points.ndim == 1:
+        return numerical_gradient(f, points)
+    return np.array([numerical_gradient(f, row) for row in points]).reshape(points.shape)

@@ -1,0 +1,154 @@
+"""Book 1's MultiLayerNet: fully connected layers, its parameters in a dictionary.
+
+Source: *Deep Learning from Scratch* 1, `common/multi_layer_net.py`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import pairwise
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from .gradient import numerical_gradient
+from .layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+
+__all__ = ["MultiLayerNet", "OrderedDict", "np", "numerical_gradient"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+ACTIVATIONS: dict[str, Any] = {"sigmoid": Sigmoid, "relu": Relu}
+_GAINS = {"relu": 2.0, "he": 2.0, "sigmoid": 1.0, "xavier": 1.0}
+
+
+class MultiLayerNet:
+    """A chain of Affine layers with an activation between them, for classification.
+
+    Parameters
+    ----------
+    input_size, output_size : int
+        Numbers in a sample; classes.
+    hidden_size_list : sequence of int
+        Units of the hidden layers.
+    activation : "relu" or "sigmoid"
+        Of the hidden layers.
+    weight_init_std : float or str
+        Standard deviation of the first weights; "relu" or "he": sqrt(2 / n), "sigmoid" or "xavier": sqrt(1 / n),
+        with n the numbers that come into the layer.
+    weight_decay_lambda : float
+        Weight of the penalty 0.5 sum of W^2 in the loss.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        W1, b1, W2, b2, ..., float64, drawn in this order by NumPy's `randn`; the layers hold the same arrays.
+    layers : OrderedDict
+        Affine1, Activation_function1, Affine2, ...
+    last_layer
+        The loss.
+
+    Raises
+    ------
+    ValueError
+        There is no such activation or initial value.
+
+    Notes
+    -----
+    Source: book 1, ch. 6.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size_list: Sequence[int],
+        output_size: int,
+        activation: str = "relu",
+        weight_init_std: float | str = "relu",
+        weight_decay_lambda: float = 0,
+    ) -> None:
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"MultiLayerNet: activation must be 'relu' or 'sigmoid', got {activation!r}")
+        self.input_size, self.output_size = input_size, output_size
+        self.hidden_size_list = hidden_size_list
+        self.hidden_layer_num = len(hidden_size_list)
+        self.weight_decay_lambda = weight_decay_lambda
+        self.params: dict[str, Array] = {}
+        sizes = [input_size, *hidden_size_list, output_size]
+        for i, (n, m) in enumerate(pairwise(sizes), start=1):
+            self.params[f"W{i}"] = _scale(weight_init_std, n) * np.random.randn(n, m)
+            self.params[f"b{i}"] = np.zeros(m)
+        self.layers: OrderedDict[str, Any] = OrderedDict()
+        for i in range(1, self.hidden_layer_num + 1):
+            self._add_affine(i)
+            self._add_hidden(i, activation)
+        self._add_affine(self.hidden_layer_num + 1)
+        self.last_layer = SoftmaxWithLoss()
+
+    def _add_affine(self, i: int) -> None:
+        self.layers[f"Affine{i}"] = Affine(self.params[f"W{i}"], self.params[f"b{i}"])
+
+    def _add_hidden(self, i: int, activation: str) -> None:
+        """Add what follows the i-th Affine layer, but the last."""
+        self.layers[f"Activation_function{i}"] = ACTIVATIONS[activation]()
+
+    def predict(self, x: Any) -> Array:
+        """Return the scores of x, of shape (N, output_size)."""
+        for layer in self.layers.values():
+            x = layer.forward(x)
+        scores: Array = x
+        return scores
+
+    def loss(self, x: Any, t: Any) -> float:
+        """Return the mean loss of x against the labels t, with the penalty on the weights."""
+        return self.last_layer.forward(self.predict(x), t) + self._penalty()
+
+    def _penalty(self) -> float:
+        if self.weight_decay_lambda == 0:
+            return 0.0
+        matrices = (W for name, W in self.params.items() if name.startswith("W"))
+        return sum(0.5 * self.weight_decay_lambda * float(np.sum(W**2)) for W in matrices)
+
+    def accuracy(self, x: Any, t: Any) -> float:
+        """Return the share of samples whose largest score is at their label; t indices or one-hot."""
+        t = np.asarray(t)
+        labels = t if t.ndim == 1 else t.argmax(axis=1)
+        return float(np.sum(self.predict(x).argmax(axis=1) == labels) / len(x))
+
+    def numerical_gradient(self, x: Any, t: Any) -> dict[str, Array]:
+        """Return the gradients by central differences: slow, and free of backpropagation's errors."""
+
+        def loss(_: Array) -> float:
+            return self._training_loss(x, t)
+
+        return {name: numerical_gradient(loss, p) for name, p in self.params.items()}
+
+    def gradient(self, x: Any, t: Any) -> dict[str, Array]:
+        """Return the gradients by backpropagation, by the parameters' names."""
+        self._training_loss(x, t)
+        dout = self.last_layer.backward(1)
+        for layer in reversed(self.layers.values()):
+            dout = layer.backward(dout)
+        grads = {}
+        for i in range(1, self.hidden_layer_num + 2):
+            affine = self.layers[f"Affine{i}"]
+            decay = self.weight_decay_lambda
+            grads[f"W{i}"] = affine.dW + decay * affine.W if decay else affine.dW
+            grads[f"b{i}"] = affine.db
+        return grads
+
+    def _training_loss(self, x: Any, t: Any) -> float:
+        return self.loss(x, t)
+
+
+def _scale(weight_init_std: float | str, inputs: int) -> float:
+    if not isinstance(weight_init_std, str):
+        return weight_init_std
+    if weight_init_std.lower() not in _GAINS:
+        raise ValueError(
+            f"MultiLayerNet: weight_init_std must be a number or one of {', '.join(_GAINS)}, "
+            f"got {weight_init_std!r}"
+        )
+    return sqrt(_GAINS[weight_init_std.lower()] / inputs)

@@ -1,0 +1,132 @@
+"""Book 1's Trainer: batches drawn at random, accuracies once an epoch.
+
+Source: *Deep Learning from Scratch* 1, `common/trainer.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
+
+__all__ = ["Trainer"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_OPTIMIZERS: dict[str, Any] = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "adagrad": AdaGrad,
+    "rmsprop": RMSprop,
+    "rmsprpo": RMSprop,  # as some printings spell it
+    "adam": Adam,
+}
+
+
+class Trainer:
+    """Trains a network that has `params`, `gradient(x, t)`, `loss(x, t)` and `accuracy(x, t)`.
+
+    Parameters
+    ----------
+    network
+        The network; its `params` and gradients are dictionaries.
+    x_train, t_train, x_test, t_test : array
+        Samples and labels, a row each.
+    epochs : int
+        Times as many steps as the training data has batches.
+    mini_batch_size : int
+        Samples in a step, drawn with replacement from NumPy's global stream.
+    optimizer : str
+        "SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop" or "Adam", in any case.
+    optimizer_param : dict, optional
+        The optimizer's settings; {"lr": 0.01} if left out.
+    evaluate_sample_num_per_epoch : int, optional
+        Samples that the accuracies of an epoch are taken of; all if left out.
+    verbose : bool
+        Whether lines are printed.
+
+    Attributes
+    ----------
+    train_loss_list : list of float
+        The loss after every step.
+    train_acc_list, test_acc_list : list of float
+        Accuracies, taken in the steps whose number is a multiple of `iter_per_epoch`, which is a float, as in
+        the book: with 600 samples and batches of 128 only the first is.
+    current_iter, current_epoch : int
+        Steps made, and evaluations.
+
+    Raises
+    ------
+    ValueError
+        There is no such optimizer.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        x_train: Array,
+        t_train: Array,
+        x_test: Array,
+        t_test: Array,
+        epochs: int = 20,
+        mini_batch_size: int = 100,
+        optimizer: str = "SGD",
+        optimizer_param: dict[str, Any] | None = None,
+        evaluate_sample_num_per_epoch: int | None = None,
+        verbose: bool = True,
+    ) -> None:
+        if optimizer.lower() not in _OPTIMIZERS:
+            raise ValueError(f"Trainer: optimizer must be one of {', '.join(_OPTIMIZERS)}, got {optimizer!r}")
+        self.network = network
+        self.verbose = verbose
+        self.x_train, self.t_train = x_train, t_train
+        self.x_test, self.t_test = x_test, t_test
+        self.epochs = epochs
+        self.batch_size = mini_batch_size
+        self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
+        settings = {"lr": 0.01} if optimizer_param is None else optimizer_param
+        self.optimizer = _OPTIMIZERS[optimizer.lower()](**settings)
+        self.train_size = len(x_train)
+        self.iter_per_epoch = max(self.train_size / mini_batch_size, 1)
+        self.max_iter = int(epochs * self.iter_per_epoch)
+        self.current_iter = 0
+        self.current_epoch = 0
+        self.train_loss_list: list[float] = []
+        self.train_acc_list: list[float] = []
+        self.test_acc_list: list[float] = []
+
+    def train_step(self) -> None:
+        """Make one step on a random batch, and note its loss; evaluate at the beginning of an epoch."""
+        batch = np.random.choice(self.train_size, self.batch_size)
+        x, t = self.x_train[batch], self.t_train[batch]
+        self.optimizer.update(self.network.params, self.network.gradient(x, t))
+        loss = self.network.loss(x, t)
+        self.train_loss_list.append(loss)
+        self._print(f"train loss:{loss}")
+        if self.current_iter % self.iter_per_epoch == 0:
+            self._evaluate()
+        self.current_iter += 1
+
+    def train(self) -> None:
+        """Make all steps, then print the accuracy on the test data."""
+        for _ in range(self.max_iter):
+            self.train_step()
+        accuracy = self.network.accuracy(self.x_test, self.t_test)
+        self._print("=============== Final Test Accuracy ===============")
+        self._print(f"test acc:{accuracy}")
+
+    def _evaluate(self) -> None:
+        self.current_epoch += 1
+        some = slice(self.evaluate_sample_num_per_epoch)
+        train = self.network.accuracy(self.x_train[some], self.t_train[some])
+        test = self.network.accuracy(self.x_test[some], self.t_test[some])
+        self.train_acc_list.append(train)
+        self.test_acc_list.append(test)
+        self._print(f"=== epoch:{self.current_epoch}, train acc:{train}, test acc:{test} ===")
+
+    def _print(self, line: str) -> None:
+        if self.verbose:
+            print(line)

@@ -1,0 +1,108 @@
+"""The Penn Treebank text of book 2, chapter 2 and later, as word ids.
+
+No text comes with scratchnet. The text is licensed by the Linguistic Data Consortium (LDC99T42): whoever uses it
+needs a right to it, and it must not be passed on. A file of your own is read where it lies: in the folder of
+``SCRATCHNET_DATA``, of the script, or in a folder ``dataset`` there or beside it. Only where there is none, it is
+downloaded into your cache from the address that the book uses, by pooch, with the certificates checked.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._files import cache_folder, find
+
+__all__ = ["key_file", "load_data", "load_vocab", "url_base"]
+
+url_base = "https://raw.githubusercontent.com/tomsercu/lstm/master/data/"
+key_file = {"train": "ptb.train.txt", "test": "ptb.test.txt", "valid": "ptb.valid.txt"}
+
+_BY_HAND = (
+    "Put ptb.train.txt, ptb.valid.txt and ptb.test.txt, if you have a right to them (LDC99T42), into a folder and "
+    "set SCRATCHNET_DATA to it, or put them beside the script"
+)
+
+
+def load_vocab() -> tuple[dict[str, int], dict[int, str]]:
+    """Return the vocabulary of the training text: word to id, by first appearance, and id to word.
+
+    Raises
+    ------
+    ImportError
+        The text has to be downloaded, and pooch, which does it, is not installed.
+    OSError
+        The download failed.
+
+    Notes
+    -----
+    Source: book 2, ch. 2.4.4.
+    """
+    word_to_id: dict[str, int] = {}
+    for word in _words("train"):
+        word_to_id.setdefault(word, len(word_to_id))
+    return word_to_id, {i: word for word, i in word_to_id.items()}
+
+
+def load_data(data_type: str = "train") -> tuple[NDArray[np.int64], dict[str, int], dict[int, str]]:
+    """Load a part of the text as word ids.
+
+    Parameters
+    ----------
+    data_type : str
+        "train", "valid" (or "val") or "test".
+
+    Returns
+    -------
+    corpus : ndarray of int64
+        The ids of the words in order; "<eos>" ends each line.
+    word_to_id, id_to_word : dict
+        The vocabulary, which is the training text's for every part.
+
+    Raises
+    ------
+    ValueError
+        There is no such part, or it has a word that the training text does not have.
+    ImportError, OSError
+        As `load_vocab`.
+    """
+    part = "valid" if data_type == "val" else data_type
+    if part not in key_file:
+        raise ValueError(f"ptb.load_data: data_type must be 'train', 'valid' or 'test', got {data_type!r}")
+    word_to_id, id_to_word = load_vocab()
+    words = _words(part)
+    try:
+        corpus = np.array([word_to_id[word] for word in words], np.int64)
+    except KeyError as error:
+        raise ValueError(
+            f"{key_file[part]} has the word {error}, which {key_file['train']} does not have; "
+            "they must be parts of one text"
+        ) from None
+    return corpus, word_to_id, id_to_word
+
+
+def _words(part: str) -> list[str]:
+    path = find(key_file[part]) or _download(key_file[part])
+    return path.read_text("utf-8").replace("\n", "<eos>").strip().split()
+
+
+def _download(name: str) -> Path:
+    folder = cache_folder("ptb")
+    if (folder / name).is_file():
+        return folder / name
+    try:
+        import pooch  # type: ignore[import, unused-ignore]
+    except ImportError as error:
+        raise ImportError(
+            f"{name} was not found, and downloading it needs pooch, which is not installed: "
+            f'pip install "scratchnet[data]". {_BY_HAND}'
+        ) from error
+    print(f"{name} is licensed by the Linguistic Data Consortium (LDC99T42); use it if you have a right to it",
+          file=sys.stderr)  # fmt: skip
+    try:
+        return Path(pooch.retrieve(url_base + name, None, name, folder))
+    except (OSError, ValueError) as error:
+        raise OSError(f"{url_base}{name} could not be downloaded: {error}. {_BY_HAND}") from error

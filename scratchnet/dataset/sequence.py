@@ -1,0 +1,141 @@
+"""The sequences of book 2, chapters 7 and 8: sums, and dates written in many ways.
+
+The book's own files, addition.txt and date.txt, are read where they lie: in the folder of ``SCRATCHNET_DATA``, of
+the script, or in a folder ``dataset`` there or beside it. Where there is none, `load_data` makes data of the same
+form: 50000 lines of the same lengths and characters, from a seed of their own, so the same at every call. They
+are not the book's lines: losses and accuracies differ from those that are printed there.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._files import find
+
+__all__ = ["get_vocab", "load_data"]
+
+Ids = NDArray[np.int64]
+
+_LINES = 50000
+_FORMS = ("{0}/{1}/{2}", "{month} {1}, {3}", "{month} {1}, {3}", "{weekday}, {month} {1}, {3}", "{short} {1}, {3}")
+
+# The vocabulary of the file that was loaded last
+id_to_char: dict[int, str] = {}
+char_to_id: dict[str, int] = {}
+
+
+def load_data(file_name: str = "addition.txt", seed: int | None = 1984) -> tuple[tuple[Ids, Ids], tuple[Ids, Ids]]:
+    """Load questions and answers as rows of character ids, nine tenths to train with and one to test.
+
+    Parameters
+    ----------
+    file_name : str
+        "addition.txt" or "date.txt", or the path of a file of that form: a question, an underscore and its answer
+        in each line, both filled up with blanks to one length.
+    seed : int or None
+        What NumPy's global stream is seeded with before the lines are shuffled by it; None: not at all.
+
+    Returns
+    -------
+    (x_train, t_train), (x_test, t_test)
+        int64; x is (N, length of a question), t is (N, 1 + length of an answer), with the underscore in front.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file, and it is none of the two that can be made.
+    ValueError
+        The lines of the file are not of this form.
+
+    Notes
+    -----
+    The vocabulary that `get_vocab` returns is that of this file alone; in the book it also holds what was loaded
+    before. Source: book 2, ch. 7.2.
+    """
+    questions, answers, source = _read(file_name)
+    texts = (q + a for q, a in zip(questions, answers, strict=True))
+    vocabulary = {c: i for i, c in enumerate(dict.fromkeys(c for text in texts for c in text))}
+    x = np.array([[vocabulary[c] for c in q] for q in questions], np.int64)
+    t = np.array([[vocabulary[c] for c in a] for a in answers], np.int64)
+    if x.ndim != 2 or t.ndim != 2:
+        raise ValueError(f"{source}: it holds no lines, expected questions and answers")
+    char_to_id.clear()
+    id_to_char.clear()
+    char_to_id.update(vocabulary)
+    id_to_char.update({i: c for c, i in vocabulary.items()})
+    if seed is not None:
+        np.random.seed(seed)
+    order = np.arange(len(x))
+    np.random.shuffle(order)
+    x, t = x[order], t[order]
+    split = len(x) - len(x) // 10
+    return (x[:split], t[:split]), (x[split:], t[split:])
+
+
+def get_vocab() -> tuple[dict[str, int], dict[int, str]]:
+    """Return the vocabulary of the file that was loaded last: character to id, and id to character."""
+    return dict(char_to_id), dict(id_to_char)
+
+
+def _read(file_name: str) -> tuple[list[str], list[str], str]:
+    path = Path(file_name) if Path(file_name).is_file() else find(file_name)
+    if path is not None:
+        lines = path.read_text("utf-8").splitlines()
+    elif file_name in _MAKERS:
+        lines = _MAKERS[file_name](np.random.default_rng(7))
+    else:
+        raise FileNotFoundError(
+            f"dataset.sequence: there is no file {file_name}; put it beside the script or into the folder of "
+            f"SCRATCHNET_DATA. {' and '.join(_MAKERS)} are made where they are missing"
+        )
+    questions, answers = [], []
+    for number, line in enumerate(lines, start=1):
+        question, underscore, answer = line.partition("_")
+        if not underscore or len(question) != len(lines[0].partition("_")[0]) or len(line) != len(lines[0]):
+            raise ValueError(
+                f"{path}, line {number}: expected a question and an answer with an underscore between, of the "
+                f"lengths of the first line, got {line!r}"
+            )
+        questions.append(question)
+        answers.append(underscore + answer)
+    return questions, answers, str(path)
+
+
+def _additions(rng: np.random.Generator) -> list[str]:
+    """Sums of two numbers of up to three digits: "16+75  _91  "."""
+    lines: dict[str, None] = {}
+    while len(lines) < _LINES:
+        size = 10 ** rng.integers(1, 4, 2)
+        a, b = (int(n) for n in rng.integers(0, size))
+        lines[f"{f'{a}+{b}':<7}_{a + b:<4}"] = None
+    return list(lines)
+
+
+def _dates(rng: np.random.Generator) -> list[str]:
+    """Dates of 1970 to 2017 as people write them, and by the standard: "september 27, 1994        _1994-09-27"."""
+    first = datetime.date(1970, 1, 1).toordinal()
+    days = datetime.date(2018, 1, 1).toordinal() - first
+    lines = []
+    for day, form, case in zip(rng.integers(0, days, _LINES), rng.integers(0, len(_FORMS), _LINES),
+                               rng.integers(0, 3, _LINES), strict=True):  # fmt: skip
+        date = datetime.date.fromordinal(first + int(day))
+        month, weekday = _MONTHS[date.month - 1], _WEEKDAYS[date.weekday()]
+        names: dict[str, Any] = {"month": month, "short": month[:3], "weekday": weekday}
+        text = _FORMS[form].format(date.month, date.day, f"{date.year % 100:02d}", date.year, **names)
+        text = (text, text.lower(), text.upper())[case]
+        lines.append(f"{text:<29}_{date.isoformat()}")
+    return lines
+
+
+# strftime's names depend on the user's language.
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MAKERS = {"addition.txt": _additions, "date.txt": _dates}

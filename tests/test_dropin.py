@@ -1,0 +1,306 @@
+"""The books' `common` and `dataset` from scratchnet: scripts as a reader keeps them, run in real processes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from scratchnet.dropin import book_of
+
+PYTHON = [sys.executable, "-P"]
+RUN = [*PYTHON, "-m", "scratchnet", "run"]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write files of a reader's folder: name -> text."""
+
+    def write_files(**files: str) -> Path:
+        for name, text in files.items():
+            path = tmp_path / f"{name.replace('__', '/')}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(dedent(text), "utf-8")
+        return tmp_path
+
+    return write_files
+
+
+def run(*command, cwd, check=True, **settings):
+    result = subprocess.run(
+        [*map(str, command)], cwd=cwd, capture_output=True, text=True, env={**os.environ, **settings}
+    )
+    if check:
+        assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_a_script_is_run_as_python_runs_it(write):
+    folder = write(
+        ch01__show="""
+            import sys, os
+            print(__name__, os.path.basename(__file__), sys.argv[1:], os.path.basename(sys.path[0]))
+            print(sys.modules["__main__"].__dict__ is globals(), os.path.basename(os.getcwd()), __doc__)
+            import neighbour
+            sys.exit(3)
+        """,
+        ch01__neighbour="print('here')",
+    )
+    ours = run(*RUN, "ch01/show.py", "--book", "9", "-x", cwd=folder, check=False)
+    theirs = run(sys.executable, "ch01/show.py", "--book", "9", "-x", cwd=folder, check=False)
+    assert ours.returncode == theirs.returncode == 3
+    assert ours.stdout == theirs.stdout != "" and ours.stderr == theirs.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f():\n    raise KeyError('x')\nf()\n",
+        "import broken\n",
+        "x = (\n",
+        "raise SystemExit('the end')\n",
+        "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise ValueError('after') from e\n",
+        "import sys\nsys.excepthook = lambda *a: print('my own', a[0].__name__)\nprint(undefined)\n",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nimport time\ntime.sleep(9)\n",
+        "raise KeyboardInterrupt\n",
+    ],
+    ids=["error", "import", "syntax", "exit", "cause", "hook", "signal", "interrupt"],
+)
+def test_errors_and_exit_codes_are_the_script_s(write, text):
+    folder = write(script=text, broken="import no_such_module\n")
+    ours = run(*RUN, "script.py", cwd=folder, check=False)
+    theirs = run(sys.executable, folder / "script.py", cwd=folder, check=False)
+    assert ours.returncode == theirs.returncode
+    assert ours.stdout == theirs.stdout
+    assert ours.stderr == theirs.stderr and "scratchnet" not in ours.stderr
+
+
+def test_ctrl_c_is_the_script_s(write):
+    folder = write(script="import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [*RUN, "script.py"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert errors.startswith("Traceback") and "scratchnet" not in errors and "KeyboardInterrupt" in errors
+
+
+def test_a_missing_script(tmp_path):
+    result = run(*RUN, "none.py", cwd=tmp_path, check=False)
+    assert result.returncode == 2 and "there is no file none.py" in result.stderr
+
+
+def test_book_2_s_first_network(write):
+    folder = write(
+        ch01__train="""
+            import sys
+            sys.path.append('..')
+            import numpy as np
+            from common.optimizer import SGD
+            from common.trainer import Trainer
+            from dataset import spiral
+            from two_layer_net import TwoLayerNet
+
+            x, t = spiral.load_data()
+            model = TwoLayerNet(2, 10, 3)
+            trainer = Trainer(model, SGD(lr=1.0))
+            trainer.fit(x, t, 3, 30, eval_interval=10)
+        """,
+        ch01__two_layer_net="""
+            import sys
+            sys.path.append('..')
+            import numpy as np
+            from common.layers import Affine, Sigmoid, SoftmaxWithLoss
+
+            class TwoLayerNet:
+                def __init__(self, i, h, o):
+                    self.layers = [Affine(0.01 * np.random.randn(i, h), np.zeros(h)), Sigmoid(),
+                                   Affine(0.01 * np.random.randn(h, o), np.zeros(o))]
+                    self.loss_layer = SoftmaxWithLoss()
+                    self.params = sum([l.params for l in self.layers], [])
+                    self.grads = sum([l.grads for l in self.layers], [])
+                def predict(self, x):
+                    for layer in self.layers:
+                        x = layer.forward(x)
+                    return x
+                def forward(self, x, t):
+                    return self.loss_layer.forward(self.predict(x), t)
+                def backward(self, dout=1):
+                    dout = self.loss_layer.backward(dout)
+                    for layer in reversed(self.layers):
+                        dout = layer.backward(dout)
+        """,
+    )
+    result = run(*RUN, "train.py", cwd=folder / "ch01")
+    losses = ("1.10", "1.12", "1.13")
+    assert result.stdout.splitlines() == [
+        f"| epoch {n} |  iter 1 / 10 | time 0[s] | loss {loss}" for n, loss in enumerate(losses, start=1)
+    ]
+
+
+def test_below_another_root_there_or_not(write):
+    script = (
+        "from deep2.common.layers import Affine\nimport deep2.dataset.spiral as s\nprint(Affine.__module__, s)\n"
+    )
+    folder = write(script=script)
+    assert run(*RUN, "script.py", cwd=folder).stdout.startswith("scratchnet.layers <module 'scratchnet.dataset.")
+    write(deep2__common__layers="Affine = 3", deep2__common__functions="", deep2__own="x = 'own'")
+    with open(folder / "script.py", "a") as file:
+        file.write("from deep2.own import x\nprint(x)\n")
+    assert run(*RUN, "script.py", cwd=folder).stdout.endswith("own\n")
+
+
+def test_a_notebook_finds_the_folder_by_its_files(write):
+    folder = write(
+        deep2__common__layers="Affine = 3",
+        deep2__common__functions="",
+        other__common__layers="Affine = 3",
+        other__common__util="",
+    )
+    code = (
+        "import sys; sys.path.insert(0, '.'); import scratchnet.dropin;"
+        "import deep2.common.layers as a, other.common.layers as b; print(a.Affine, b.Affine)"
+    )
+    assert run(*PYTHON, "-c", code, cwd=folder).stdout == "<class 'scratchnet.layers.Affine'> 3\n"
+
+
+def test_the_reader_s_own_modules_keep_working(write):
+    folder = write(
+        common__mine="from common.layers import *\nfrom .functions import sigmoid\nx = Affine, softmax, np, GPU",
+        common__models="name = 'my own models'",
+        common__layers="raise RuntimeError('not this one')",
+        dataset__fruit="n = 3",
+        ch02__script="""
+            import sys
+            from common.mine import x
+            import common.models, dataset.fruit
+            print(x[0].__module__, common.models.name, dataset.fruit.n)
+        """,
+    )
+    assert run(*RUN, "ch02/script.py", cwd=folder).stdout == "scratchnet.layers my own models 3\n"
+    assert run(*RUN, "script.py", cwd=folder / "ch02").stdout == "scratchnet.layers my own models 3\n"
+
+
+def test_star_imports_pass_on_what_the_books_scripts_take(write):
+    folder = write(
+        script="""
+            from common.functions import *
+            assert np.zeros(1).shape == (1,) and GPU is False and sigmoid(0.0) == 0.5
+            from common.layers import *
+            softmax, cross_entropy_error, SoftmaxWithLoss
+            from common.optimizer import *
+            sys.argv, Adam
+            from common.trainer import *
+            numpy, clip_grads, time.time, Trainer
+            from common.util import *
+            os.sep, to_cpu
+            import common.trainer
+            assert 'matplotlib' not in sys.modules
+            assert common.trainer.plt.plot and 'Trainer' in dir(common.trainer)
+            try:
+                common.layers.nothing
+            except AttributeError as error:
+                print(error)
+        """,
+    )
+    assert run(*RUN, "script.py", cwd=folder).stdout == (
+        "module 'common.layers' (scratchnet.layers) has no attribute 'nothing'\n"
+    )
+
+
+def test_the_module_config_is_the_one_that_counts(write):
+    folder = write(
+        script="from common import config\nimport scratchnet.config\nprint(config is scratchnet.config)\n"
+    )
+    assert run(*RUN, "script.py", cwd=folder).stdout == "True\n"
+
+
+def test_a_module_that_nobody_has_is_python_s_own_error(write):
+    folder = write(script="import common.nothing\n")
+    result = run(*RUN, "script.py", cwd=folder, check=False)
+    assert result.returncode == 1 and "No module named 'common.nothing'" in result.stderr
+
+
+def test_other_packages_called_common_are_left_alone(write):
+    folder = write(lib__common__layers="x = 'theirs'")
+    code = "import sys; sys.path.insert(0, '.'); import scratchnet.dropin, lib.common.layers as l; print(l.x)"
+    assert run(*PYTHON, "-c", code, cwd=folder).stdout == "theirs\n"
+
+
+def test_as_an_extension_of_a_notebook(tmp_path):
+    code = (
+        "import scratchnet; scratchnet.load_ipython_extension(None); scratchnet.load_ipython_extension(None);"
+        "import sys, common.layers, common.optimizer; print(common.layers.Affine is scratchnet.Affine);"
+        "print(sum('Finder' in type(f).__name__ and 'dropin' in type(f).__module__ for f in sys.meta_path))"
+    )
+    assert run(*PYTHON, "-c", code, cwd=tmp_path).stdout == "True\n1\n"
+
+
+@pytest.mark.parametrize(
+    "text, book",
+    [
+        ("from common.layers import Affine", 2),
+        ("from common.layers import Convolution, Affine", 1),
+        ("from common.multi_layer_net import MultiLayerNet\nfrom common.util import smooth_curve", 1),
+        ("from dataset.mnist import load_mnist", 1),
+        ("from dataset import mnist", 1),
+        ("from deep1.common.gradient import numerical_gradient", 1),
+        ("from dataset import spiral", 2),
+        ("import common.time_layers", 2),
+        ("from common.util import clip_grads", 2),
+        ("from common.np import *", 2),
+        ("import neighbour", 1),
+        ("import neighbour\nfrom dataset import ptb", 2),
+        ("import numpy", 2),
+        ("x = (", 2),
+    ],
+)
+def test_which_book(write, text, book):
+    folder = write(
+        script=text,
+        neighbour="import second",
+        second="import neighbour\nfrom common.gradient import numerical_gradient",
+    )
+    assert book_of(folder / "script.py") == book
+
+
+def test_which_book_by_its_folder(write):
+    folder = write(ch03__script="import numpy", common__multi_layer_net="")
+    assert book_of(folder / "ch03" / "script.py") == 1
+
+
+def test_no_third_book():
+    from scratchnet import dropin
+
+    with pytest.raises(ValueError, match="book must be 1 or 2, got 3"):
+        dropin.install(3)
+
+
+def test_the_start_is_quick(write):
+    """Under 100 ms of processor time more than Python with NumPy; the best of some runs."""
+    folder = write(script="import numpy\n")
+
+    def seconds(*command):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run(*command, cwd=folder)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    pairs = [(seconds(*RUN, "script.py"), seconds(*PYTHON, "script.py")) for _ in range(7)]
+    ours, theirs = (min(times) for times in zip(*pairs, strict=True))
+    assert ours - theirs < 0.1
