@@ -208,13 +208,13 @@ def _is_installed(path: str) -> bool:
 _FINDER = _Finder()
 
 
-def install(book: int = 2, *, roots: Sequence[str] = ()) -> None:
+def install(book: int | None = None, *, roots: Sequence[str] = ()) -> None:
     """Serve the books' `common` and `dataset` from now on.
 
     Parameters
     ----------
-    book : 1 or 2
-        Whose.
+    book : 1 or 2, optional
+        Whose; left out, that whose folder `common` lies in the current folder or above it, else book 2's.
     roots : sequence of str
         Packages below which they are imported as well ("deep2" for `deep2.common.layers`); needed only where
         there is no such folder with the book's files in it.
@@ -228,6 +228,8 @@ def install(book: int = 2, *, roots: Sequence[str] = ()) -> None:
     -----
     Modules that have been imported already stay what they are.
     """
+    if book is None:
+        book = _book_by_folder(Path.cwd()) or 2
     if book not in _MODULES:
         raise ValueError(f"install: book must be 1 or 2, got {book!r}")
     _FINDER.book = book
@@ -272,11 +274,15 @@ def book_of(script: str | os.PathLike[str]) -> int:
         votes = Counter(book for name in source for book in (1, 2) if _is_only_in(book, name))
         if votes[1] != votes[2]:
             return 1 if votes[1] > votes[2] else 2
-    for folder in (script.resolve().parent, script.resolve().parent.parent):
+    return _book_by_folder(script.resolve().parent) or 2
+
+
+def _book_by_folder(folder: Path) -> int | None:
+    for place in (folder, folder.parent):
         for book, module in ((1, "multi_layer_net"), (2, "time_layers")):
-            if (folder / "common" / f"{module}.py").is_file():
+            if (place / "common" / f"{module}.py").is_file():
                 return book
-    return 2
+    return None
 
 
 def _imports(path: Path) -> Iterator[str]:

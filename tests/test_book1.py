@@ -75,6 +75,13 @@ def test_gradient_of_the_loss(one_hot):
     np.testing.assert_allclose(layer.backward(2), (layer.y - onehot) / 2, atol=1e-15)
 
 
+def test_one_sample_and_none():
+    layer, x = layers.SoftmaxWithLoss(), normal(3)
+    layer.forward(x, np.array([0.0, 1.0, 0.0]))
+    np.testing.assert_allclose(layer.backward(), layer.y - [0, 1, 0], atol=1e-15)
+    assert layer.forward(normal(0, 3), np.zeros((0, 3))) == 0 and layer.backward().shape == (0, 3)
+
+
 def test_soft_labels_give_a_true_gradient():
     layer, x, t = layers.SoftmaxWithLoss(), normal(4, 3), rng.dirichlet([1, 1, 1], 4)
     assert layer.forward(x, t) == layer.loss

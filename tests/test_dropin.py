@@ -284,6 +284,17 @@ def test_which_book_by_its_folder(write):
     assert book_of(folder / "ch03" / "script.py") == 1
 
 
+def test_a_notebook_s_book_by_its_folder_or_as_it_is_told(write):
+    folder = write(common__multi_layer_net="", ch03__empty="")
+    code = "import scratchnet.dropin as d; {}; import common.layers as l; print(l.__name__)"
+    for told, where, name in (
+        ("", ".", "scratchnet.book1.layers"),
+        ("d.install()", "ch03", "scratchnet.book1.layers"),
+        ("d.install(2)", ".", "common.layers"),
+    ):
+        assert run(*PYTHON, "-c", code.format(told or "pass"), cwd=folder / where).stdout == f"{name}\n"
+
+
 def test_no_third_book():
     from scratchnet import dropin
 

@@ -134,11 +134,14 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - t) dout / N, of the scores' shape."""
-        t = self._shares
-        if t is None or not ((t != 0) & (t != 1)).any():
+        if self._shares is None:
             return super().backward(dout)
         y = self._after_forward(self.y)
-        dx: Array = (y - t) * self._as_number(dout) / len(y)
+        number = self._as_number(dout)
+        dx: Array = y - self._shares
+        if number != 1:
+            dx *= number
+        dx /= prod(y.shape[:-1])
         return dx.astype(y.dtype, copy=False)
 
 
