@@ -42,6 +42,32 @@ LARGE_TILES = 64  # from this many 64 x 64 tiles on, an output is computed in th
 WARP_CLASSES = 128  # up to this length a warp takes a row, beyond it a block
 CUBLAS_OPERATIONS = 2e8  # from this many (2 N D M) on, cuBLAS computes the product, unless a graph is captured
 
+# Kernels of the contract that are not written for the GPU yet: those of book 2's language models.
+MISSING = frozenset(
+    (
+        "add_rows",
+        "tanh_forward",
+        "tanh_backward",
+        "multiply",
+        "softmax_log_loss_forward",
+        "lstm_forward",
+        "lstm_backward",
+        "gru_gates_forward",
+        "gru_forward",
+        "gru_backward",
+        "gru_gates_backward",
+    )
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in MISSING:
+        raise NotImplementedError(
+            f"{name} does not run on the GPU yet, and so neither do the layers that call it: Embedding, Dropout "
+            "and those of scratchnet.time_layers. Keep such a model on the CPU; scratchnet.to_cpu moves arrays"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # The GPU
 

@@ -78,7 +78,7 @@ def plant(monkeypatch):
 
 def test_without_a_bug_nothing_is_noticed(plant, monkeypatch):
     plant(plant.source)
-    check(plant.device, KERNELS, monkeypatch)
+    check(plant.device, [name for name in KERNELS if name not in cuda.MISSING], monkeypatch)
     check_steps(plant.device, ("layers", "rows", "persistent"))
 
 
