@@ -14,6 +14,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 def empty(shape: tuple[int, ...], like: Array) -> Array:
     """Return a new array of the dtype of `like`, where it lies."""
+    if type(like) is np.ndarray:
+        return np.empty(shape, like.dtype)  # the short way: layers of a few numbers notice
     return np.empty_like(like, order="C", shape=shape)
 
 

@@ -42,26 +42,22 @@ class Recurrent(Layer):
 
     def _weights(self) -> tuple[Array, Array, Array | None]:
         """Return Wx, Wh and the bias or None as the kernels need them."""
-        Wx = check_parameter(self._error("Wx"), self.params[0], ndim=2)
-        Wx = as_operand(self._error("Wx"), Wx, Wx)
-        Wh, *b = (
-            as_operand(self._error(name), value, Wx)
-            for name, value in zip(("Wh", "b"), self.params[1:], strict=False)
-        )
-        H = len(Wh)
-        for name, array, shape in (
-            ("Wh", Wh, (H, self._gates * H)),
-            ("Wx", Wx, (len(Wx), self._gates * H)),
-            ("b", b[0] if b else None, (self._gates * H,)),
-        ):
-            if array is not None and array.shape != shape:
-                raise ValueError(
-                    self._error(
-                        f"{name} has shape {array.shape}, expected {shape}: {self._gates} times as many columns "
-                        f"as Wh has rows, {H}"
-                    )
+        Wx = check_parameter("Wx", self.params[0], ndim=2)
+        Wx = as_operand("Wx", Wx, Wx)
+        Wh = as_operand("Wh", self.params[1], Wx)
+        b = as_operand("b", self.params[2], Wx) if len(self.params) > 2 else None
+        (D, columns), H = Wx.shape, len(Wh)
+        width = self._gates * H
+        if columns != width or Wh.shape != (H, width) or not (b is None or b.shape == (width,)):
+            given = [f"{name} {np.shape(p)}" for name, p in zip(("Wx", "Wh", "b"), self.params, strict=False)]
+            expected = [f"Wx {(D, width)}", f"Wh {(H, width)}", f"b {(width,)}"][: len(given)]
+            raise ValueError(
+                self._error(
+                    f"the weights have shapes {', '.join(given)}, expected {', '.join(expected)}: "
+                    f"{self._gates} times as many columns as Wh has rows"
                 )
-        return Wx, Wh, b[0] if b else None
+            )
+        return Wx, Wh, b
 
     def _run(self, xs: Any, start: list[Any]) -> list[Array]:
         """Run over xs [T, N, D] from the given states (None: zeros); return all states."""

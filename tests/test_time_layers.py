@@ -363,12 +363,10 @@ def test_no_1e_7_in_the_logarithm():
 
 def test_wrong_shapes_say_what_was_expected():
     Wx, Wh, b = weights(4)
-    with pytest.raises(ValueError, match=r"TimeLSTM: Wh has shape \(6, 18\), expected \(6, 24\): 4 times as many"):
-        TimeLSTM(Wx, Wh[:, :18], b)
-    with pytest.raises(ValueError, match=r"LSTM: Wx has shape \(5, 18\), expected \(5, 24\)"):
-        LSTM(Wx[:, :18], Wh, b)
-    with pytest.raises(ValueError, match=r"TimeLSTM: b has shape \(3,\), expected \(24,\)"):
-        TimeLSTM(Wx, Wh, b[:3])
+    expected = r"expected Wx \(5, 24\), Wh \(6, 24\), b \(24,\): 4 times as many columns as Wh has rows"
+    for wrong in ((Wx, Wh[:, :18], b), (Wx[:, :18], Wh, b), (Wx, Wh, b[:3])):
+        with pytest.raises(ValueError, match=r"LSTM: the weights have shapes Wx \(5, \d+\), Wh .*, " + expected):
+            TimeLSTM(*wrong)
     layer = TimeLSTM(Wx, Wh, b, stateful=True)
     with pytest.raises(RuntimeError, match="TimeLSTM: backward was called before forward"):
         layer.backward(1)
