@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys as sys
 from typing import Any
 
 import numpy as np

@@ -5,11 +5,13 @@ Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy
 import numpy as np
 
 from ._fitting import (
@@ -19,11 +21,23 @@ from ._fitting import (
     log_line,
     show_where_there_is_a_window,
 )
+from .config import GPU
 from .plan import NoPlanError, Plan, make_plan, record_plan
 from .rnnlm_trainer import RnnlmTrainer
 from .util import accuracy, as_array, clip_grads, flatten, is_on_gpu, moved, remove_duplicate, row_blocks
 
-__all__ = ["RnnlmTrainer", "Trainer", "clip_grads", "remove_duplicate"]
+# With the modules that book 2's scripts expect from here, by a star import.
+__all__ = [
+    "GPU",
+    "RnnlmTrainer",
+    "Trainer",
+    "clip_grads",
+    "np",
+    "numpy",
+    "remove_duplicate",
+    "sys",
+    "time",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

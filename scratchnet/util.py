@@ -5,6 +5,8 @@ Source: *Deep Learning from Scratch* 2, `common/util.py`.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from math import sqrt
 from typing import Any
@@ -28,6 +30,7 @@ from .backends import (
     to_device,
     to_host,
 )
+from .config import GPU
 from .language import (
     analogy,
     convert_one_hot,
@@ -43,7 +46,9 @@ from .language import (
     stretches,
 )
 
+# With the modules that book 2's scripts expect from here, by a star import.
 __all__ = [
+    "GPU",
     "NoGPUError",
     "RefusedPickleError",
     "accuracy",
@@ -66,6 +71,8 @@ __all__ = [
     "moved",
     "named_params",
     "normalize",
+    "np",
+    "os",
     "ppmi",
     "predict",
     "preprocess",
@@ -73,6 +80,7 @@ __all__ = [
     "row_blocks",
     "side_by_side",
     "stretches",
+    "sys",
     "to_cpu",
     "to_gpu",
 ]

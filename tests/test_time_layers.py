@@ -6,7 +6,6 @@ import books2_numpy as book
 import numpy as np
 import pytest
 
-from scratchnet import time_layers as ours
 from scratchnet.layers import Dropout, Embedding
 from scratchnet.time_layers import (
     GRU,
@@ -425,21 +424,3 @@ def test_training_is_the_book_s(step, sequence, books, gates, dtype, close):
     theirs = book.fit(book.Rnnlm(exact, books), text(), **settings)
     np.testing.assert_allclose(np.log(mine), np.log(theirs), rtol=close)
     assert mine[-1] < mine[0] / 1.2
-
-
-def test_the_star_import_is_the_book_s():
-    names: dict[str, object] = {}
-    exec("from scratchnet.time_layers import *", names)
-    assert names.keys() >= {
-        "np",
-        "GPU",
-        "sigmoid",
-        "softmax",
-        "LSTM",
-        "Embedding",
-        "SigmoidWithLoss",
-        "TimeBiLSTM",
-    }
-    assert names.keys() >= set(ours.__all__)
-    exec("from scratchnet.layers import *", names)
-    assert names.keys() >= {"np", "GPU", "softmax", "cross_entropy_error", "MatMul", "Dropout"}
