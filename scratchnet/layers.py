@@ -26,6 +26,7 @@ from ._layer import Layer as Layer
 from ._layer import empty as _empty
 from ._layer import rows as _rows
 from .backends import (
+    as_array,
     as_float_array,
     as_labels,
     as_operand,
@@ -33,6 +34,7 @@ from .backends import (
     check_labels,
     check_parameter,
     is_on_gpu,
+    moved,
     quick_affine_backward,
     quick_affine_forward,
     quick_relu_backward,
@@ -579,16 +581,16 @@ class Embedding(Layer):
         self.grads = [np.zeros_like(W)]
         self.idx: Any = None
 
-    def _indices(self, idx: Any, words: int) -> Array:
-        """Return word numbers as int64 in [0, words), in one row; negative ones count from the end."""
-        array = np.asarray(idx)
+    def _indices(self, idx: Any, W: Array) -> Array:
+        """Return word numbers as int64 in [0, V), in one row, where W lies; negative ones count from the end."""
+        words, array = len(W), moved(idx, to_gpu=False)
         if array.dtype.kind not in "iu" and array.size:
             raise IndexError(self._error(f"idx must hold whole numbers, got dtype {array.dtype}"))
         index = np.require(array.reshape(-1), np.int64, ["C", "A"])
         if index.size and index.min() < 0:
             index = np.where(index < 0, index + words, index)
         check_labels(self._error("idx"), index, words)
-        return index
+        return moved(index, to_gpu=is_on_gpu(W))
 
     def forward(self, idx: Any) -> Array:
         """Return the rows idx of W: an array (*idx.shape, D) of W's dtype; for a single number, a view of W.
@@ -603,9 +605,9 @@ class Embedding(Layer):
             self.idx = idx
             return quick
         W = check_parameter(self._error("W"), self.params[0], ndim=2)
-        index = self._indices(idx, len(W))
+        index = self._indices(idx, W)
         self.idx = idx
-        shape = np.shape(idx)
+        shape = as_array(idx).shape
         if not shape:
             row: Array = W[index[0]]
             return row
@@ -617,8 +619,8 @@ class Embedding(Layer):
     def backward(self, dout: Any) -> None:
         """Write the gradient into `grads`: the sum, for every row of W, of the rows of dout that it became."""
         W = as_operand("W", self.params[0], self.params[0])
-        index = self._indices(self._after_forward(self.idx), len(W))
-        d = self._as_dout(dout, (*np.shape(self.idx), W.shape[1]), W)
+        index = self._indices(self._after_forward(self.idx), W)
+        d = self._as_dout(dout, (*as_array(self.idx).shape, W.shape[1]), W)
         dW = self._gradient(0, W)
         backend_for(W).add_rows(d.reshape(-1, W.shape[1]), index, dW)
         self._keep_gradient(0, dW)

@@ -56,7 +56,7 @@ def quick_affine_backward(dout, x, W, dW, db):
 
 
 def quick_take_rows(x, index):
-    """Return x[index], for x of shape [N,D] and an int64 index of any shape with all entries in [0, N), or None."""
+    """Return x[index], or None. x has shape [N,D]; index is int64, of any shape, with all entries in [0, N)."""
     cdef Call c
     cdef PyThreadState *state
     cdef cnp.npy_intp shape[2]

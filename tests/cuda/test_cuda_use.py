@@ -332,3 +332,16 @@ def test_clip_and_shared_parameters(cupy):
     W = cupy.asarray(rows_of(3, 3))
     params, grads = scratchnet.util.remove_duplicate([W, W.T], [cupy.ones((3, 3)), cupy.zeros((3, 3))])
     assert len(params) == len(grads) == 1
+
+
+def test_layers_that_the_gpu_does_not_have_say_so(cupy):
+    W = np.arange(12, dtype=np.float32).reshape(4, 3)
+    embedding = layers.Embedding(cupy.asarray(W))
+    for idx in (np.array([[1, -1], [0, 2]]), cupy.asarray(np.array([1, 3]))):
+        out = embedding.forward(idx)
+        np.testing.assert_array_equal(scratchnet.to_cpu(out), W[scratchnet.to_cpu(idx)])
+    with pytest.raises(NotImplementedError, match="add_rows does not run on the GPU yet"):
+        embedding.backward(out)
+    weights = [cupy.asarray(np.ones(shape, np.float32)) for shape in ((3, 8), (2, 8), (8,))]
+    with pytest.raises(NotImplementedError, match="lstm_forward does not run on the GPU yet"):
+        scratchnet.time_layers.TimeLSTM(*weights).forward(cupy.asarray(np.ones((2, 4, 3), np.float32)))
