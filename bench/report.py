@@ -146,6 +146,17 @@ def scaling(contests: Sequence[Contest]) -> str:
     )
 
 
+def gpu(contests: Sequence[Contest]) -> str:
+    """Microseconds a step: on a GPU, which nobody shares, times of their own say something."""
+    names = [contests[0]["ours"], *contestants(contests)]
+    rows = [
+        (label(c), *(f"{seconds(c)[n] / c['steps'] * 1e6:.1f}" if n in seconds(c) else "–" for n in names))
+        for c in contests
+    ]
+    about = ", ".join(f"{name} {value}" for name, value in contests[0]["gpu"].items())
+    return f"## Training on a GPU, microseconds a step\n\n{about}\n\n" + table(("work", *names), rows)
+
+
 def skipped(contests: Sequence[Contest]) -> str:
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     for contest in contests:
@@ -166,6 +177,7 @@ SECTIONS = {
     "kernels": partial(by_dtype, "Every kernel"),
     "scaling": scaling,
     "memory": memory,
+    "gpu": gpu,
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from peers import NumPy, Scratchnet
 from race import Target, contest
-from works import EPOCHS, close_to_reference, contestant
+from works import ON_CPU, close_to_reference, contestant
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def busy_core() -> Iterator[None]:
         process.wait()
 
 
-@pytest.mark.parametrize("work", EPOCHS)
+@pytest.mark.parametrize("work", ON_CPU)
 def test_beside_a_busy_process(benchmark, seconds, threads, busy_core, work):
     contestants = [
         contestant("scratchnet", Scratchnet, work, "float32", threads),

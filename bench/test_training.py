@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from peers import NumPy, NumPyLoop, Scratchnet, ScratchnetLoop, Torch
 from race import Contestant, Target, contest
-from works import CLOSE, EPOCHS, PEERS, TORCH, close_to_reference, contestant, job
+from works import CLOSE, ON_CPU, PEERS, TORCH, close_to_reference, contestant, job
 
 TARGETS = {
     "2-10-3": (Target("NumPy", least=25), Target("best peer", least=4, among=tuple(PEERS))),
@@ -41,14 +41,14 @@ def engine(work: str, dtype: str) -> str:
     return f"Trainer ({trained.engine})"
 
 
-@pytest.mark.parametrize("work", EPOCHS)
+@pytest.mark.parametrize("work", ON_CPU)
 def test_trainer(benchmark, seconds, work):
     contestants = everybody({"scratchnet": Scratchnet, "NumPy": NumPy, **PEERS}, work, "float32")
     how = engine(work, "float32")
     train(benchmark, contestants, work, "float32", 25 * seconds, TARGETS[work], how=how)
 
 
-@pytest.mark.parametrize("work", EPOCHS)
+@pytest.mark.parametrize("work", ON_CPU)
 def test_trainer_float64(benchmark, seconds, work):
     contestants = everybody({"scratchnet": Scratchnet, "NumPy": NumPy, "PyTorch": Torch}, work, "float64")
     train(benchmark, contestants, work, "float64", 8 * seconds, how=engine(work, "float64"))
@@ -61,7 +61,7 @@ def test_own_loop(benchmark, seconds, dtype):
     train(benchmark, contestants, "2-10-3", dtype, 5 * seconds, targets, how="own loop")
 
 
-@pytest.mark.parametrize("work", EPOCHS)
+@pytest.mark.parametrize("work", ON_CPU)
 def test_threads(benchmark, seconds, threads, work):
     """Everybody with several threads, and scratchnet with one."""
     kinds = {"scratchnet": Scratchnet, "NumPy": NumPy} | {name: PEERS[name] for name in (*TORCH, "JAX scan")}

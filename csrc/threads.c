@@ -7,6 +7,8 @@
  * without helpers and makes its own when it needs them. Which thread computes a chunk never changes a result.
  */
 
+#define _POSIX_C_SOURCE 200809L /* signal masks, which C11 alone does not have */
+
 #include "threads.h"
 
 #if defined(_WIN32)
@@ -114,19 +116,23 @@ static void start_helpers(int wanted)
 {
     static int registered;
     sigset_t all, before;
+    pthread_attr_t attributes;
     if (!registered)
         registered = pthread_atfork(NULL, NULL, after_fork) == 0;
     if (!registered)
         return; /* without it a child could wait for helpers that it does not have */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's own threads */
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 1 << 20); /* musl gives 128 KB, and a product's panel takes 64 */
     while (helpers < wanted && helpers < MOST_HELPERS) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, help, (void *)(intptr_t)helpers))
+        if (pthread_create(&thread, &attributes, help, (void *)(intptr_t)helpers))
             break;
         pthread_detach(thread);
         helpers++;
     }
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 

@@ -58,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, IndexError, OSError, ImportError, MemoryError, NoGPUError) as error:
         print(f"scratchnet: error: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:  # what CuPy says when a GPU fails
+        if getattr(options, "device", "cpu") != "cuda":
+            raise
+        print(f"scratchnet: error: the GPU failed: {error}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -122,6 +122,8 @@ def sum_squared_error(y: Any, t: Any) -> Any:
     Source: book 1, ch. 4.2.1, whose printings also call it sum_squares_error and mean_squared_error.
     """
     y, t = as_float_array("sum_squared_error: y", y), as_float_array("sum_squared_error: t", t)
+    if is_on_gpu(y) != is_on_gpu(t):
+        raise ValueError("sum_squared_error: y and t must both be on the CPU, or both on the GPU")
     if y.shape != t.shape:
         raise ValueError(f"sum_squared_error: t has shape {t.shape}, expected {y.shape}, the shape of y")
     loss: Any = 0.5 * np.sum((y - t) ** 2)
@@ -134,7 +136,7 @@ mean_squared_error = sum_squared_error
 
 def step_function(x: Any) -> Any:
     """Return 1 where x is positive, else 0, as integers. Source: book 1, ch. 3.2.2."""
-    return np.array(np.asarray(x) > 0, dtype=int)[()]
+    return (as_array(x) > 0).astype(int)[()]
 
 
 def identity_function(x: Any) -> Any:

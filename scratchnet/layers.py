@@ -315,6 +315,13 @@ class _Loss(Layer):
         self.y: Array | None = None
         self.t: Array | None = None
 
+    def _labels(self, t: Any, rows: int, classes: int, x: Array, *, one_hot: bool = True) -> Array:
+        """Return class indices where the scores x lie, checked unless they were on the GPU before."""
+        labels = as_labels(self._error("t"), t, rows, classes, one_hot=one_hot, on_gpu=is_on_gpu(x))
+        if not is_on_gpu(labels):
+            check_labels(self._error("t"), labels, classes)
+        return labels
+
     def _as_number(self, dout: Any) -> float:
         try:
             return float(dout)
@@ -366,7 +373,7 @@ class SoftmaxWithLoss(_Loss):
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected scores of shape (N, C)"))
         rows = _rows(x)
-        labels = as_labels(self._error("t"), t, *rows.shape, on_gpu=is_on_gpu(x))
+        labels = self._labels(t, rows.shape[0], rows.shape[1], x)
         y = _empty(x.shape, x)
         loss = backend_for(x).softmax_cross_entropy_forward(rows, labels, _rows(y))
         self.y, self.t = y, labels
@@ -410,7 +417,7 @@ class SigmoidWithLoss(_Loss):
             A label is neither 0 nor 1.
         """
         x = as_float_array(self._error("x"), x)
-        labels = as_labels(self._error("t"), t, x.size, 2, one_hot=False, on_gpu=is_on_gpu(x))
+        labels = self._labels(t, x.size, 2, x, one_hot=False)
         y = _empty(x.shape, x)
         loss: float = backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, y.reshape(-1))
         self.y, self.t = y, labels.reshape(y.shape)
@@ -443,7 +450,7 @@ class Repeat(Layer):
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
             raise ValueError(self._error(f"n must be a whole number, 0 or more, got {n!r}"))
         self.n = int(n)
-        self._shape: tuple[int, ...] | None = None
+        self._x: Array | None = None
 
     def forward(self, x: Any) -> Array:
         """Return n copies of x, of shape (1, D) or (D,), as an array (n, D)."""
@@ -452,16 +459,15 @@ class Repeat(Layer):
             raise ValueError(self._error(f"x has shape {x.shape}, expected (1, D) or (D,)"))
         out = _empty((self.n, x.shape[-1]), x)
         backend_for(x).repeat_rows(x.reshape(x.shape[-1]), out)
-        self._shape = x.shape
+        self._x = x
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return the sum of the rows of dout, of shape (n, D), in x's shape."""
-        shape = self._after_forward(self._shape)
-        d = as_float_array(self._error("dout"), dout)
-        d = self._as_dout(d, (self.n, shape[-1]), d)
-        dx = _empty(shape, d)
-        backend_for(d).sum_rows(d, dx.reshape(shape[-1]))
+        x = self._after_forward(self._x)
+        d = self._as_dout(dout, (self.n, x.shape[-1]), x)
+        dx = _empty(x.shape, d)
+        backend_for(d).sum_rows(d, dx.reshape(x.shape[-1]))
         return dx
 
 
@@ -473,7 +479,7 @@ class Sum(Layer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shape: tuple[int, ...] | None = None
+        self._x: Array | None = None
 
     def forward(self, x: Any) -> Array:
         """Return the sum of the rows of x, of shape (N, D), as an array (1, D)."""
@@ -482,16 +488,15 @@ class Sum(Layer):
             raise ValueError(self._error(f"x has shape {x.shape}, expected (N, D)"))
         out = _empty((1, x.shape[1]), x)
         backend_for(x).sum_rows(x, out.reshape(x.shape[1]))
-        self._shape = x.shape
+        self._x = x
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return dout, of shape (1, D), once for every row of x."""
-        shape = self._after_forward(self._shape)
-        d = as_float_array(self._error("dout"), dout)
-        d = self._as_dout(d, (1, shape[1]), d)
-        dx = _empty(shape, d)
-        backend_for(d).repeat_rows(d.reshape(shape[1]), dx)
+        x = self._after_forward(self._x)
+        d = self._as_dout(dout, (1, x.shape[1]), x)
+        dx = _empty(x.shape, d)
+        backend_for(d).repeat_rows(d.reshape(x.shape[1]), dx)
         return dx
 
 

@@ -19,14 +19,16 @@ from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
 from .util import (
     accuracy,
     as_array,
+    check_parameter,
     class_indices,
     is_on_gpu,
+    layers_of,
     load_cupy,
     moved,
     predict,
     row_blocks,
     side_by_side,
-    to_gpu,
+    uploaded,
 )
 from .weights import load_params, save_params
 
@@ -88,7 +90,7 @@ class Network:
 
     def _scores(self, x: Any) -> Any:
         if self.device == "cuda":
-            x = to_gpu(x)
+            x = uploaded(f"{type(self).__name__}: x", x)
         for layer in self.layers:
             x = layer.forward(x)  # type: ignore[attr-defined]
         return x
@@ -146,7 +148,7 @@ class Network:
         another loss gets them as they are.
         """
         if type(self.loss_layer) is not SoftmaxWithLoss:
-            return np.asarray(t)
+            return as_array(t)
         return class_indices("t", t, self.params[-1].size)
 
     def save_params(self, path: str | os.PathLike[str], dtype: Any = None) -> Path:
@@ -160,7 +162,7 @@ class Network:
     @property
     def device(self) -> str:
         """Where the parameters are: "cpu" or "cuda"."""
-        return "cuda" if is_on_gpu(self.params[0]) else "cpu"
+        return "cuda" if any(map(is_on_gpu, self.params)) else "cpu"
 
     def to(self, device: str) -> Self:
         """Move the parameters and gradients, and return the model itself.
@@ -173,26 +175,45 @@ class Network:
         Raises
         ------
         ValueError
-            The device is another.
+            The device is another, or a parameter cannot be moved: float16, or a view of another one. Nothing is
+            changed then.
         NoGPUError
             There is no CuPy, or no GPU; says what to do.
         """
         if device not in ("cpu", "cuda"):
             raise ValueError(f"to: device must be 'cpu' or 'cuda', got {device!r}")
-        if device == self.device:
-            return self
         on_gpu = device == "cuda"
+        layers = layers_of(self)
+        lists = [self.params, self.grads, *(arrays for layer in layers for arrays in (layer.params, layer.grads))]
+        if all(is_on_gpu(array) == on_gpu for arrays in lists for array in arrays):
+            return self
         if on_gpu:
             load_cupy()
-        for arrays in (self.params, self.grads):
-            there = side_by_side([a.shape for a in arrays], arrays[0].dtype, on_gpu=on_gpu)
-            for new, old in zip(there, arrays, strict=True):
-                new[...] = moved(old, to_gpu=on_gpu)
-            arrays[:] = there
-        affines = [layer for layer in self.layers if layer.params]
-        for k, affine in enumerate(affines):
-            affine.params[:], affine.grads[:] = (arrays[2 * k : 2 * k + 2] for arrays in (self.params, self.grads))
+        there: dict[int, Array] = {}
+        for arrays in lists:  # all is made before anything is changed: memory may run out
+            _move(arrays, on_gpu, there)
+        for arrays in lists:
+            arrays[:] = [there[id(array)] for array in arrays]
         return self
+
+
+def _move(arrays: Sequence[Array], on_gpu: bool, there: dict[int, Array]) -> None:
+    """Add to `there` each array's namesake on the other side, by id; what was shared stays shared."""
+    todo = list({id(a): a for a in arrays if id(a) not in there}.values())
+    kinds = {(a.dtype, is_on_gpu(a)) for a in todo}
+    for array in todo:
+        check_parameter("to: a parameter", array)
+        if on_gpu and array.dtype not in (np.float32, np.float64):
+            raise ValueError(f"to: the GPU computes in float32 and float64; a parameter has dtype {array.dtype}")
+        if on_gpu and any(other is not array and np.shares_memory(array, other) for other in todo):
+            raise ValueError("to: two parameters share memory without being one array; move such a model by hand")
+    if len(kinds) == 1:
+        new = side_by_side([a.shape for a in todo], todo[0].dtype, on_gpu=on_gpu)
+    else:
+        new = [side_by_side([a.shape], a.dtype, on_gpu=on_gpu)[0] for a in todo]
+    for array, namesake in zip(todo, new, strict=True):
+        namesake[...] = moved(array, to_gpu=on_gpu)
+        there[id(array)] = namesake
 
 
 class TwoLayerNet(Network):

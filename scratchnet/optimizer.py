@@ -199,13 +199,15 @@ class Optimizer:
             raise ValueError(f"{who}: iter must be a whole number, 0 or more, got {state['iter']!r}")
         lists = {name: state[name] for name in self._state}
         shapes = {
-            None if v is None else tuple((np.shape(a), np.asarray(a).dtype) for a in v) for v in lists.values()
+            None if v is None else tuple((np.shape(a), moved(a, to_gpu=False).dtype) for a in v)
+            for v in lists.values()
         }
         if len(shapes) > 1:
             raise ValueError(f"{who}: {' and '.join(lists)} belong to different parameters")
         for name in self._saved():
             value = state[name]
-            setattr(self, name, [np.array(a) for a in value] if isinstance(value, list) else value)
+            held = [np.array(moved(a, to_gpu=False)) for a in value] if isinstance(value, list) else value
+            setattr(self, name, held)
 
     def _saved(self) -> tuple[str, ...]:
         return self._settings + self._state

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .backends import is_on_gpu, is_plain, steps_for
-from .util import class_indices, clip_grads
+from .backends import address_of, is_on_gpu, is_plain, steps_for
+from .util import class_indices, clip_grads, layers_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -180,7 +180,7 @@ def _check_arrays(chain: Sequence[tuple[Array, Array, Array, Array, str | None]]
         raise NoPlanError("some parameters or gradients are on the GPU, others are not")
     if not all(is_plain(a) for a in (*params, *grads)):
         raise NoPlanError("a parameter or gradient is not contiguous, or is read-only")
-    spans = sorted((_address(a), a.nbytes) for a in (*params, *grads))
+    spans = sorted((address_of(a), a.nbytes) for a in (*params, *grads))
     if any(start + size > following for (start, size), (following, _) in pairwise(spans)):
         raise NoPlanError("layers share parameters")
 
@@ -215,13 +215,8 @@ def _stretches(
     return [(p, g, rest) for p, g, *rest in joined]
 
 
-def _address(array: Any) -> int:
-    address: int = array.data.ptr if is_on_gpu(array) else array.__array_interface__["data"][0]
-    return address
-
-
 def _follows(a: Array, b: Array) -> bool:
-    return a.base is not None and a.base is b.base and _address(a) + a.nbytes == _address(b)
+    return a.base is not None and a.base is b.base and address_of(a) + a.nbytes == address_of(b)
 
 
 def _join(arrays: Sequence[Array]) -> Array:
@@ -231,7 +226,7 @@ def _join(arrays: Sequence[Array]) -> Array:
         return first.reshape(-1)
     buffer = first.base
     assert buffer is not None
-    start = (_address(first) - _address(buffer)) // first.itemsize
+    start = (address_of(first) - address_of(buffer)) // first.itemsize
     joined: Array = buffer.reshape(-1)[start : start + sum(a.size for a in arrays)]
     return joined
 
@@ -242,7 +237,10 @@ def _join(arrays: Sequence[Array]) -> Array:
 def _record(model: Any, x: Array, t: Array) -> list[Any]:
     """Return the layers that the model's forward calls, if each takes what the one before gave."""
     calls: list[tuple[Any, Any, Any]] = []
-    layers = _layers_of(model)
+    layers = layers_of(model)
+    for layer in layers:
+        if "forward" in vars(layer):
+            raise NoPlanError(f"the layer {type(layer).__name__} has a forward of its own")
     for layer in layers:
         layer.forward = _recording(layer, layer.forward, calls)
     try:
@@ -272,23 +270,6 @@ def _recording(layer: Any, forward: Any, calls: list[tuple[Any, Any, Any]]) -> A
         return out
 
     return recorded
-
-
-def _layers_of(model: Any) -> list[Any]:
-    """Return every object with forward and backward that the model holds, in lists, tuples and dicts too."""
-    found: dict[int, Any] = {}
-    todo = list(vars(model).values())
-    while todo:
-        value = todo.pop()
-        if isinstance(value, list | tuple):
-            todo += value
-        elif isinstance(value, dict):
-            todo += value.values()
-        elif hasattr(value, "forward") and hasattr(value, "backward") and hasattr(value, "__dict__"):
-            if "forward" in vars(value):
-                raise NoPlanError(f"the layer {type(value).__name__} has a forward of its own")
-            found[id(value)] = value
-    return list(found.values())
 
 
 def _prove(model: Any, optimizer: Any, x: Array, t: Array, labels: Array, max_grad: float | None) -> None:

@@ -24,7 +24,19 @@ from ._fitting import (
 from .config import GPU
 from .plan import NoPlanError, Plan, make_plan, record_plan
 from .rnnlm_trainer import RnnlmTrainer
-from .util import accuracy, as_array, clip_grads, flatten, is_on_gpu, moved, remove_duplicate, row_blocks
+from .util import (
+    accuracy,
+    as_array,
+    check_labels,
+    clip_grads,
+    flatten,
+    is_on_gpu,
+    layers_of,
+    moved,
+    remove_duplicate,
+    row_blocks,
+    to_cpu,
+)
 
 # With the modules that book 2's scripts expect from here, by a star import.
 __all__ = [
@@ -167,10 +179,10 @@ class Trainer:
         x, t = as_array(x), as_array(t)
         steps = self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks)
         permutation = _permutation(rng)
-        on_gpu = _is_on_gpu(self.model)
-        x, t = moved(x, to_gpu=on_gpu), moved(self._labels(t), to_gpu=on_gpu)
+        t = self._labels(t)
         if validation is not None:
             validation = self._check_validation(*validation)
+        x, t, validation = self._beside_the_model(x, t, validation)
         engine = self._choose_engine(x, t, batch_size, max_grad)
         self.engine = engine.name
         self.eval_interval = eval_interval
@@ -182,6 +194,7 @@ class Trainer:
         with _bar(progress, max_epoch * steps) as bar, finish_step_on_interrupt() as interrupted:
             while left:
                 if callbacks and not engine.is_current():
+                    x, t, validation = self._beside_the_model(x, t, validation)
                     engine = self._choose_engine(x, t, batch_size, max_grad)
                     self.engine = engine.name
                 # Where nothing looks at the model between them, several small epochs are one call.
@@ -290,10 +303,15 @@ class Trainer:
             raise ValueError(
                 f"fit: validation has {samples} samples and {labels} labels, expected as many of each, and some"
             )
+        self.model.predict(moved(x[:1], to_gpu=_is_on_gpu(self.model)))  # says now what does not fit
+        return x, self._labels(t)
+
+    def _beside_the_model(self, x: Array, t: Array, validation: tuple[Array, Array] | None) -> Any:
+        """Return the data on the side of the parameters; a callback may have moved them."""
         on_gpu = _is_on_gpu(self.model)
-        x, t = moved(x, to_gpu=on_gpu), moved(self._labels(t), to_gpu=on_gpu)
-        self.model.predict(x[:1])  # says now, and not after an epoch, what does not fit
-        return x, t
+        if validation is not None:
+            validation = moved(validation[0], to_gpu=on_gpu), moved(validation[1], to_gpu=on_gpu)
+        return moved(x, to_gpu=on_gpu), moved(t, to_gpu=on_gpu), validation
 
     def _choose_engine(self, x: Array, t: Array, batch_size: int, max_grad: float | None) -> _Layers | _Planned:
         arguments = (self.model, self.optimizer, x, t, batch_size, max_grad)
@@ -371,6 +389,10 @@ class _LayersOnGPU(_Layers):
     name = "cuda-layers"
     STEPS = 20  # what the GPU may be behind when Ctrl-C comes
 
+    def __init__(self, model: Any, *rest: Any) -> None:
+        super().__init__(model, *rest)
+        self._are_labels_checked = False
+
     def train(self, rows: Array) -> list[float]:
         """Make some steps on the batches of the rows; return their losses."""
         batches = moved(rows[: self.STEPS * self.batch_size], to_gpu=True).reshape(-1, self.batch_size)
@@ -378,6 +400,14 @@ class _LayersOnGPU(_Layers):
         return [float(loss) for loss in losses]
 
     def _number(self, loss: Any) -> Any:
+        """Return the loss as it is; the first one shows how many classes there are, so that labels are checked."""
+        if not self._are_labels_checked:
+            self._are_labels_checked = True
+            for layer in layers_of(self.model):
+                y: Any = getattr(layer, "y", None)
+                t: Any = getattr(layer, "t", None)
+                if is_on_gpu(y) and is_on_gpu(t) and self.t.ndim == t.ndim == 1 and self.t.dtype.kind in "iu":
+                    check_labels("t", to_cpu(self.t), y.shape[-1])
         return loss
 
 
@@ -410,7 +440,7 @@ class _Planned:
 def _lists_of_lists(params: Any) -> bool:
     """Whether there is a list for every layer; one list of the arrays is then what any optimizer can take."""
     nested = any(isinstance(entry, list | tuple) for entry in params)
-    return nested and all(isinstance(p, np.ndarray) for p in flatten(params))
+    return nested and all(isinstance(p, np.ndarray) or is_on_gpu(p) for p in flatten(params))
 
 
 def _has_shared(params: Any) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from ._unpickle import RefusedPickleError, load_pickle
 from .backends import (
     NoGPUError,
+    address_of,
     as_array,
     as_labels,
     as_operand,
@@ -29,6 +30,7 @@ from .backends import (
     side_by_side,
     to_device,
     to_host,
+    uploaded,
 )
 from .config import GPU
 from .language import (
@@ -54,6 +56,8 @@ __all__ = [
     "accuracy",
     "analogy",
     "as_array",
+    "check_labels",
+    "check_parameter",
     "class_indices",
     "clip_grads",
     "convert_one_hot",
@@ -65,6 +69,7 @@ __all__ = [
     "flatten",
     "is_on_gpu",
     "is_writable",
+    "layers_of",
     "load_cupy",
     "load_pickle",
     "most_similar",
@@ -83,6 +88,7 @@ __all__ = [
     "sys",
     "to_cpu",
     "to_gpu",
+    "uploaded",
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -153,6 +159,21 @@ def named_params(params: Any) -> dict[str, Array]:
     return named
 
 
+def layers_of(model: Any) -> list[Any]:
+    """Return every object with forward and backward that a model holds, in lists, tuples and dicts too."""
+    found: dict[int, Any] = {}
+    todo = list(vars(model).values())
+    while todo:
+        value = todo.pop()
+        if isinstance(value, list | tuple):
+            todo += value
+        elif isinstance(value, dict):
+            todo += value.values()
+        elif hasattr(value, "forward") and hasattr(value, "backward") and hasattr(value, "__dict__"):
+            found[id(value)] = value
+    return list(found.values())
+
+
 def remove_duplicate(
     params: Sequence[Any], grads: Sequence[Any], *, by_value: bool = False
 ) -> tuple[list[Any], list[Any]]:
@@ -193,15 +214,12 @@ def remove_duplicate(
 
 def _same_view(a: Any, b: Any) -> bool:
     """Whether two arrays are the same object, or the same numbers in the same memory."""
-    if is_on_gpu(a) and is_on_gpu(b):
-        addresses = a.data.ptr, b.data.ptr
-    elif isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        addresses = a.ctypes.data, b.ctypes.data
-    else:
+    on_gpu = is_on_gpu(a)
+    if on_gpu != is_on_gpu(b) or not (on_gpu or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray))):
         return False
     if a is b or a.size == 0:
         return a is b
-    return addresses[0] == addresses[1] and (a.shape, a.strides, a.dtype) == (b.shape, b.strides, b.dtype)
+    return address_of(a) == address_of(b) and (a.shape, a.strides, a.dtype) == (b.shape, b.strides, b.dtype)
 
 
 def _equal_transpose(a: Any, b: Any) -> bool:
@@ -236,8 +254,10 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
         if not is_writable(g):
             raise ValueError(f"clip_grads: grads[{i}] is read-only; it is scaled in place")
     operands = [as_operand("clip_grads: grads", g, g) for g in arrays]
-    squares = sum((float(backend_for(g).squared_norm(g)) for g in operands), 0.0)
-    rate = max_norm / (sqrt(squares) + 1e-6)
+    squares: Any = 0.0
+    for g in operands:
+        squares = squares + backend_for(g).squared_norm(g)
+    rate = max_norm / (sqrt(squares) + 1e-6)  # here a GPU is waited for, once
     if rate < 1:
         for array, g in zip(arrays, operands, strict=True):
             backend_for(g).scale(g, rate)
@@ -263,13 +283,9 @@ def class_indices(where: str, t: Any, classes: int) -> Array:
         The labels are neither.
     IndexError
         A label is outside [0, C); names its position.
-
-    Notes
-    -----
-    Labels on the GPU stay there, and are read back once to be checked.
     """
     labels = as_labels(where, t, len(t), classes, on_gpu=is_on_gpu(t))
-    check_labels(where, to_cpu(labels), classes)
+    check_labels(where, to_cpu(labels), classes)  # those on the GPU are read back here, once
     return labels
 
 

@@ -26,11 +26,13 @@ from .operands import (
     is_writable,
     moved,
     side_by_side,
+    uploaded,
 )
 
 try:
     from .cpu import (
         Steps,
+        address,
         get_num_threads,
         isa,
         isas,
@@ -62,6 +64,7 @@ __all__ = [
     "Argument",
     "Kernel",
     "NoGPUError",
+    "address_of",
     "as_array",
     "as_float_array",
     "as_labels",
@@ -97,6 +100,7 @@ __all__ = [
     "steps_for",
     "to_device",
     "to_host",
+    "uploaded",
 ]
 
 
@@ -135,6 +139,11 @@ def backend_for(array: np.ndarray) -> Any:
     if is_on_gpu(array):
         return cuda
     return cpu if array.dtype in _COMPILED else _counted_reference
+
+
+def address_of(array: Any) -> int:
+    """Return where the memory of an array begins, on the CPU or the GPU."""
+    return int(array.data.ptr) if is_on_gpu(array) else address(array)
 
 
 def steps_for(array: np.ndarray) -> Any:

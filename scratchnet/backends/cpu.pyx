@@ -217,6 +217,11 @@ cdef void choose_isa(object name) except *:
 choose_isa(os.environ.get("SCRATCHNET_ISA"))
 
 
+def address(cnp.ndarray array not None):
+    """Return where the memory of an array begins."""
+    return <size_t>cnp.PyArray_DATA(array)
+
+
 def get_num_threads():
     """Return the number of threads that large work is split over."""
     return sn_threads()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, wraps
-from importlib.resources import files
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -89,17 +88,30 @@ def load_cupy() -> Any:
             "or [cuda13] where the driver is one of CUDA 13"
         ) from None
     except Exception as error:  # its import makes a folder for compiled kernels, which may fail in any way
-        raise NoGPUError(
-            f"CuPy is installed, but its import failed: {type(error).__name__}: {error}. If that is about the "
-            "folder of its kernels, set CUPY_CACHE_DIR to one that can be written"
-        ) from error
+        advice = "; set CUPY_CACHE_DIR to a folder that can be written" if isinstance(error, OSError) else ""
+        raise NoGPUError(f"CuPy is installed, but its import failed: {_in_a_line(error)}{advice}") from error
     try:
         devices = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # CuPy's own class of errors lies in a module of its own
-        raise NoGPUError(f"CuPy finds no GPU: {error}. It needs an NVIDIA GPU and its driver") from error
+        raise NoGPUError(
+            f"CuPy finds no GPU: {_in_a_line(error)}. It needs an NVIDIA GPU and its driver"
+        ) from error
     if devices == 0:
         raise NoGPUError("CuPy finds no GPU: the driver is there, but it has no device")
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:
+        raise NoGPUError(
+            f"CuPy finds the GPU, but not NVIDIA's compiler: {_in_a_line(error)}. The CUDA toolkit has it, and so "
+            'has pip install "scratchnet[cuda12]" (or [cuda13])'
+        ) from error
     return cupy
+
+
+def _in_a_line(error: Exception) -> str:
+    """Return an error's last line, which is where CuPy's long texts say what it was."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip("= \n")]
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
 
 def is_available() -> bool:
@@ -149,6 +161,8 @@ def to_host(array: Array) -> np.ndarray:
 
 @cache
 def _source() -> str:
+    from importlib.resources import files  # not at import: it is slow to load
+
     return files(__package__).joinpath("cuda.cu").read_text("utf-8")
 
 

@@ -179,16 +179,20 @@ class Steps:
         steps = len(order) // self._batch
         if steps == 0:
             return []
+        if order.dtype.kind not in "iu":
+            raise ValueError(f"run: order must hold row numbers, got dtype {order.dtype}")
         if order.min() < 0 or order.max() >= len(self._data):
             raise IndexError("run: order holds a number that is no row of the data")
         self._upload(order, numbers, updates, steps)
         self._cupy.cuda.get_current_stream().synchronize()  # what the caller does to the parameters
-        with self._stream:
-            if self.way == "persistent":
-                self._launch_persistent()
-            else:
-                self._launch_steps(steps)
-        self._stream.synchronize()
+        try:
+            with self._stream:
+                if self.way == "persistent":
+                    self._launch_persistent()
+                else:
+                    self._launch_steps(steps)
+        finally:
+            self._stream.synchronize()  # nothing runs on behind the caller's back, whatever was raised
         losses: list[float] = self._losses[:steps].get().tolist()
         return losses
 
@@ -223,14 +227,21 @@ class Steps:
             steps -= 1
         graphs, steps = divmod(steps, STEPS_OF_GRAPH)
         if graphs and self._graph is None:
-            self._stream.begin_capture()
-            for _ in range(STEPS_OF_GRAPH):
-                self._step()
-            self._graph = self._stream.end_capture()
+            self._graph = self._captured()
         for _ in range(graphs):
             self._graph.launch()
         for _ in range(steps):
             self._step()
+
+    def _captured(self) -> Any:
+        """Return the graph of some steps; the stream is itself again, whatever happens."""
+        self._stream.begin_capture()
+        try:
+            for _ in range(STEPS_OF_GRAPH):
+                self._step()
+        finally:
+            graph = self._stream.end_capture()
+        return graph
 
     def _launch_persistent(self) -> None:
         self._arrivals.fill(0)

@@ -39,6 +39,16 @@ def moved(array: Any, *, to_gpu: bool) -> Array:
     return there
 
 
+def uploaded(where: str, value: Any) -> Array:
+    """Return real numbers as a CuPy array, checked as the CPU's operands are: itself if it is one."""
+    if is_on_gpu(value):
+        return as_array(value)
+    array = _real_array(where, value)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)  # a GPU has no longer numbers
+    return moved(array, to_gpu=True)
+
+
 def is_plain(array: Array) -> bool:
     """Whether a kernel can write into an array as it lies: contiguous, aligned and writable."""
     return array.flags.c_contiguous if is_on_gpu(array) else array.flags.carray
@@ -102,14 +112,16 @@ def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = Tr
     one_hot
         Whether one-hot labels are accepted.
     on_gpu
-        Where the scores are, and the result. Labels that are on the GPU already are not read back to be checked.
+        Where the scores are, and the result. Labels are checked before they are uploaded; those that are on the
+        GPU already are not read back.
 
     Raises
     ------
     ValueError
         The number of labels is neither, or indices are not whole numbers.
     IndexError
-        A label is outside [0, classes); names its position.
+        An index does not fit in 63 bits, or is outside [0, classes) and is to be uploaded. (The others are refused
+        by the kernel.)
     """
     if is_on_gpu(t) and not on_gpu:
         raise ValueError(f"{where} is on the GPU, the scores are on the CPU; scratchnet.to_cpu moves it")
@@ -118,7 +130,7 @@ def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = Tr
     except ValueError as error:
         raise ValueError(f"{where}: cannot be made an array: {error}") from None
     indices = _class_indices(where, labels, rows, classes, one_hot)
-    if not is_on_gpu(indices):
+    if on_gpu and not is_on_gpu(indices):
         check_labels(where, indices, classes)
     return moved(indices, to_gpu=on_gpu)
 
@@ -174,6 +186,8 @@ def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
             f"{where} must have a floating dtype (float32 or float64), got {value.dtype}; "
             f"convert it with .astype(numpy.float32)"
         )
+    if is_on_gpu(value) and value.dtype.itemsize < 4:
+        raise ValueError(f"{where} has dtype {value.dtype}; on the GPU it must be float32 or float64")
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{where} must have {ndim} axes, got shape {value.shape}")
     parameter: Array = value

@@ -81,6 +81,17 @@ def test_a_cupy_that_lacks_something(monkeypatch, tmp_path):
         cuda.load_cupy()
 
 
+def test_cupy_without_its_compiler(monkeypatch):
+    with on_device.emulated() as cupy:
+        monkeypatch.setattr(
+            cupy.cuda.nvrtc, "getVersion", lambda: (_ for _ in ()).throw(RuntimeError("a\n\nno lib\n"))
+        )
+        with pytest.raises(
+            scratchnet.NoGPUError, match=r"not NVIDIA's compiler: RuntimeError: no lib\. The CUDA toolkit"
+        ):
+            cuda.load_cupy()
+
+
 def test_scratchnet_never_imports_cupy_by_itself():
     code = (
         "import sys, numpy, scratchnet; net = scratchnet.TwoLayerNet(2, 3, 2); x = numpy.zeros((4, 2));"
@@ -123,4 +134,7 @@ def test_cupy_without_a_gpu():
 def test_cupy_without_a_folder_for_its_kernels():
     environment = dict.fromkeys(("HOME", "CUPY_CACHE_DIR"), "/dev/null/none")
     said = fresh(REASON, **environment)
-    assert said.startswith("CuPy is installed, but its import failed: ") and "set CUPY_CACHE_DIR to one" in said
+    assert (
+        said.startswith("CuPy is installed, but its import failed: ")
+        and "set CUPY_CACHE_DIR to a folder that can be written" in said
+    )

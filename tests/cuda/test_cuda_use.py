@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
+import on_device
 import pytest
 
 import scratchnet
@@ -332,6 +334,163 @@ def test_clip_and_shared_parameters(cupy):
     W = cupy.asarray(rows_of(3, 3))
     params, grads = scratchnet.util.remove_duplicate([W, W.T], [cupy.ones((3, 3)), cupy.zeros((3, 3))])
     assert len(params) == len(grads) == 1
+
+
+@pytest.mark.parametrize("name", ["ScratchnetPlan", "ScratchnetLayers", "PlainCuPy"])
+def test_the_benchmark_s_contestants_train_right(cupy, name, monkeypatch):
+    folder = Path(__file__).parents[2] / "bench"
+    if not folder.is_dir():
+        pytest.skip("no benchmarks here: the tests run against an installed package")
+    monkeypatch.syspath_prepend(folder)
+    from dataclasses import replace
+    from importlib import import_module
+
+    works, gpu_peers = import_module("works"), import_module("gpu_peers")
+    job = replace(works.job("2-10-3", "float32"), x=spiral()[0], t=spiral()[1])
+    np.random.seed(0)
+    expected = import_module("peers").reference_losses(job, 2)
+    contestant = getattr(gpu_peers, name)(job)
+    np.random.seed(0)
+    np.testing.assert_allclose(contestant.fit(2), expected, rtol=1e-4)
+
+
+# A move is whole or not at all
+
+
+def test_shared_weights_stay_shared(cupy):
+    losses = []
+    for side in ("cpu", "cuda"):
+        model = network((4, 4, 4, 3))
+        model.params[2] = model.layers[2].params[0] = model.params[0]
+        model.to(side)
+        assert model.params[2] is model.params[0] is model.layers[2].params[0]
+        x = rows_of(24, 4)
+        trainer = scratchnet.Trainer(model, scratchnet.SGD(0.1))
+        trainer.fit(x, np.arange(24) % 3, 2, 8, verbose=False, rng=0, eval_interval=1)
+        assert trainer.engine.endswith("layers")
+        losses.append(trainer.loss_list)
+    np.testing.assert_allclose(losses[1], losses[0], **CLOSE)
+
+
+def test_a_move_that_fails_changes_nothing(cupy, monkeypatch):
+    model = network()
+    arrays = [*model.params, *model.grads, *model.layers[0].params]
+    zeros, calls = cupy.zeros, []
+
+    def runs_out(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise MemoryError("out of memory")
+        return zeros(*args)
+
+    monkeypatch.setattr(cupy, "zeros", runs_out, raising=False)
+    with pytest.raises(MemoryError):
+        model.to("cuda")
+    now = [*model.params, *model.grads, *model.layers[0].params]
+    assert all(a is b for a, b in zip(now, arrays, strict=True)) and model.device == "cpu"
+    assert model.to("cuda").device == "cuda"
+
+
+def test_float16_and_views_do_not_move(cupy):
+    with pytest.raises(ValueError, match="the GPU computes in float32 and float64; a parameter has dtype float16"):
+        network(dtype=np.float16).to("cuda")
+    model = network((4, 4, 3))
+    model.params[0] = model.layers[0].params[0] = np.zeros((4, 4), np.float32)
+    model.params[2] = model.layers[2].params[0] = model.params[0][:, :3]
+    with pytest.raises(ValueError, match="share memory"):
+        model.to("cuda")
+
+
+def test_a_subclass_with_layers_of_its_own_moves_whole(cupy):
+    class Net(scratchnet.TwoLayerNet):
+        def __init__(self):
+            super().__init__(2, 4, 3, rng=0)
+            self.first = layers.MatMul(np.eye(2, dtype=np.float32))
+            self.layers.insert(0, self.first)
+            self.params[:0], self.grads[:0] = self.first.params, self.first.grads
+
+    expected = fit(Net(), scratchnet.SGD(0.1), "layers")
+    got = fit(Net().to("cuda"), scratchnet.SGD(0.1), "cuda-layers")
+    np.testing.assert_allclose(got.loss_list, expected.loss_list, **CLOSE)
+    back = Net().to("cuda").to("cpu")
+    assert back.params[0] is back.first.params[0] and type(back.params[0]) is np.ndarray
+
+
+@pytest.mark.parametrize("compiled", [None, False])
+@pytest.mark.parametrize("sides", [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_callback_may_move_the_model(cupy, sides, compiled):
+    model = network().to(sides[0])
+    x, t = spiral()
+    trainer = scratchnet.Trainer(model, scratchnet.SGD(0.1), compile=compiled)
+    callbacks = [lambda trainer: trainer.model.to(sides[1]) and None]
+    trainer.fit(x, t, 3, 12, eval_interval=2, verbose=False, rng=3, callbacks=callbacks, validation=spiral(20))
+    assert trainer.engine.startswith("cuda") == (sides[1] == "cuda")
+    expected = fit(network(), scratchnet.SGD(0.1), "plan")
+    np.testing.assert_allclose(trainer.loss_list, expected.loss_list, **CLOSE)
+
+
+def test_a_reader_s_class_has_its_labels_checked_before_an_update(cupy):
+    weights = [cupy.asarray(p) for p in network().params]
+    before = [cupy.asnumpy(w) for w in weights]
+    trainer = scratchnet.Trainer(OwnNet(weights), scratchnet.SGD(0.5))
+    x, t = spiral()
+    with pytest.raises(IndexError, match=r"t\[\d+\] is 3, expected a number from 0 to 2"):
+        trainer.fit(x, t.argmax(axis=1) + 1, 1, 12, verbose=False)
+    for w, b in zip(weights, before, strict=True):
+        np.testing.assert_array_equal(cupy.asnumpy(w), b)
+
+
+def test_lists_of_lists_and_an_optimizer_of_the_reader(cupy):
+    class Plain:
+        def update(self, params, grads):
+            for i in range(len(params)):
+                params[i] -= 0.1 * grads[i]
+
+    x, t = spiral()
+    results = []
+    for upload in (np.array, cupy.asarray):
+        model = OwnNet([upload(p) for p in network().params])
+        model.params = [layer.params for layer in model.layers if layer.params]
+        model.grads = [layer.grads for layer in model.layers if layer.params]
+        trainer = scratchnet.Trainer(model, Plain())
+        trainer.fit(x, t, 2, 12, verbose=False, rng=0, eval_interval=1)
+        results.append(trainer.loss_list)
+    np.testing.assert_allclose(results[1], results[0], **CLOSE)
+
+
+def test_a_run_that_fails_leaves_nothing_running(monkeypatch):
+    with on_device.emulated() as cupy:
+        trainer = scratchnet.Trainer(network().to("cuda"), scratchnet.SGD(0.1))
+        waited = []
+        monkeypatch.setattr(cupy.cuda.Stream, "synchronize", lambda stream: waited.append(stream))
+
+        def fails(*args, **kwargs):
+            waited.clear()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("scratchnet.backends.cuda_steps.launch", fails)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(*spiral(), 1, 12, verbose=False)
+        assert waited
+
+
+def test_what_is_no_number_is_refused_as_on_the_cpu(cupy):
+    model = network().to("cuda")
+    _, t = spiral(4)
+    with pytest.raises(ValueError, match="x is a masked array"):
+        model.loss(np.ma.masked_greater(np.zeros((4, 2)), 1), t)
+    with pytest.raises(ValueError, match="x must hold real numbers"):
+        model.predict(np.array([["a", "b"]]))
+    assert model.predict(np.zeros((2, 2), np.longdouble)).dtype == np.float32
+    with pytest.raises(ValueError, match="both"):
+        sum_squared_error(cupy.zeros(3), np.zeros(3))
+    with pytest.raises(ValueError, match=r"dtype float16; on the GPU it must be float32 or float64"):
+        layers.MatMul(cupy.zeros((2, 2), np.float16))
+    for node in (layers.Sum(), layers.Repeat(1)):
+        node.forward(cupy.ones((1, 3), np.float32))
+        assert isinstance(node.backward(1.0), cupy.ndarray)
+        with pytest.raises(ValueError, match="dout is on the CPU"):
+            node.backward(np.ones((1, 3), np.float32))
 
 
 def test_layers_that_the_gpu_does_not_have_say_so(cupy):
