@@ -19,7 +19,8 @@ from .backends import as_operand, backend_for, check_parameter
 
 def time_first(xs: Array) -> Array:
     """Return [N, T, D] as a new array [T, N, D], or back."""
-    return np.ascontiguousarray(xs.swapaxes(0, 1))
+    new: Array = xs.swapaxes(0, 1).copy()
+    return new
 
 
 class Recurrent(Layer):
@@ -146,7 +147,7 @@ class RNNCells(Recurrent):
         self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
     ) -> list[Array]:
         (dh,), (h,) = ends, states
-        transposed = np.ascontiguousarray(Wh.T)
+        transposed = Wh.T.copy()
         for t in reversed(range(len(dA))):
             dh += dhs[t]
             k.tanh_backward(dh, h[t + 1], dA[t])
@@ -173,7 +174,7 @@ class LSTMCells(Recurrent):
         self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
     ) -> list[Array]:
         (dh, dc), (_, c), gates = ends, states, kept
-        transposed, dc_prev = np.ascontiguousarray(Wh.T), np.empty_like(dc)
+        transposed, dc_prev = Wh.T.copy(), np.empty_like(dc)
         for t in reversed(range(len(dA))):
             dh += dhs[t]
             k.lstm_backward(dh, dc, c[t], c[t + 1], gates[t], dA[t], dc_prev)
@@ -190,7 +191,7 @@ class GRUCells(Recurrent):
     def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> tuple[Array, Array, Array]:
         (h,) = states
         (T, N, _), H = A.shape, len(Wh)
-        W_gates, W_hat = np.ascontiguousarray(Wh[:, : 2 * H]), np.ascontiguousarray(Wh[:, 2 * H :])
+        W_gates, W_hat = Wh[:, : 2 * H].copy(), Wh[:, 2 * H :].copy()
         gates, rh, h_hat = empty((T, N, 2 * H), A), empty((T, N, H), A), empty((T, N, H), A)
         total_gates, total_hat = empty((N, 2 * H), A), empty((N, H), A)
         for t in range(T):
@@ -207,7 +208,7 @@ class GRUCells(Recurrent):
     ) -> list[Array]:
         (dh,), (h,), (gates, _, h_hat) = ends, states, kept
         (T, N, _), H = dA.shape, len(Wh)
-        W_gates, W_hat = np.ascontiguousarray(Wh[:, : 2 * H].T), np.ascontiguousarray(Wh[:, 2 * H :].T)
+        W_gates, W_hat = Wh[:, : 2 * H].T.copy(), Wh[:, 2 * H :].T.copy()
         d_gates, d_hat = empty((N, 2 * H), dA), empty((N, H), dA)
         drh, through_gates, dh_prev = empty((N, H), dA), empty((N, H), dA), empty((N, H), dA)
         for t in reversed(range(T)):
@@ -223,7 +224,7 @@ class GRUCells(Recurrent):
     def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
         H = len(Wh)
         for columns, state in ((slice(0, 2 * H), h[:-1]), (slice(2 * H, 3 * H), kept[1])):
-            d, W = np.ascontiguousarray(rows(dA)[:, columns]), np.ascontiguousarray(Wh[:, columns])
+            d, W = rows(dA)[:, columns].copy(), Wh[:, columns].copy()
             part = np.empty_like(W)
             k.affine_backward(d, rows(state), W, None, part, None)
             dWh[:, columns] = part

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._layer import Array, empty, rows
 from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
-from .backends import as_float_array, as_labels, as_operand, backend_for
+from .backends import as_array, as_float_array, as_labels, as_operand, backend_for, check_labels
 from .functions import cross_entropy_error, sigmoid, softmax
 from .layers import (
     GPU,
@@ -452,14 +452,17 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         xs = as_float_array(self._error("xs"), xs)
         if xs.ndim == 0:
             raise ValueError(self._error("xs is a single number, expected scores of shape (N, T, V)"))
-        x, t = rows(xs), np.asarray(ts)
+        x, t = rows(xs), as_array(ts)
         self._counted = None
         if t.size == len(x) and t.dtype.kind == "i":
-            counted = t.reshape(-1) != self.ignore_label
+            flat = t.reshape(-1)
+            counted = flat != self.ignore_label
             if not counted.all():
+                check_labels(self._error("ts"), np.where(counted, flat, 0), x.shape[1])
                 self._counted = np.flatnonzero(counted)
-                x, t = self._taken(x, self._counted), t.reshape(-1)[self._counted]
+                x, t = self._taken(x, self._counted), flat[self._counted]
         labels = as_labels(self._error("ts"), t, *x.shape)
+        check_labels(self._error("ts"), labels, x.shape[1])
         y = empty(x.shape, x)
         loss: float = backend_for(x).softmax_log_loss_forward(x, labels, y)
         self.y, self.t, self._shape = y, labels, xs.shape

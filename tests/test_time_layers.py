@@ -386,6 +386,10 @@ def test_wrong_shapes_say_what_was_expected():
 def test_labels_out_of_range(wrong):
     with pytest.raises(IndexError, match=rf"TimeSoftmaxWithLoss: ts\[0\] is {wrong}"):
         TimeSoftmaxWithLoss().forward(randn(N, T, V), np.full((N, T), wrong))
+    ts = np.zeros((N, T), int)
+    ts[0], ts[1, 2] = -1, wrong
+    with pytest.raises(IndexError, match=rf"TimeSoftmaxWithLoss: ts\[6\] is {wrong}"):
+        TimeSoftmaxWithLoss().forward(randn(N, T, V), ts)
 
 
 # Whole models
