@@ -605,10 +605,11 @@ class Embedding(Layer):
         IndexError
             A number is outside [-V, V), or is not whole.
         """
-        quick = quick_take_rows(self.params[0], idx)
-        if quick is not None:
-            self.idx = idx
-            return quick
+        if type(idx) is np.ndarray and idx.ndim and idx.dtype.kind in "iu":  # a column of the contexts, say
+            quick = quick_take_rows(self.params[0], np.ascontiguousarray(idx, np.int64))
+            if quick is not None:
+                self.idx = idx
+                return quick
         W = check_parameter(self._error("W"), self.params[0], ndim=2)
         index = self._indices(idx, W)
         self.idx = idx
