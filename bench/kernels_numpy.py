@@ -197,3 +197,69 @@ def squared_norm(g):
 def scale(x, factor):
     x *= factor
     return x
+
+
+def add_rows(dout, index, out):
+    out = np.zeros_like(out)
+    np.add.at(out, index, dout)
+    return out
+
+
+def tanh_forward(x, out):
+    return np.tanh(x)
+
+
+def tanh_backward(dout, y, dx):
+    return dout * (1 - y**2)
+
+
+def multiply(x, mask, out):
+    return x * mask
+
+
+def softmax_log_loss_forward(x, t, y):
+    y = softmax_forward(x, y)
+    return y, -np.sum(np.log(y[np.arange(len(y)), t])) / len(y)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm_forward(c_prev, A, gates, c, h):
+    D = c_prev.shape[1]
+    f, g = sigmoid(A[:, :D]), np.tanh(A[:, D : 2 * D])
+    i, o = sigmoid(A[:, 2 * D : 3 * D]), sigmoid(A[:, 3 * D :])
+    c = f * c_prev + g * i
+    return np.hstack((f, g, i, o)), c, o * np.tanh(c)
+
+
+def lstm_backward(dh, dc, c_prev, c, gates, dA, dc_prev):
+    f, g, i, o = np.split(gates, 4, axis=1)
+    tanh_c = np.tanh(c)
+    s = dc + (dh * o) * (1 - tanh_c**2)
+    df = s * c_prev * f * (1 - f)
+    dg = s * i * (1 - g**2)
+    di = s * g * i * (1 - i)
+    do = dh * tanh_c * o * (1 - o)
+    return np.hstack((df, dg, di, do)), s * f
+
+
+def gru_gates_forward(h_prev, A, gates, rh):
+    gates = sigmoid(A)
+    return gates, gates[:, h_prev.shape[1] :] * h_prev
+
+
+def gru_forward(h_prev, gates, A, h_hat, h):
+    z, h_hat = gates[:, : h_prev.shape[1]], np.tanh(A)
+    return h_hat, (1 - z) * h_prev + z * h_hat
+
+
+def gru_backward(dh, gates, h_hat, dA):
+    return dh * gates[:, : dh.shape[1]] * (1 - h_hat**2)
+
+
+def gru_gates_backward(dh, drh, h_prev, gates, h_hat, dA, dh_prev):
+    z, r = np.split(gates, 2, axis=1)
+    dz, dr = dh * h_hat - dh * h_prev, drh * h_prev
+    return np.hstack((dz * z * (1 - z), dr * r * (1 - r))), dh * (1 - z) + drh * r

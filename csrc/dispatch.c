@@ -273,3 +273,64 @@ void sn_scale(sn_type type, sn_size n, void *x, double factor)
 {
     CALL(scale, n, x, factor);
 }
+
+void sn_add_rows(sn_type type, sn_size B, sn_size N, sn_size D, const void *dout, const sn_label *index, void *out)
+{
+    CALL(add_rows, B, N, D, dout, index, out);
+}
+
+void sn_tanh_forward(sn_type type, sn_size n, const void *x, void *out)
+{
+    CALL(tanh_forward, n, x, out);
+}
+
+void sn_tanh_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx)
+{
+    CALL(tanh_backward, n, dout, y, dx);
+}
+
+void sn_multiply(sn_type type, sn_size n, const void *x, const void *mask, void *out)
+{
+    CALL(multiply, n, x, mask, out);
+}
+
+double sn_softmax_log_loss_forward(sn_type type, sn_size N, sn_size C, const void *x, const sn_label *t, void *y)
+{
+    return CALL(softmax_log_loss_forward, N, C, x, t, y);
+}
+
+void sn_lstm_forward(sn_type type, sn_size N, sn_size D, const void *c_prev, const void *A, void *gates, void *c,
+                     void *h)
+{
+    CALL(lstm_forward, N, D, c_prev, A, gates, c, h);
+}
+
+void sn_lstm_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *dc, const void *c_prev,
+                      const void *c, const void *gates, void *dA, void *dc_prev)
+{
+    CALL(lstm_backward, N, D, dh, dc, c_prev, c, gates, dA, dc_prev);
+}
+
+void sn_gru_gates_forward(sn_type type, sn_size N, sn_size D, const void *h_prev, const void *A, void *gates,
+                          void *rh)
+{
+    CALL(gru_gates_forward, N, D, h_prev, A, gates, rh);
+}
+
+void sn_gru_forward(sn_type type, sn_size N, sn_size D, const void *h_prev, const void *gates, const void *A,
+                    void *h_hat, void *h)
+{
+    CALL(gru_forward, N, D, h_prev, gates, A, h_hat, h);
+}
+
+void sn_gru_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *gates, const void *h_hat,
+                     void *dA)
+{
+    CALL(gru_backward, N, D, dh, gates, h_hat, dA);
+}
+
+void sn_gru_gates_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *drh, const void *h_prev,
+                           const void *gates, const void *h_hat, void *dA, void *dh_prev)
+{
+    CALL(gru_gates_backward, N, D, dh, drh, h_prev, gates, h_hat, dA, dh_prev);
+}

@@ -144,6 +144,40 @@ double sn_squared_norm(sn_type type, sn_size n, const void *g);
 /* x[n] *= factor */
 void sn_scale(sn_type type, sn_size n, void *x, double factor);
 
+/* ---- language models: affine.inc, activation.inc, loss.inc; recurrent.inc for the cells, whose gates are as
+ * exact as sigmoid and tanh ----------------------------------------------------------------------- */
+
+/* out[N,D] = 0, then dout[i,:] of dout[B,D] added to out[index[i],:], i = 0, 1, ...; every index in [0, N). exact. */
+void sn_add_rows(sn_type type, sn_size B, sn_size N, sn_size D, const void *dout, const sn_label *index,
+                 void *out);
+/* out[n] = tanh(x); may be in place. 3 ulp. */
+void sn_tanh_forward(sn_type type, sn_size n, const void *x, void *out);
+/* dx[n] = dout (1 - y y); may be in place of dout. exact. */
+void sn_tanh_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx);
+/* out[n] = x mask; may be in place of x. exact. */
+void sn_multiply(sn_type type, sn_size n, const void *x, const void *mask, void *out);
+/* y[N,C] = softmax of x's rows; returns the mean over the rows of -log(y[i, t[i]]), taken in double; 0 for no rows. */
+double sn_softmax_log_loss_forward(sn_type type, sn_size N, sn_size C, const void *x, const sn_label *t, void *y);
+/* gates[N,4D] = f, g, i, o = sigmoid of A[N,4D], of g tanh; c[N,D] = f c_prev + g i; h[N,D] = o tanh(c). */
+void sn_lstm_forward(sn_type type, sn_size N, sn_size D, const void *c_prev, const void *A, void *gates, void *c,
+                     void *h);
+/* With s = dc + dh o (1 - tanh(c)^2): dc_prev[N,D] = s f, dA[N,4D] = s c_prev f (1 - f), s i (1 - g g),
+ * s g i (1 - i), dh tanh(c) o (1 - o). */
+void sn_lstm_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *dc, const void *c_prev,
+                      const void *c, const void *gates, void *dA, void *dc_prev);
+/* gates[N,2D] = z, r = sigmoid of A[N,2D]; rh[N,D] = r h_prev. */
+void sn_gru_gates_forward(sn_type type, sn_size N, sn_size D, const void *h_prev, const void *A, void *gates,
+                          void *rh);
+/* h_hat[N,D] = tanh of A[N,D]; h[N,D] = (1 - z) h_prev + z h_hat. */
+void sn_gru_forward(sn_type type, sn_size N, sn_size D, const void *h_prev, const void *gates, const void *A,
+                    void *h_hat, void *h);
+/* dA[N,D] = dh z (1 - h_hat h_hat). exact. */
+void sn_gru_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *gates, const void *h_hat,
+                     void *dA);
+/* dA[N,2D] = dh (h_hat - h_prev) z (1 - z), drh h_prev r (1 - r); dh_prev[N,D] = dh (1 - z) + drh r. exact. */
+void sn_gru_gates_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *drh, const void *h_prev,
+                           const void *gates, const void *h_hat, void *dA, void *dh_prev);
+
 /* ---- plan.c: whole training steps of a chain of layers -------------------------------------- */
 
 typedef enum { SN_NO_ACTIVATION, SN_SIGMOID, SN_RELU } sn_activation;

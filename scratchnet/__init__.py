@@ -14,18 +14,44 @@ from typing import Any, Literal
 
 import numpy as _numpy
 
-from . import config, dataset, functions, gradient, layers, models, optimizer, plotting, trainer, util
+from . import (
+    base_model,
+    config,
+    dataset,
+    functions,
+    gradient,
+    layers,
+    models,
+    optimizer,
+    plotting,
+    time_layers,
+    trainer,
+    util,
+)
 from ._version import __version__
 from .backends import cuda as _cuda
 from .backends import get_num_threads, set_num_threads
 from .backends import isa as _isa
 from .backends import isas as _isas
 from .backends import reference_uses as _reference_uses
+from .base_model import BaseModel
 from .gradient import gradient_check
-from .layers import Affine, MatMul, Relu, Repeat, Sigmoid, SigmoidWithLoss, Softmax, SoftmaxWithLoss, Sum
+from .layers import (
+    Affine,
+    Dropout,
+    Embedding,
+    MatMul,
+    Relu,
+    Repeat,
+    Sigmoid,
+    SigmoidWithLoss,
+    Softmax,
+    SoftmaxWithLoss,
+    Sum,
+)
 from .models import MultiLayerNet, TwoLayerNet
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
-from .trainer import Trainer
+from .trainer import RnnlmTrainer, Trainer
 from .util import NoGPUError, to_cpu, to_gpu
 from .weights import load_params, save_params
 
@@ -34,6 +60,9 @@ __all__ = [
     "AdaGrad",
     "Adam",
     "Affine",
+    "BaseModel",
+    "Dropout",
+    "Embedding",
     "MatMul",
     "Momentum",
     "MultiLayerNet",
@@ -42,6 +71,7 @@ __all__ = [
     "RMSprop",
     "Relu",
     "Repeat",
+    "RnnlmTrainer",
     "Sigmoid",
     "SigmoidWithLoss",
     "Softmax",
@@ -50,6 +80,7 @@ __all__ = [
     "Trainer",
     "TwoLayerNet",
     "__version__",
+    "base_model",
     "config",
     "dataset",
     "functions",
@@ -64,6 +95,7 @@ __all__ = [
     "save_params",
     "set_num_threads",
     "show_config",
+    "time_layers",
     "to_cpu",
     "to_gpu",
     "trainer",

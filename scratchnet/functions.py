@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .backends import as_array, as_float_array, as_labels, backend_for, is_on_gpu
+from .config import GPU as GPU  # book 2's scripts expect it from here, by a star import
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

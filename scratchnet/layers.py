@@ -12,17 +12,21 @@ books' do: `backward` needs it unchanged.
 With CuPy arrays as parameters the same layers run on the GPU, and nothing there waits for it: a loss is then a
 0-d CuPy array.
 
-Source: *Deep Learning from Scratch* 2, ch. 1; 1, ch. 5.
+Source: *Deep Learning from Scratch* 2, ch. 1, 4 and 6; 1, ch. 5.
 """
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
 
+from ._layer import Array
+from ._layer import Layer as Layer
+from ._layer import empty as _empty
+from ._layer import rows as _rows
 from .backends import (
+    as_array,
     as_float_array,
     as_labels,
     as_operand,
@@ -30,7 +34,7 @@ from .backends import (
     check_labels,
     check_parameter,
     is_on_gpu,
-    is_plain,
+    moved,
     quick_affine_backward,
     quick_affine_forward,
     quick_relu_backward,
@@ -39,57 +43,11 @@ from .backends import (
     quick_sigmoid_forward,
     quick_softmax_cross_entropy_backward,
     quick_softmax_cross_entropy_forward,
+    quick_take_rows,
 )
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class Layer:
-    """What all layers have: two lists, empty where there is nothing to train.
-
-    A layer that whole-step training knows (`plan.py`) says in `step_role` what it is in a chain. The
-    attribute counts only for the class that declares it: one that extends it may compute something else.
-    """
-
-    params: list[Any]
-    grads: list[Any]
-
-    def __init__(self) -> None:
-        self.params, self.grads = [], []
-
-    def _error(self, text: str) -> str:
-        return f"{type(self).__name__}: {text}"
-
-    def _after_forward(self, kept: Any) -> Any:
-        """Return what forward kept for backward, or say that there was no forward."""
-        if kept is None:
-            raise RuntimeError(self._error("backward was called before forward; call forward first"))
-        return kept
-
-    def _as_dout(self, dout: Any, shape: tuple[int, ...], like: Array) -> Array:
-        """Return the gradient from above as an array like the output; its shape must be the output's."""
-        if isinstance(dout, int | float | np.number):
-            return np.full_like(like, dout, order="C", shape=shape)
-        d = as_operand(self._error("dout"), dout, like)
-        if d.shape != shape:
-            if d.ndim:
-                raise ValueError(
-                    self._error(f"dout has shape {d.shape}, expected {shape}, the shape of the output")
-                )
-            d = np.full_like(like, d, order="C", shape=shape)
-        return d
-
-
-def _empty(shape: tuple[int, ...], like: Array) -> Array:
-    """Return a new array of the dtype of `like`, where it lies."""
-    return np.empty_like(like, order="C", shape=shape)
-
-
-def _rows(array: Array) -> Array:
-    """View an array [..., D] as [N, D]."""
-    if array.ndim == 2:
-        return array
-    return array.reshape(prod(array.shape[:-1]), array.shape[-1])
+from .config import GPU as GPU  # book 2's scripts expect these three from here, by a star import
+from .functions import cross_entropy_error as cross_entropy_error
+from .functions import softmax as softmax
 
 
 class MatMul(Layer):
@@ -187,21 +145,6 @@ class MatMul(Layer):
         if db is not None:
             self._keep_gradient(1, db)
         return dx
-
-    def _gradient(self, i: int, like: Array) -> Array:
-        """Return the array that the kernel writes gradient i into: `grads[i]` itself if its layout fits."""
-        grad: Array = self.grads[i]
-        if is_on_gpu(grad) != is_on_gpu(like):
-            raise ValueError(self._error(f"params[{i}] and grads[{i}] are not both on the CPU or both on the GPU"))
-        if grad.shape == like.shape and grad.dtype == like.dtype and is_plain(grad):
-            return grad
-        if grad.size != like.size:
-            raise ValueError(self._error(f"grads[{i}] has shape {grad.shape}, expected {like.shape}"))
-        return _empty(like.shape, like)
-
-    def _keep_gradient(self, i: int, written: Array) -> None:
-        if written is not self.grads[i]:
-            self.grads[i][...] = written.reshape(self.grads[i].shape)
 
 
 class Affine(MatMul):
@@ -555,3 +498,135 @@ class Sum(Layer):
         dx = _empty(x.shape, d)
         backend_for(d).repeat_rows(d.reshape(x.shape[1]), dx)
         return dx
+
+
+class Dropout(Layer):
+    """Sets a share of the numbers to 0 while training, and scales all of them instead when not.
+
+    Parameters
+    ----------
+    dropout_ratio : float
+        The share, from 0 up to 1.
+
+    Attributes
+    ----------
+    mask : ndarray
+        1 where a number passed, else 0, after a forward in training.
+
+    Raises
+    ------
+    ValueError
+        dropout_ratio is no such number.
+
+    Notes
+    -----
+    The mask is drawn as in the book, by numpy.random.rand(*x.shape) from NumPy's global stream.
+    Source: *Deep Learning from Scratch* 1, ch. 6.4.3; 2, ch. 6.5.2.
+    """
+
+    def __init__(self, dropout_ratio: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= dropout_ratio <= 1:
+            raise ValueError(self._error(f"dropout_ratio must be a number from 0 to 1, got {dropout_ratio!r}"))
+        self.dropout_ratio = dropout_ratio
+        self.mask: Array | None = None
+
+    def forward(self, x: Any, train_flg: bool = True) -> Array:
+        """Return x with some numbers 0 (train_flg), or x (1 - dropout_ratio); in x's floating dtype."""
+        x = as_float_array(self._error("x"), x)
+        if train_flg:
+            self.mask = self._drawn_mask(x, 1)
+            out = _empty(x.shape, x)
+            backend_for(x).multiply(x, self.mask, out)
+        else:
+            out = x.copy()
+            backend_for(x).scale(out, 1 - self.dropout_ratio)
+        return out
+
+    def _drawn_mask(self, x: Array, scale: float) -> Array:
+        mask: Array = (np.random.rand(*x.shape) > self.dropout_ratio).astype(x.dtype)
+        return mask if scale == 1 else mask * x.dtype.type(scale)
+
+    def backward(self, dout: Any) -> Array:
+        """Return dx = dout mask, with the mask of the last forward in training."""
+        mask = self._after_forward(self.mask)
+        dx = _empty(mask.shape, mask)
+        backend_for(mask).multiply(self._as_dout(dout, mask.shape, mask), mask, dx)
+        return dx
+
+
+class Embedding(Layer):
+    """The rows of a weight matrix that word numbers choose.
+
+    Parameters
+    ----------
+    W : ndarray, shape (V, D)
+        A row for every word, kept by reference and trained in place.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        [W] and [dW].
+    idx
+        What forward was given.
+
+    Raises
+    ------
+    ValueError
+        W is not a matrix of a floating dtype.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 4.1.
+    """
+
+    def __init__(self, W: Array) -> None:
+        super().__init__()
+        self.params = [check_parameter(self._error("W"), W, ndim=2)]
+        self.grads = [np.zeros_like(W)]
+        self.idx: Any = None
+
+    def _indices(self, idx: Any, W: Array) -> Array:
+        """Return word numbers as int64 in [0, V), in one row, where W lies; negative ones count from the end."""
+        words, array = len(W), moved(idx, to_gpu=False)
+        if array.dtype.kind not in "iu" and array.size:
+            raise IndexError(self._error(f"idx must hold whole numbers, got dtype {array.dtype}"))
+        index = np.require(array.reshape(-1), np.int64, ["C", "A"])
+        if index.size and index.min() < 0:
+            index = np.where(index < 0, index + words, index)
+        check_labels(self._error("idx"), index, words)
+        return moved(index, to_gpu=is_on_gpu(W))
+
+    def forward(self, idx: Any) -> Array:
+        """Return the rows idx of W: an array (*idx.shape, D) of W's dtype; for a single number, a view of W.
+
+        Raises
+        ------
+        IndexError
+            A number is outside [-V, V), or is not whole.
+        """
+        if type(idx) is np.ndarray and idx.ndim and idx.dtype.kind in "iu":  # a column of the contexts, say
+            quick = quick_take_rows(self.params[0], np.ascontiguousarray(idx, np.int64))
+            if quick is not None:
+                self.idx = idx
+                return quick
+        W = check_parameter(self._error("W"), self.params[0], ndim=2)
+        index = self._indices(idx, W)
+        self.idx = idx
+        shape = as_array(idx).shape
+        if not shape:
+            row: Array = W[index[0]]
+            return row
+        operand = as_operand("W", W, W)
+        out = _empty((*shape, W.shape[1]), operand)
+        backend_for(operand).take_rows(operand, index, _rows(out))
+        return out
+
+    def backward(self, dout: Any) -> None:
+        """Write the gradient into `grads`: the sum, for every row of W, of the rows of dout that it became."""
+        W = as_operand("W", self.params[0], self.params[0])
+        index = self._indices(self._after_forward(self.idx), W)
+        d = self._as_dout(dout, (*as_array(self.idx).shape, W.shape[1]), W)
+        dW = self._gradient(0, W)
+        backend_for(W).add_rows(d.reshape(-1, W.shape[1]), index, dW)
+        self._keep_gradient(0, dW)

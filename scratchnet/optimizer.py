@@ -5,6 +5,7 @@ Source: *Deep Learning from Scratch* 1, ch. 6.1; 2, ch. 1.3.6.
 
 from __future__ import annotations
 
+import sys as sys  # book 2's scripts expect it from here, by a star import
 from collections.abc import Iterator, Sequence
 from math import nextafter, sqrt
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from .backends import (
     quick_update,
     side_by_side,
 )
+from .config import GPU as GPU  # book 2's scripts expect this from here, by a star import
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -5,18 +5,25 @@ Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
+import numpy
 import numpy as np
 
+from ._fitting import (
+    check_numbers,
+    check_trainable,
+    finish_step_on_interrupt,
+    log_line,
+    show_where_there_is_a_window,
+)
+from .config import GPU
 from .plan import NoPlanError, Plan, make_plan, record_plan
+from .rnnlm_trainer import RnnlmTrainer
 from .util import (
     accuracy,
     as_array,
@@ -31,7 +38,18 @@ from .util import (
     to_cpu,
 )
 
-__all__ = ["Trainer", "remove_duplicate"]
+# With the modules that book 2's scripts expect from here, by a star import.
+__all__ = [
+    "GPU",
+    "RnnlmTrainer",
+    "Trainer",
+    "clip_grads",
+    "np",
+    "numpy",
+    "remove_duplicate",
+    "sys",
+    "time",
+]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -84,21 +102,10 @@ class Trainer:
     def __init__(
         self, model: Any, optimizer: Any, *, compile: bool | None = None, lang: str | None = None
     ) -> None:
-        if isinstance(model, type) or isinstance(optimizer, type):
-            raise ValueError("Trainer: expected a model and an optimizer, got a class; call it to make an object")
-        for needed in ("forward", "backward", "params", "grads"):
-            if not hasattr(model, needed):
-                raise ValueError(f"Trainer: the model has no {needed}, which training needs")
-        if not hasattr(optimizer, "update"):
-            raise ValueError("Trainer: the optimizer has no update(params, grads)")
+        check_trainable("Trainer", model, optimizer)
         if compile not in (None, False, True):
             raise ValueError(f"Trainer: compile must be None, False or True, got {compile!r}")
-        lang = lang or os.environ.get("SCRATCHNET_LANG") or "en"
-        if lang not in _LINES:
-            raise ValueError(
-                f"Trainer: lang (or the environment's SCRATCHNET_LANG) must be one of "
-                f"{', '.join(map(repr, _LINES))}, got {lang!r}"
-            )
+        self._line = log_line("Trainer", _LINES, lang)
         self.model = model
         self.optimizer = optimizer
         self.loss_list: list[float] = []
@@ -107,7 +114,6 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.engine = "layers"
         self._compile = compile
-        self._lang = lang
 
     def fit(
         self,
@@ -185,7 +191,7 @@ class Trainer:
         start = time.perf_counter()
         epoch_sum, step, next_line = 0.0, 0, 0
         left = max_epoch
-        with _bar(progress, max_epoch * steps) as bar, _finish_step_on_interrupt() as interrupted:
+        with _bar(progress, max_epoch * steps) as bar, finish_step_on_interrupt() as interrupted:
             while left:
                 if callbacks and not engine.is_current():
                     x, t, validation = self._beside_the_model(x, t, validation)
@@ -215,7 +221,7 @@ class Trainer:
                             if verbose:
                                 seconds = time.perf_counter() - start
                                 numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.loss_list[-1])
-                                bar.write(_LINES[self._lang] % numbers)
+                                bar.write(self._line % numbers)
                         step += 1
                         if step == steps:
                             self.current_epoch += 1
@@ -248,10 +254,8 @@ class Trainer:
         from .plotting import plot_loss
 
         axes = plot_loss(self, ylim, ax=ax)
-        if ax is None and getattr(axes.figure.canvas, "required_interactive_framework", None):
-            from matplotlib import pyplot
-
-            pyplot.show()
+        if ax is None:
+            show_where_there_is_a_window(axes)
         return axes
 
     def _check(
@@ -268,19 +272,11 @@ class Trainer:
         """Return the number of steps in an epoch, or say what is wrong."""
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
             raise ValueError(f"fit: x has shape {x.shape} and t {t.shape}, expected as many labels as samples")
-        for name, value, least in (
-            ("max_epoch", max_epoch, 0),
-            ("batch_size", batch_size, 1),
-            ("eval_interval", eval_interval, 1),
-        ):
-            if name == "eval_interval" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise ValueError(f"fit: {name} must be a whole number, {least} or more, got {value!r}")
+        check_numbers(
+            max_grad, max_epoch=(max_epoch, 0), batch_size=(batch_size, 1), eval_interval=(eval_interval, 1)
+        )
         if batch_size > len(x):
             raise ValueError(f"fit: batch_size is {batch_size}, but there are only {len(x)} samples")
-        if max_grad is not None and not (isinstance(max_grad, int | float | np.number) and max_grad > 0):
-            raise ValueError(f"fit: max_grad must be a number above 0, got {max_grad!r}")
         if validation is not None:
             if not isinstance(validation, tuple | list) or len(validation) != 2:
                 raise ValueError("fit: validation must be a pair (x, t)")
@@ -489,38 +485,3 @@ def _bar(progress: bool, total: int) -> Iterator[Any]:
         raise ImportError('progress=True needs tqdm: pip install "scratchnet[progress]"') from None
     with tqdm(total=total, unit="step") as bar:
         yield bar
-
-
-@contextmanager
-def _finish_step_on_interrupt() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back until the running step has ended; a second Ctrl-C goes through at once.
-
-    Yields a function that raises KeyboardInterrupt if Ctrl-C came. Only Python's own handler in the main
-    thread is replaced: a program that handles the signal itself keeps doing so.
-    """
-    pressed = ending = False
-
-    def remember(signum: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed and not ending:
-            signal.default_int_handler(signum, frame)
-        pressed = True
-
-    def interrupted() -> None:
-        if pressed:
-            raise KeyboardInterrupt
-
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if ours:
-        signal.signal(signal.SIGINT, remember)
-    try:
-        yield interrupted
-    finally:
-        try:
-            ending = True  # a further Ctrl-C must not get in before the handler is back
-        finally:
-            if ours:
-                signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,6 +5,8 @@ Source: *Deep Learning from Scratch* 2, `common/util.py`.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from math import sqrt
 from typing import Any
@@ -30,28 +32,60 @@ from .backends import (
     to_host,
     uploaded,
 )
+from .config import GPU
+from .language import (
+    analogy,
+    convert_one_hot,
+    cos_similarity,
+    create_co_matrix,
+    create_contexts_target,
+    eval_perplexity,
+    eval_seq2seq,
+    most_similar,
+    normalize,
+    ppmi,
+    preprocess,
+    stretches,
+)
 
+# With the modules that book 2's scripts expect from here, by a star import.
 __all__ = [
+    "GPU",
     "NoGPUError",
     "RefusedPickleError",
     "accuracy",
+    "analogy",
     "as_array",
     "check_labels",
     "check_parameter",
     "class_indices",
     "clip_grads",
+    "convert_one_hot",
+    "cos_similarity",
+    "create_co_matrix",
+    "create_contexts_target",
+    "eval_perplexity",
+    "eval_seq2seq",
     "flatten",
     "is_on_gpu",
     "is_writable",
     "layers_of",
     "load_cupy",
     "load_pickle",
+    "most_similar",
     "moved",
     "named_params",
+    "normalize",
+    "np",
+    "os",
+    "ppmi",
     "predict",
+    "preprocess",
     "remove_duplicate",
     "row_blocks",
     "side_by_side",
+    "stretches",
+    "sys",
     "to_cpu",
     "to_gpu",
     "uploaded",

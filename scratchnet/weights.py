@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -48,22 +50,16 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         array = to_cpu(param)
         if array.dtype.kind != "f":
             raise ValueError(f"save_params: {name} must hold floating numbers, got dtype {array.dtype}")
-        arrays[name] = _cast(f"save_params: {name}", array, array.dtype if dtype is None else np.dtype(dtype))
+        arrays[name] = checked_cast(
+            f"save_params: {name}", array, array.dtype if dtype is None else np.dtype(dtype)
+        )
     if isinstance(getattr(model, "activation", None), str):
         arrays["activation"] = np.array(model.activation)
     path = _npz(path)
-    target = Path(os.path.realpath(path))  # a link stays one
     if not path.parent.is_dir():
         raise FileNotFoundError(f"save_params: there is no folder {path.parent}")
-    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     return path
 
 
@@ -101,7 +97,7 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
     for name, param in params.items():
         if not ((isinstance(param, np.ndarray) or is_on_gpu(param)) and is_writable(param)):
             raise ValueError(f"load_params: the model's {name} is not an array that can be written")
-        fitting[name] = _cast(f"{path}: {name}", stored[name], param.dtype)
+        fitting[name] = checked_cast(f"{path}: {name}", stored[name], param.dtype)
     for name, param in params.items():
         param[...] = moved(fitting[name], to_gpu=is_on_gpu(param))
 
@@ -143,7 +139,23 @@ def _params_of(model: Any, caller: str) -> Any:
         raise ValueError(f"{caller}: the model has no params") from None
 
 
-def _cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name when it is complete; an older one stays as it is until then."""
+    target = Path(os.path.realpath(path))  # a link stays one
+    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def checked_cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return an array in another floating dtype; ValueError if a number is too large for it."""
     with np.errstate(over="ignore"):
         cast = array.astype(dtype, order="C", copy=False)
     if np.isinf(cast).sum() > np.isinf(array).sum():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.backends import KERNELS, Argument, Kernel
-from scratchnet.backends.contract import window_places
+from scratchnet.backends.contract import axis_length, window_places
 
 CANARY = 12345.678  # lies before and behind every array; a kernel that strays overwrites it
 PAD = 8
@@ -123,7 +123,7 @@ def make_case(name: str, sizes: dict[str, int], dtype: Any, seed: int = 0, absen
         if a.name in absent:
             values[a.name] = None
             continue
-        shape = (sizes["n"],) if a.shape == ("...",) else tuple(sizes[letter] for letter in a.shape)
+        shape = (sizes["n"],) if a.shape == ("...",) else tuple(axis_length(axis, sizes) for axis in a.shape)
         array, fences[a.name] = fenced(shape, np.int64 if a.kind == "label" else dtype)
         values[a.name] = array
         if a.kind == "label":

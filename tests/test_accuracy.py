@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tolerances import EXP_ULP, SIGMOID_ULP, softmax_ulp
+from tolerances import EXP_ULP, SIGMOID_ULP, TANH_ULP, softmax_ulp
 
 from scratchnet.backends import cpu
 
@@ -58,6 +58,26 @@ def test_sigmoid_at_the_ends(dtype):
     out = np.empty_like(x)
     cpu.sigmoid_forward(x, out)
     np.testing.assert_array_equal(out, np.array([0, 0, 0, 0.5, 0.5, 1, 1, 1, np.nan], dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tanh_s_ulp_over_the_whole_range(dtype):
+    x = np.concatenate([every_kind_of(dtype, 400_001), np.linspace(-25, 25, 1_000_001).astype(dtype)])
+    x = x[np.abs(x) >= np.finfo(dtype).tiny]  # below, tanh(x) is x, and the unit of the last place has no bits
+    out = np.empty_like(x)
+    cpu.tanh_forward(x, out)
+    worst = ulps(np.abs(out), np.abs(np.tanh(x.astype(np.longdouble)))).max()
+    assert worst <= TANH_ULP, f"{worst:.3f} ulp"
+    assert np.all(np.sign(out) == np.sign(x)) and np.abs(out).max() == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tanh_at_the_ends(dtype):
+    info = np.finfo(dtype)
+    x = np.array([-np.inf, -info.max, -30, -0.0, 0.0, info.smallest_subnormal, 30, np.inf, np.nan], dtype)
+    out = np.empty_like(x)
+    cpu.tanh_forward(x, out)
+    np.testing.assert_array_equal(out, np.array([-1, -1, -1, 0, 0, x[5], 1, 1, np.nan], dtype))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

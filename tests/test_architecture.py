@@ -29,15 +29,22 @@ ALLOWED = {
         "backends/cuda",
         "backends/cuda_steps",
     },
-    "layers": {"backends/__init__"},
-    "functions": {"backends/__init__"},
-    "optimizer": {"backends/__init__"},
-    "util": {"backends/__init__", "_unpickle"},
+    "_layer": {"backends/__init__"},
+    "layers": {"_layer", "backends/__init__", "config", "functions"},
+    "_recurrent": {"_layer", "backends/__init__"},
+    "time_layers": {"_layer", "_recurrent", "backends/__init__", "functions", "layers"},
+    "functions": {"backends/__init__", "config"},
+    "optimizer": {"backends/__init__", "config"},
+    "language": set(),
+    "util": {"backends/__init__", "_unpickle", "config", "language"},
     "gradient": {"util"},
     "weights": {"util"},
     "models": {"config", "layers", "util", "weights"},
     "plan": {"backends/__init__", "util"},
-    "trainer": {"plan", "util", "plotting"},
+    "base_model": {"config", "util", "weights"},
+    "_fitting": set(),
+    "trainer": {"_fitting", "config", "plan", "rnnlm_trainer", "util", "plotting"},
+    "rnnlm_trainer": {"_fitting", "util", "plotting"},
     "plotting": {"util"},
     "config": set(),
     "dropin": set(),  # it serves whatever there is
@@ -167,6 +174,26 @@ def test_show_config_says_what_runs(capsys):
 def test_books_np_module():
     assert fresh("from scratchnet.np import *; print(np.__name__, GPU)").split() == ["numpy", "False"]
     assert fresh("import scratchnet.np as n; print(n.zeros(2).shape)").strip() == "(2,)"
+
+
+@pytest.mark.parametrize(
+    "module, names",
+    [
+        ("config", "GPU"),
+        ("functions", "np GPU sigmoid relu softmax cross_entropy_error"),
+        ("layers", "np GPU softmax cross_entropy_error MatMul Affine Sigmoid SoftmaxWithLoss Dropout Embedding"),
+        ("time_layers", "np GPU sigmoid softmax Affine Embedding LSTM TimeLSTM TimeSoftmaxWithLoss"),
+        ("optimizer", "np GPU sys SGD Momentum Nesterov AdaGrad RMSprop Adam"),
+        ("trainer", "np GPU numpy clip_grads sys time Trainer RnnlmTrainer remove_duplicate"),
+        ("util", "np GPU sys os preprocess most_similar ppmi clip_grads to_cpu to_gpu eval_perplexity analogy"),
+        ("base_model", "np GPU os pickle sys to_cpu to_gpu BaseModel"),
+    ],
+)
+def test_book_2_s_star_imports(module, names):
+    """What its scripts take without naming it."""
+    given: dict[str, object] = {}
+    exec(f"from scratchnet.{module} import *", given)
+    assert given.keys() >= set(names.split())
 
 
 def test_a_source_tree_without_the_kernels_says_what_to_do(tmp_path):

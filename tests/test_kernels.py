@@ -234,9 +234,9 @@ def wrong_arrays(value: np.ndarray, compiled: bool):
 def is_free(kernel: Kernel, argument: Argument, what: str) -> bool:
     """Whether the contract leaves this open: nothing else in the call fixes the size or the dtype."""
     arrays = [a for a in kernel.arguments if a.is_array]
-    letters = Counter(letter for a in arrays for letter in a.shape)
+    letters = Counter(axis.lstrip("0123456789") for a in arrays for axis in a.shape)
     if what.startswith("axis"):
-        return letters[argument.shape[min(int(what[5]), len(argument.shape) - 1)]] == 1
+        return letters[argument.shape[min(int(what[5]), len(argument.shape) - 1)].lstrip("0123456789")] == 1
     if what in ("an axis more", "a number"):
         return argument.shape == ("...",) and letters["..."] == 1
     if what == "another float":

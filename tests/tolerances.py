@@ -36,10 +36,16 @@ EXACT = frozenset(
         "rmsprop_update",
         "adam_update",
         "scale",
+        "add_rows",
+        "tanh_backward",
+        "multiply",
+        "gru_backward",
+        "gru_gates_backward",
     )
 )
 
 SIGMOID_ULP = 3  # exp 1, the sum and the quotient half each, and what exp's error becomes
+TANH_ULP = 3  # two ulp of exp's parts at most, the sum and the quotient half each
 EXP_ULP = 1.1  # the last sum half, the term before it a quarter, the reduced argument a quarter, and a little
 DELTA = 1e-7  # in the books' logarithm
 
@@ -142,6 +148,43 @@ def _log_sum(n: int) -> float:
     return (n + 4) * unit(np.float64) * 16.2
 
 
+def _softmax_log_loss(v: Values, u: float) -> dict[str, Any]:
+    bound, rows = _softmax(v, u), np.arange(len(v["t"]))
+    if not len(rows):
+        return {"y": bound, "return": 0}
+    p = v["y"][rows, v["t"]]
+    return {
+        "y": bound,
+        "return": (bound[rows, v["t"]] / p).mean() + (len(p) + 4) * unit(np.float64) * -np.log(p.min()),
+    }
+
+
+GATE = 2 * max(SIGMOID_ULP, TANH_ULP)  # times u: the relative error of a gate
+
+
+def _lstm_forward(v: Values, u: float) -> dict[str, Any]:
+    f, g, i, o = np.split(np.abs(v["gates"]), 4, axis=1)
+    c = (2 * GATE + 3) * u * (f * np.abs(v["c_prev"]) + g * i)
+    return {"gates": GATE * u * np.abs(v["gates"]), "c": c, "h": o * c + (2 * GATE + 1) * u * np.abs(v["h"])}
+
+
+def _lstm_backward(v: Values, u: float) -> dict[str, Any]:
+    f, g, i, o = np.split(np.abs(v["gates"]), 4, axis=1)
+    s = np.abs(v["dc"]) + np.abs(v["dh"]) * o  # at most; 1 - tanh(c)^2 has an absolute error
+    rest = 1 + np.abs(v["gates"]), 1 + g * g
+    parts = s * np.abs(v["c_prev"]) * f, s * i, s * g * i, np.abs(v["dh"]) * o
+    slopes = np.hstack([parts[0], parts[1] * rest[1], parts[2], parts[3]])
+    others = np.split(rest[0], 4, axis=1)
+    others[1] = np.ones_like(g)
+    return {"dA": (2 * GATE + 12) * u * slopes * np.hstack(others), "dc_prev": (2 * GATE + 6) * u * s * f}
+
+
+def _gru_forward(v: Values, u: float) -> dict[str, Any]:
+    z, h_hat = np.split(v["gates"], 2, axis=1)[0], np.abs(v["h_hat"])
+    terms = np.abs(1 - z) * np.abs(v["h_prev"]) + np.abs(z) * h_hat
+    return {"h_hat": GATE * u * h_hat, "h": (GATE + 4) * u * terms}
+
+
 BOUNDS: dict[str, Bound] = {
     "affine_forward": _affine_forward,
     "affine_backward": _affine_backward,
@@ -156,6 +199,15 @@ BOUNDS: dict[str, Bound] = {
     "convolution_backward": _convolution_backward,
     "batch_normalization_forward": _batch_normalization_forward,
     "batch_normalization_backward": _batch_normalization_backward,
+    "tanh_forward": lambda v, u: {"out": 2 * TANH_ULP * u * np.abs(v["out"])},
+    "softmax_log_loss_forward": _softmax_log_loss,
+    "lstm_forward": _lstm_forward,
+    "lstm_backward": _lstm_backward,
+    "gru_gates_forward": lambda v, u: {
+        "gates": GATE * u * v["gates"],
+        "rh": (GATE + 1) * u * np.abs(v["rh"]),
+    },
+    "gru_forward": _gru_forward,
     "squared_norm": lambda v, u: {"return": (v["g"].size + 2) * unit(np.float64) * float((v["g"] ** 2).sum())},
 }
 

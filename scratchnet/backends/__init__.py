@@ -44,6 +44,7 @@ try:
         quick_sigmoid_forward,
         quick_softmax_cross_entropy_backward,
         quick_softmax_cross_entropy_forward,
+        quick_take_rows,
         quick_update,
         set_num_threads,
     )
@@ -90,6 +91,7 @@ __all__ = [
     "quick_sigmoid_forward",
     "quick_softmax_cross_entropy_backward",
     "quick_softmax_cross_entropy_forward",
+    "quick_take_rows",
     "quick_update",
     "reference",
     "reference_uses",

@@ -3,6 +3,7 @@
 One line a kernel, in the notation of the books' formulas:
 
     x[N,D]      an array that is read, with its shape; one letter is one size throughout the call
+    A[N,4D]     an axis of four times D, a size that an argument before it has fixed
     x[...]      an array of any shape; all [...] arrays of a call have the same shape
     >out[N,M]   an output: overwritten in full, never accumulated into
     =p[...]     changed in place
@@ -23,7 +24,7 @@ The compiled kernels, the reference, the tests and the benchmarks all read this 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from operator import index
@@ -86,6 +87,25 @@ adam_update(=p[...], g[...], =m[...], =v[...], lr, beta1, beta2)     m += (1 - b
                                                                      p -= lr m / (sqrt(v) + 1e-7)
 squared_norm(g[...]) -> float                                        sum of g^2
 scale(=x[...], factor)                                               x *= factor
+
+add_rows(dout[B,D], index[B]<N, >out[N,D])                           out = 0;  out[index[i]] += dout[i], in order
+tanh_forward(x[...], >out[...]~x)                                    out = tanh(x)
+tanh_backward(dout[...], y[...], >dx[...]~dout)                      dx = dout (1 - y^2)
+multiply(x[...], mask[...], >out[...]~x)                             out = x mask
+softmax_log_loss_forward(x[N,C], t[N]<C, >y[N,C]) -> float           y = softmax(x); mean of -log(y_t)
+lstm_forward(c_prev[N,D], A[N,4D], >gates[N,4D], >c[N,D], >h[N,D])   gates = f, g, i, o = sigmoid(A), of g tanh(A);
+                                                                     c = f c_prev + g i;  h = o tanh(c)
+lstm_backward(dh[N,D], dc[N,D], c_prev[N,D], c[N,D], gates[N,4D], >dA[N,4D], >dc_prev[N,D])
+                                                                     s = dc + dh o (1 - tanh(c)^2);  dc_prev = s f;
+                                                                     dA = s c_prev f (1 - f), s i (1 - g^2),
+                                                                     s g i (1 - i), dh tanh(c) o (1 - o)
+gru_gates_forward(h_prev[N,D], A[N,2D], >gates[N,2D], >rh[N,D])      gates = z, r = sigmoid(A);  rh = r h_prev
+gru_forward(h_prev[N,D], gates[N,2D], A[N,D], >h_hat[N,D], >h[N,D])  h_hat = tanh(A);  h = (1 - z) h_prev + z h_hat
+gru_backward(dh[N,D], gates[N,2D], h_hat[N,D], >dA[N,D])             dA = dh z (1 - h_hat^2)
+gru_gates_backward(dh[N,D], drh[N,D], h_prev[N,D], gates[N,2D], h_hat[N,D], >dA[N,2D], >dh_prev[N,D])
+                                                                     dA = dh (h_hat - h_prev) z (1 - z),
+                                                                     drh h_prev r (1 - r);
+                                                                     dh_prev = dh (1 - z) + drh r
 """
 
 
@@ -146,9 +166,9 @@ def _parse_argument(text: str) -> Argument:
 
 
 def _parse(contract: str) -> dict[str, Kernel]:
-    lines = re.sub(r"\n\s+", " ", contract.strip()).splitlines()  # an indented line continues the one above
+    lines = re.sub(r"\n +", " ", contract.strip()).split("\n")  # an indented line continues the one above
     kernels = {}
-    for line in lines:
+    for line in filter(None, lines):
         match = _LINE.fullmatch(line)
         assert match, line
         arguments = tuple(
@@ -198,6 +218,12 @@ def _check_number(where: str, value: Any) -> None:
         raise TypeError(f"{where} must be a number, got {type(value).__name__}") from None
 
 
+def axis_length(axis: str, sizes: Mapping[str, Any]) -> Any:
+    """Return the length of an axis such as D or 4D; the axis itself where the size is not known yet."""
+    length = sizes.get(axis[-1])
+    return axis if length is None else int(axis[:-1] or 1) * length
+
+
 def _bind_shape(kernel: Kernel, argument: Argument, shape: tuple[int, ...], sizes: dict[str, Any]) -> None:
     """Compare a shape with the declared one, and remember the sizes that it fixes."""
     if argument.shape == ("...",):
@@ -207,12 +233,12 @@ def _bind_shape(kernel: Kernel, argument: Argument, shape: tuple[int, ...], size
                 f"{kernel.name}: {argument.name} has shape {shape}, expected {known[1]}, the shape of {known[0]}"
             )
         return
-    expected = tuple(sizes.get(letter, letter) for letter in argument.shape)
+    expected = tuple(axis_length(axis, sizes) for axis in argument.shape)
     if len(shape) != len(expected) or any(type(e) is int and e != s for e, s in zip(expected, shape, strict=True)):
         declared = f"[{','.join(argument.shape)}]"
         text = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
         raise ValueError(f"{kernel.name}: {argument.name}{declared} has shape {shape}, expected {text}")
-    sizes.update(zip(argument.shape, shape, strict=True))
+    sizes.update((axis, length) for axis, length in zip(argument.shape, shape, strict=True) if axis.isalpha())
 
 
 class HostMemory:

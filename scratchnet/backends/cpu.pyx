@@ -49,7 +49,8 @@ cdef struct Declared:           # one array argument, as the contract declares i
     bint optional
     bint written
     int ndim                    # or ANY_SHAPE
-    int axis[MOST_AXES]         # the letter of each axis
+    int axis[MOST_AXES]         # the letter of each axis,
+    int times[MOST_AXES]        # and how many times that size the axis is long
     bint limited                # labels, given and not returned, stay below
     Py_ssize_t limit            # this number
     int limit_letter[2]         # times these sizes, those that are not NONE
@@ -81,8 +82,9 @@ cdef Contract compiled(str name) except *:
         d.written = a.is_written
         d.ndim = ANY_SHAPE if a.shape == ("...",) else len(a.shape)
         if d.ndim != ANY_SHAPE:
-            for j, letter in enumerate(a.shape):
-                d.axis[j] = letters[letter]
+            for j, axis in enumerate(a.shape):
+                d.axis[j] = letters[axis[-1]]
+                d.times[j] = int(axis[:-1] or 1)
         limits = a.limit.split("*") if a.limit is not None else []
         d.limited = a.limit is not None and not a.is_written
         d.limit = int(a.limit) if a.limit is not None and a.limit.isdigit() else 1
@@ -92,11 +94,11 @@ cdef Contract compiled(str name) except *:
     return contract
 
 
-cdef inline bint fix(Py_ssize_t *size, Py_ssize_t length) noexcept:
-    """Whether a size, where another argument has fixed it already, is this one."""
+cdef inline bint fix(Py_ssize_t *size, int times, Py_ssize_t length) noexcept:
+    """Whether a length is so many times a size, which may be fixed by another argument already."""
     if size[0] == -1:
-        size[0] = length
-    return size[0] == length
+        size[0] = length // times
+    return times * size[0] == length
 
 
 cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
@@ -144,7 +146,7 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
             return False
         else:
             for j in range(d.ndim):
-                if not fix(&call.size[d.axis[j]], cnp.PyArray_DIM(a, j)):
+                if not fix(&call.size[d.axis[j]], d.times[j], cnp.PyArray_DIM(a, j)):
                     return False
         call.data[i] = cnp.PyArray_DATA(a)
         bytes[i] = cnp.PyArray_NBYTES(a)
@@ -786,6 +788,173 @@ def scale(x, double factor):
         return scale(*_prepared("scale", x, factor))
     state = release(c.size[n])
     sn_scale(c.type, c.size[n], c.data[0], factor)
+    restore(state)
+
+
+# Language models
+
+cdef Contract _add_rows = compiled("add_rows")
+
+
+def add_rows(dout, index, out):
+    """out[N,D] = 0, then dout[i] of dout[B,D] is added to out[index[i]], in order."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_add_rows, [<PyObject *>dout, <PyObject *>index, <PyObject *>out], &c):
+        return add_rows(*_prepared("add_rows", dout, index, out))
+    state = release((c.size[B] + c.size[N]) * c.size[D])
+    sn_add_rows(c.type, c.size[B], c.size[N], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
+    restore(state)
+
+
+cdef Contract _tanh_forward = compiled("tanh_forward")
+
+
+def tanh_forward(x, out):
+    """out = tanh(x); out may be x."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_tanh_forward, [<PyObject *>x, <PyObject *>out], &c):
+        return tanh_forward(*_prepared("tanh_forward", x, out))
+    state = release(c.size[n])
+    sn_tanh_forward(c.type, c.size[n], c.data[0], c.data[1])
+    restore(state)
+
+
+cdef Contract _tanh_backward = compiled("tanh_backward")
+
+
+def tanh_backward(dout, y, dx):
+    """dx = dout (1 - y^2); dx may be dout."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_tanh_backward, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &c):
+        return tanh_backward(*_prepared("tanh_backward", dout, y, dx))
+    state = release(c.size[n])
+    sn_tanh_backward(c.type, c.size[n], c.data[0], c.data[1], c.data[2])
+    restore(state)
+
+
+cdef Contract _multiply = compiled("multiply")
+
+
+def multiply(x, mask, out):
+    """out = x mask; out may be x."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_multiply, [<PyObject *>x, <PyObject *>mask, <PyObject *>out], &c):
+        return multiply(*_prepared("multiply", x, mask, out))
+    state = release(c.size[n])
+    sn_multiply(c.type, c.size[n], c.data[0], c.data[1], c.data[2])
+    restore(state)
+
+
+cdef Contract _softmax_log_loss_forward = compiled("softmax_log_loss_forward")
+
+
+def softmax_log_loss_forward(x, t, y):
+    """y[N,C] = softmax(x[N,C]); return the mean of -log(y[i, t[i]])."""
+    cdef Call c
+    cdef PyThreadState *state
+    cdef double loss
+    if not bind(&_softmax_log_loss_forward, [<PyObject *>x, <PyObject *>t, <PyObject *>y], &c):
+        return softmax_log_loss_forward(*_prepared("softmax_log_loss_forward", x, t, y))
+    state = release(c.size[N] * c.size[C])
+    loss = sn_softmax_log_loss_forward(c.type, c.size[N], c.size[C], c.data[0], <const sn_label *>c.data[1],
+                                       c.data[2])
+    restore(state)
+    return loss
+
+
+cdef Contract _lstm_forward = compiled("lstm_forward")
+
+
+def lstm_forward(c_prev, A, gates, c, h):
+    """gates = f, g, i, o of A[N,4D]; c = f c_prev + g i; h = o tanh(c)."""
+    cdef Call call
+    cdef PyThreadState *state
+    if not bind(&_lstm_forward, [<PyObject *>c_prev, <PyObject *>A, <PyObject *>gates, <PyObject *>c,
+                                 <PyObject *>h], &call):
+        return lstm_forward(*_prepared("lstm_forward", c_prev, A, gates, c, h))
+    state = release(call.size[N] * call.size[D] * 8)
+    sn_lstm_forward(call.type, call.size[N], call.size[D], call.data[0], call.data[1], call.data[2],
+                    call.data[3], call.data[4])
+    restore(state)
+
+
+cdef Contract _lstm_backward = compiled("lstm_backward")
+
+
+def lstm_backward(dh, dc, c_prev, c, gates, dA, dc_prev):
+    """dA[N,4D] and dc_prev[N,D], from the gradients of h and c."""
+    cdef Call call
+    cdef PyThreadState *state
+    if not bind(&_lstm_backward, [<PyObject *>dh, <PyObject *>dc, <PyObject *>c_prev, <PyObject *>c,
+                                  <PyObject *>gates, <PyObject *>dA, <PyObject *>dc_prev], &call):
+        return lstm_backward(*_prepared("lstm_backward", dh, dc, c_prev, c, gates, dA, dc_prev))
+    state = release(call.size[N] * call.size[D] * 8)
+    sn_lstm_backward(call.type, call.size[N], call.size[D], call.data[0], call.data[1], call.data[2],
+                     call.data[3], call.data[4], call.data[5], call.data[6])
+    restore(state)
+
+
+cdef Contract _gru_gates_forward = compiled("gru_gates_forward")
+
+
+def gru_gates_forward(h_prev, A, gates, rh):
+    """gates = z, r = sigmoid(A[N,2D]); rh = r h_prev."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_gru_gates_forward, [<PyObject *>h_prev, <PyObject *>A, <PyObject *>gates,
+                                      <PyObject *>rh], &c):
+        return gru_gates_forward(*_prepared("gru_gates_forward", h_prev, A, gates, rh))
+    state = release(c.size[N] * c.size[D] * 8)
+    sn_gru_gates_forward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3])
+    restore(state)
+
+
+cdef Contract _gru_forward = compiled("gru_forward")
+
+
+def gru_forward(h_prev, gates, A, h_hat, h):
+    """h_hat = tanh(A[N,D]); h = (1 - z) h_prev + z h_hat."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_gru_forward, [<PyObject *>h_prev, <PyObject *>gates, <PyObject *>A, <PyObject *>h_hat,
+                                <PyObject *>h], &c):
+        return gru_forward(*_prepared("gru_forward", h_prev, gates, A, h_hat, h))
+    state = release(c.size[N] * c.size[D] * 8)
+    sn_gru_forward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3], c.data[4])
+    restore(state)
+
+
+cdef Contract _gru_backward = compiled("gru_backward")
+
+
+def gru_backward(dh, gates, h_hat, dA):
+    """dA = dh z (1 - h_hat^2), of the new memory."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_gru_backward, [<PyObject *>dh, <PyObject *>gates, <PyObject *>h_hat, <PyObject *>dA], &c):
+        return gru_backward(*_prepared("gru_backward", dh, gates, h_hat, dA))
+    state = release(c.size[N] * c.size[D] * 8)
+    sn_gru_backward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3])
+    restore(state)
+
+
+cdef Contract _gru_gates_backward = compiled("gru_gates_backward")
+
+
+def gru_gates_backward(dh, drh, h_prev, gates, h_hat, dA, dh_prev):
+    """dA[N,2D] of z and r, and the part of dh_prev that does not come through them."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_gru_gates_backward, [<PyObject *>dh, <PyObject *>drh, <PyObject *>h_prev, <PyObject *>gates,
+                                       <PyObject *>h_hat, <PyObject *>dA, <PyObject *>dh_prev], &c):
+        return gru_gates_backward(*_prepared("gru_gates_backward", dh, drh, h_prev, gates, h_hat, dA, dh_prev))
+    state = release(c.size[N] * c.size[D] * 8)
+    sn_gru_gates_backward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3], c.data[4],
+                          c.data[5], c.data[6])
     restore(state)
 
 

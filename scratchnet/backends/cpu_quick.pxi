@@ -55,6 +55,29 @@ def quick_affine_backward(dout, x, W, dW, db):
     return dx
 
 
+def quick_take_rows(x, index):
+    """Return x[index], or None. x has shape [N,D]; index is int64, of any shape, with all entries in [0, N)."""
+    cdef Call c
+    cdef PyThreadState *state
+    cdef cnp.npy_intp shape[2]
+    cdef cnp.ndarray out
+    if not (is_plain(x) and cnp.PyArray_CheckExact(index) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2):
+        return None
+    if cnp.PyArray_NDIM(<cnp.ndarray>index) != 1:
+        if cnp.PyArray_NDIM(<cnp.ndarray>index) == 0:
+            return None
+        out = quick_take_rows(x, index.reshape(-1))
+        return None if out is None else out.reshape((*index.shape, x.shape[1]))
+    shape[0], shape[1] = cnp.PyArray_DIM(<cnp.ndarray>index, 0), cnp.PyArray_DIM(<cnp.ndarray>x, 1)
+    out = new_array(2, shape, cnp.PyArray_TYPE(<cnp.ndarray>x))
+    if not bind(&_take_rows, [<PyObject *>x, <PyObject *>index, <PyObject *>out], &c):
+        return None
+    state = release(c.size[B] * c.size[D])
+    sn_take_rows(c.type, c.size[B], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
+    restore(state)
+    return out
+
+
 ctypedef void (*forward_kernel)(sn_type, sn_size, const void *, void *) noexcept nogil
 ctypedef void (*backward_kernel)(sn_type, sn_size, const void *, const void *, void *) noexcept nogil
 

@@ -72,6 +72,26 @@ cdef extern from "scratchnet.h" nogil:
     double sn_squared_norm(sn_type type, sn_size n, const void *g)
     void sn_scale(sn_type type, sn_size n, void *x, double factor)
 
+    void sn_add_rows(sn_type type, sn_size B, sn_size N, sn_size D, const void *dout, const sn_label *index,
+                     void *out)
+    void sn_tanh_forward(sn_type type, sn_size n, const void *x, void *out)
+    void sn_tanh_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx)
+    void sn_multiply(sn_type type, sn_size n, const void *x, const void *mask, void *out)
+    double sn_softmax_log_loss_forward(sn_type type, sn_size N, sn_size C, const void *x, const sn_label *t,
+                                       void *y)
+    void sn_lstm_forward(sn_type type, sn_size N, sn_size D, const void *c_prev, const void *A, void *gates,
+                         void *c, void *h)
+    void sn_lstm_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *dc, const void *c_prev,
+                          const void *c, const void *gates, void *dA, void *dc_prev)
+    void sn_gru_gates_forward(sn_type type, sn_size N, sn_size D, const void *h_prev, const void *A, void *gates,
+                              void *rh)
+    void sn_gru_forward(sn_type type, sn_size N, sn_size D, const void *h_prev, const void *gates, const void *A,
+                        void *h_hat, void *h)
+    void sn_gru_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *gates, const void *h_hat,
+                         void *dA)
+    void sn_gru_gates_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *drh,
+                               const void *h_prev, const void *gates, const void *h_hat, void *dA, void *dh_prev)
+
     ctypedef enum sn_activation:
         SN_NO_ACTIVATION
         SN_SIGMOID

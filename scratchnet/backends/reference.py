@@ -332,3 +332,106 @@ def squared_norm(g: np.ndarray) -> float:
 @_kernel
 def scale(x: np.ndarray, factor: float) -> None:
     x *= float(factor)
+
+
+# Language models: words, gated cells, dropout
+
+
+@_kernel
+def add_rows(dout: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
+    out[...] = 0
+    np.add.at(out, index, dout)
+
+
+@_kernel
+def tanh_forward(x: np.ndarray, out: np.ndarray) -> None:
+    out[...] = np.tanh(x)
+
+
+@_kernel
+def tanh_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    dx[...] = dout * (1 - y * y)
+
+
+@_kernel
+def multiply(x: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
+    out[...] = x * mask
+
+
+@_kernel
+def softmax_log_loss_forward(x: np.ndarray, t: np.ndarray, y: np.ndarray) -> float:
+    """A probability of 0 costs infinity. Book 2, ch. 5.4.2."""
+    softmax_forward(x, y)
+    p = y[np.arange(len(t)), t].astype(np.result_type(y.dtype, np.float64))
+    return float(-np.log(p).sum() / len(t)) if len(t) else 0.0
+
+
+@_kernel
+def lstm_forward(c_prev: np.ndarray, A: np.ndarray, gates: np.ndarray, c: np.ndarray, h: np.ndarray) -> None:
+    """Forget gate f, new memory g, input gate i, output gate o, side by side in that order. Book 2, ch. 6.3.1."""
+    f, g, i, o = np.split(gates, 4, axis=1)
+    sigmoid_forward(A, gates)
+    g[...] = np.tanh(np.split(A, 4, axis=1)[1])
+    c[...] = f * c_prev + g * i
+    h[...] = o * np.tanh(c)
+
+
+@_kernel
+def lstm_backward(
+    dh: np.ndarray,
+    dc: np.ndarray,
+    c_prev: np.ndarray,
+    c: np.ndarray,
+    gates: np.ndarray,
+    dA: np.ndarray,
+    dc_prev: np.ndarray,
+) -> None:
+    """Book 2, ch. 6.3.1."""
+    f, g, i, o = np.split(gates, 4, axis=1)
+    tanh_c = np.tanh(c)
+    s = dc + dh * o * (1 - tanh_c * tanh_c)
+    df, dg, di, do = np.split(dA, 4, axis=1)
+    df[...] = s * c_prev * f * (1 - f)
+    dg[...] = s * i * (1 - g * g)
+    di[...] = s * g * i * (1 - i)
+    do[...] = dh * tanh_c * o * (1 - o)
+    dc_prev[...] = s * f
+
+
+@_kernel
+def gru_gates_forward(h_prev: np.ndarray, A: np.ndarray, gates: np.ndarray, rh: np.ndarray) -> None:
+    """Update gate z and reset gate r, side by side. Book 2, appendix C."""
+    sigmoid_forward(A, gates)
+    rh[...] = np.split(gates, 2, axis=1)[1] * h_prev
+
+
+@_kernel
+def gru_forward(h_prev: np.ndarray, gates: np.ndarray, A: np.ndarray, h_hat: np.ndarray, h: np.ndarray) -> None:
+    """Book 2, appendix C."""
+    z = np.split(gates, 2, axis=1)[0]
+    h_hat[...] = np.tanh(A)
+    h[...] = (1 - z) * h_prev + z * h_hat
+
+
+@_kernel
+def gru_backward(dh: np.ndarray, gates: np.ndarray, h_hat: np.ndarray, dA: np.ndarray) -> None:
+    """Book 2, appendix C."""
+    dA[...] = dh * np.split(gates, 2, axis=1)[0] * (1 - h_hat * h_hat)
+
+
+@_kernel
+def gru_gates_backward(
+    dh: np.ndarray,
+    drh: np.ndarray,
+    h_prev: np.ndarray,
+    gates: np.ndarray,
+    h_hat: np.ndarray,
+    dA: np.ndarray,
+    dh_prev: np.ndarray,
+) -> None:
+    """Of dh_prev, what does not come through A. Book 2, appendix C."""
+    z, r = np.split(gates, 2, axis=1)
+    dz, dr = np.split(dA, 2, axis=1)
+    dz[...] = dh * (h_hat - h_prev) * z * (1 - z)
+    dr[...] = drh * h_prev * r * (1 - r)
+    dh_prev[...] = dh * (1 - z) + drh * r

@@ -143,5 +143,5 @@ def test_cupy_without_a_folder_for_its_kernels():
 @pytest.mark.parametrize("name", sorted(cuda.NOT_ON_GPU))
 def test_kernels_that_the_gpu_does_not_have_say_so(name):
     assert name in KERNELS
-    with pytest.raises(NotImplementedError, match=f"{name} has no kernel on the GPU yet"):
-        getattr(cuda, name)()
+    with pytest.raises(NotImplementedError, match=f"{name} does not run on the GPU yet"):
+        getattr(cuda, name)

@@ -1,0 +1,230 @@
+"""The recurrent cells over time: what RNN, LSTM and GRU compute, and which of it all time steps share.
+
+Time comes first here, [T, N, D], so that the rows of one step lie together. What the input brings to the gates is
+one product for all steps, and so is every gradient of a weight; only the state's own product has to wait for the
+step before it. A cell's gates share one product and one kernel.
+
+Source: *Deep Learning from Scratch* 2, ch. 5 and 6 and appendix C.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ._layer import Array, Layer, empty, rows
+from .backends import as_operand, backend_for, check_parameter
+
+
+def time_first(xs: Array) -> Array:
+    """Return [N, T, D] as a new array [T, N, D], or back."""
+    new: Array = xs.swapaxes(0, 1).copy()
+    return new
+
+
+class Recurrent(Layer):
+    """What the recurrent layers share: weights, and the products that are made for all time steps at once.
+
+    A kind of cell says how many gates it has and how many states, and runs them step by step. States are kept
+    as arrays [T+1, N, H], the first entry being the one before the first step.
+    """
+
+    _gates: ClassVar[int]
+    _states: ClassVar[tuple[str, ...]] = ("h",)
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array | None = None) -> None:
+        super().__init__()
+        named = [("Wx", Wx, 2), ("Wh", Wh, 2)] + ([] if b is None else [("b", b, 1)])
+        self.params = [check_parameter(self._error(name), array, ndim=ndim) for name, array, ndim in named]
+        self.grads = [np.zeros_like(array) for array in self.params]
+        self._kept: tuple[Array, list[Array], Any] | None = None
+        self._weights()
+
+    def _weights(self) -> tuple[Array, Array, Array | None]:
+        """Return Wx, Wh and the bias or None as the kernels need them."""
+        Wx = check_parameter("Wx", self.params[0], ndim=2)
+        Wx = as_operand("Wx", Wx, Wx)
+        Wh = as_operand("Wh", self.params[1], Wx)
+        b = as_operand("b", self.params[2], Wx) if len(self.params) > 2 else None
+        (D, columns), H = Wx.shape, len(Wh)
+        width = self._gates * H
+        if columns != width or Wh.shape != (H, width) or not (b is None or b.shape == (width,)):
+            given = [f"{name} {np.shape(p)}" for name, p in zip(("Wx", "Wh", "b"), self.params, strict=False)]
+            expected = [f"Wx {(D, width)}", f"Wh {(H, width)}", f"b {(width,)}"][: len(given)]
+            raise ValueError(
+                self._error(
+                    f"the weights have shapes {', '.join(given)}, expected {', '.join(expected)}: "
+                    f"{self._gates} times as many columns as Wh has rows"
+                )
+            )
+        return Wx, Wh, b
+
+    def _run(self, xs: Any, start: list[Any]) -> list[Array]:
+        """Run over xs [T, N, D] from the given states (None: zeros); return all states."""
+        Wx, Wh, b = self._weights()
+        x = as_operand(self._error("x"), xs, Wx)
+        T, N, D = x.shape
+        H = len(Wh)
+        if len(Wx) != D:
+            raise ValueError(
+                self._error(
+                    f"x has {D} numbers in a time step, expected {len(Wx)}, because Wx has shape {Wx.shape}"
+                )
+            )
+        states = []
+        for name, first in zip(self._states, start, strict=True):
+            state = empty((T + 1, N, H), Wx)
+            if first is None:
+                state[0] = 0
+            else:
+                first = as_operand(self._error(name), first, Wx)
+                if first.shape != (N, H):
+                    raise ValueError(
+                        self._error(
+                            f"the state {name} has shape {first.shape}, expected {(N, H)}; "
+                            "where a new sequence begins, a stateful layer needs reset_state()"
+                        )
+                    )
+                state[0] = first
+            states.append(state)
+        A = empty((T, N, self._gates * H), Wx)
+        backend_for(Wx).affine_forward(rows(x), Wx, b, rows(A))
+        self._kept = x, states, self._steps_forward(backend_for(Wx), A, Wh, states)
+        return states
+
+    def _run_back(self, dhs: Array, ends: list[Array | None]) -> tuple[Array, list[Array]]:
+        """Write the weights' gradients, from those of h [T, N, H] and of the last states (None: zeros).
+
+        Returns the gradients of xs [T, N, D] and of the first states.
+        """
+        x, states, kept = self._after_forward(self._kept)
+        Wx, Wh, b = self._weights()
+        k = backend_for(Wx)
+        shape = states[0].shape[1:]
+        firsts = [
+            np.zeros_like(Wx, shape=shape) if e is None else self._as_dout(e, shape, Wx).copy() for e in ends
+        ]
+        dA = empty((*dhs.shape[:2], self._gates * len(Wh)), Wx)
+        firsts = self._steps_backward(k, dhs, firsts, dA, Wh, states, kept)
+        dx, dWx, dWh = empty(x.shape, Wx), self._gradient(0, Wx), self._gradient(1, Wh)
+        db = None if b is None else self._gradient(2, b)
+        k.affine_backward(rows(dA), rows(x), Wx, rows(dx), dWx, db)
+        self._state_weight_gradient(k, dA, states[0], kept, Wh, dWh)
+        for i, written in enumerate((dWx, dWh, db)):
+            if written is not None:
+                self._keep_gradient(i, written)
+        return dx, firsts
+
+    def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> Any:
+        """Fill in the states from what the input brings, A [T, N, gates H]; return what backward needs."""
+        raise NotImplementedError
+
+    def _steps_backward(
+        self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+    ) -> list[Array]:
+        """Fill in dA [T, N, gates H]; return the gradients of the first states. `ends` may be overwritten."""
+        raise NotImplementedError
+
+    def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
+        k.affine_backward(rows(dA), rows(h[:-1]), Wh, None, dWh, None)
+
+
+class RNNCells(Recurrent):
+    """h = tanh(x Wx + h_prev Wh + b)."""
+
+    _gates = 1
+
+    def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> None:
+        (h,) = states
+        total = empty(A.shape[1:], A)
+        for t in range(len(A)):
+            k.affine_forward(h[t], Wh, None, total)
+            total += A[t]
+            k.tanh_forward(total, h[t + 1])
+
+    def _steps_backward(
+        self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+    ) -> list[Array]:
+        (dh,), (h,) = ends, states
+        transposed = Wh.T.copy()
+        for t in reversed(range(len(dA))):
+            dh += dhs[t]
+            k.tanh_backward(dh, h[t + 1], dA[t])
+            k.affine_forward(dA[t], transposed, None, dh)
+        return [dh]
+
+
+class LSTMCells(Recurrent):
+    """Four gates f, g, i, o: c = f c_prev + g i, h = o tanh(c)."""
+
+    _gates = 4
+    _states = ("h", "c")
+
+    def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> Array:
+        h, c = states
+        gates, total = empty(A.shape, A), empty(A.shape[1:], A)
+        for t in range(len(A)):
+            k.affine_forward(h[t], Wh, None, total)
+            total += A[t]
+            k.lstm_forward(c[t], total, gates[t], c[t + 1], h[t + 1])
+        return gates
+
+    def _steps_backward(
+        self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+    ) -> list[Array]:
+        (dh, dc), (_, c), gates = ends, states, kept
+        transposed, dc_prev = Wh.T.copy(), np.empty_like(dc)
+        for t in reversed(range(len(dA))):
+            dh += dhs[t]
+            k.lstm_backward(dh, dc, c[t], c[t + 1], gates[t], dA[t], dc_prev)
+            k.affine_forward(dA[t], transposed, None, dh)
+            dc, dc_prev = dc_prev, dc
+        return [dh, dc]
+
+
+class GRUCells(Recurrent):
+    """Gates z and r, and a new memory h_hat that sees r h_prev: h = (1 - z) h_prev + z h_hat."""
+
+    _gates = 3
+
+    def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> tuple[Array, Array, Array]:
+        (h,) = states
+        (T, N, _), H = A.shape, len(Wh)
+        W_gates, W_hat = Wh[:, : 2 * H].copy(), Wh[:, 2 * H :].copy()
+        gates, rh, h_hat = empty((T, N, 2 * H), A), empty((T, N, H), A), empty((T, N, H), A)
+        total_gates, total_hat = empty((N, 2 * H), A), empty((N, H), A)
+        for t in range(T):
+            k.affine_forward(h[t], W_gates, None, total_gates)
+            total_gates += A[t, :, : 2 * H]
+            k.gru_gates_forward(h[t], total_gates, gates[t], rh[t])
+            k.affine_forward(rh[t], W_hat, None, total_hat)
+            total_hat += A[t, :, 2 * H :]
+            k.gru_forward(h[t], gates[t], total_hat, h_hat[t], h[t + 1])
+        return gates, rh, h_hat
+
+    def _steps_backward(
+        self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+    ) -> list[Array]:
+        (dh,), (h,), (gates, _, h_hat) = ends, states, kept
+        (T, N, _), H = dA.shape, len(Wh)
+        W_gates, W_hat = Wh[:, : 2 * H].T.copy(), Wh[:, 2 * H :].T.copy()
+        d_gates, d_hat = empty((N, 2 * H), dA), empty((N, H), dA)
+        drh, through_gates, dh_prev = empty((N, H), dA), empty((N, H), dA), empty((N, H), dA)
+        for t in reversed(range(T)):
+            dh += dhs[t]
+            k.gru_backward(dh, gates[t], h_hat[t], d_hat)
+            k.affine_forward(d_hat, W_hat, None, drh)
+            k.gru_gates_backward(dh, drh, h[t], gates[t], h_hat[t], d_gates, dh_prev)
+            k.affine_forward(d_gates, W_gates, None, through_gates)
+            np.add(dh_prev, through_gates, out=dh)
+            dA[t, :, : 2 * H], dA[t, :, 2 * H :] = d_gates, d_hat
+        return [dh]
+
+    def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
+        H = len(Wh)
+        for columns, state in ((slice(0, 2 * H), h[:-1]), (slice(2 * H, 3 * H), kept[1])):
+            d, W = rows(dA)[:, columns].copy(), Wh[:, columns].copy()
+            part = np.empty_like(W)
+            k.affine_backward(d, rows(state), W, None, part, None)
+            dWh[:, columns] = part

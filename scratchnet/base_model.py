@@ -1,0 +1,103 @@
+"""The base of book 2's models: parameters to a file and back.
+
+Source: *Deep Learning from Scratch* 2, `common/base_model.py`; ch. 6.4.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys as sys
+from typing import Any
+
+import numpy as np
+
+from .config import GPU as GPU  # book 2's scripts expect these from here, by a star import
+from .util import flatten, is_on_gpu, is_writable, load_pickle, moved
+from .util import to_cpu as to_cpu
+from .util import to_gpu as to_gpu
+from .weights import checked_cast, whole_file
+
+
+class BaseModel:
+    """What a model of the books extends: it sets `params` and `grads`, and says what forward and backward do.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray, or None
+        Set by the model itself.
+
+    Notes
+    -----
+    Files are the books': a pickled list of the parameters in order, in float16. They are read without running
+    anything that is in them.
+    """
+
+    def __init__(self) -> None:
+        self.params: Any = None
+        self.grads: Any = None
+
+    def forward(self, *args: Any) -> Any:
+        """Return the loss; the model says how."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward of its own")
+
+    def backward(self, *args: Any) -> Any:
+        """Write the gradients; the model says how."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward of its own")
+
+    def save_params(self, file_name: str | os.PathLike[str] | None = None) -> None:
+        """Write the parameters to a file, in float16; without a name to <class name>.pkl.
+
+        The file appears under its name when it is complete.
+
+        Raises
+        ------
+        ValueError
+            There are no parameters, or a number is too large for float16.
+        OSError
+            The file cannot be written.
+        """
+        path = self._path(file_name)
+        half = np.dtype(np.float16)
+        arrays = [
+            checked_cast(f"save_params: params[{i}]", to_cpu(p), half) for i, p in enumerate(self._parameters())
+        ]
+        with whole_file(path) as file:
+            pickle.dump(arrays, file)
+
+    def load_params(self, file_name: str | os.PathLike[str] | None = None) -> None:
+        """Read the parameters from a file, into the model's own arrays; without a name from <class name>.pkl.
+
+        Raises
+        ------
+        OSError
+            There is no such file.
+        ValueError
+            It holds anything but a list of arrays of the parameters' shapes. The model is then as it was.
+        """
+        path = self._path(file_name)
+        if not os.path.exists(path):
+            raise OSError(f"No file: {path}")
+        stored = load_pickle(path)
+        params = self._parameters()
+        if not isinstance(stored, list | tuple) or not all(
+            isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in stored
+        ):
+            raise ValueError(f"{path} does not hold a list of floating arrays, as save_params writes it")
+        shapes, own = [a.shape for a in stored], [np.shape(p) for p in params]
+        if shapes != own:
+            raise ValueError(f"{path} does not fit the model: it holds arrays of {shapes}, the model has {own}")
+        for i, param in enumerate(params):
+            if not ((isinstance(param, np.ndarray) or is_on_gpu(param)) and is_writable(param)):
+                raise ValueError(f"load_params: params[{i}] is not an array that can be written")
+        for param, array in zip(params, stored, strict=True):
+            param[...] = moved(array.astype(param.dtype), to_gpu=is_on_gpu(param))
+
+    def _path(self, file_name: str | os.PathLike[str] | None) -> str:
+        path = f"{type(self).__name__}.pkl" if file_name is None else os.fspath(file_name)
+        return path.replace("/", os.sep)
+
+    def _parameters(self) -> list[Any]:
+        if self.params is None:
+            raise ValueError(f"{type(self).__name__} has no params: its __init__ has to set them")
+        return flatten(self.params)

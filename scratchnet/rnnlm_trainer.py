@@ -1,0 +1,188 @@
+"""The trainer of language models: batches that go on where the ones before ended.
+
+Source: *Deep Learning from Scratch* 2, ch. 5.5.3.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from ._fitting import (
+    check_numbers,
+    check_trainable,
+    finish_step_on_interrupt,
+    log_line,
+    show_where_there_is_a_window,
+)
+from .util import clip_grads, flatten, remove_duplicate, stretches
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_LINES = {
+    "en": "| epoch %d |  iter %d / %d | time %d[s] | perplexity %.2f",
+    "ko": "| 에폭 %d |  반복 %d / %d | 시간 %d[s] | 퍼플렉서티 %.2f",
+}
+
+
+class RnnlmTrainer:
+    """Trains a language model on a text, in batches of stretches that follow each other.
+
+    Parameters
+    ----------
+    model
+        Any object with forward(xs, ts) -> loss, backward(), params and grads, whose recurrent layers keep their
+        state from one batch to the next.
+    optimizer
+        An object with update(params, grads).
+    lang : None, "en" or "ko"
+        Language of the log lines; None takes the environment's SCRATCHNET_LANG, else English.
+
+    Attributes
+    ----------
+    ppl_list : list of float
+        Perplexity since the line before, one entry for every log line of the last fit.
+    current_epoch : int
+        Whole epochs trained so far, counted on by further calls of fit.
+    time_idx : int
+        How many words each stretch has gone on since fit began.
+    eval_interval : int or None
+        Of the last fit.
+
+    Raises
+    ------
+    ValueError
+        The model or the optimizer lacks something that training needs, or the language is unknown.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 5.5.3.
+    """
+
+    def __init__(self, model: Any, optimizer: Any, *, lang: str | None = None) -> None:
+        check_trainable("RnnlmTrainer", model, optimizer)
+        self._line = log_line("RnnlmTrainer", _LINES, lang)
+        self.model = model
+        self.optimizer = optimizer
+        self.time_idx = 0
+        self.ppl_list: list[float] = []
+        self.eval_interval: int | None = None
+        self.current_epoch = 0
+
+    def get_batch(self, x: Any, t: Any, batch_size: int, time_size: int) -> tuple[Array, Array]:
+        """Return the next batch of words and of the words after them, (batch_size, time_size) each."""
+        x, t = np.asarray(x), np.asarray(t)
+        positions = stretches(len(x), batch_size, time_size, self.time_idx)
+        self.time_idx += time_size
+        return x[positions], t[positions]
+
+    def fit(
+        self,
+        xs: Any,
+        ts: Any,
+        max_epoch: int = 10,
+        batch_size: int = 20,
+        time_size: int = 35,
+        max_grad: float | None = None,
+        eval_interval: int | None = 20,
+        *,
+        verbose: bool = True,
+    ) -> None:
+        """Train for max_epoch epochs of len(xs) // (batch_size * time_size) steps each.
+
+        Parameters
+        ----------
+        xs, ts
+            Word numbers in the order of the text, and for each the number of the word after it.
+        max_epoch : int
+            Number of epochs; 0 does nothing.
+        batch_size, time_size : int
+            Stretches in a step, and their length.
+        max_grad : float, optional
+            Largest norm of all gradients together; larger ones are scaled down to it.
+        eval_interval : int or None
+            A line is printed and an entry made in `ppl_list` at the first of every so many steps of an epoch;
+            None: never.
+        verbose : bool
+            Whether the lines are printed.
+
+        Raises
+        ------
+        ValueError
+            xs and ts differ in length or are shorter than one batch, or an option makes no sense.
+        KeyboardInterrupt
+            After Ctrl-C, when the running step has ended; model and trainer can be used and trained on.
+        """
+        xs, ts = np.asarray(xs), np.asarray(ts)
+        check_numbers(
+            max_grad,
+            max_epoch=(max_epoch, 0),
+            batch_size=(batch_size, 1),
+            time_size=(time_size, 1),
+            eval_interval=(eval_interval, 1),
+        )
+        if xs.ndim == 0 or len(xs) != len(ts):
+            raise ValueError(f"fit: xs has shape {xs.shape} and ts {ts.shape}, expected as many of each")
+        words = batch_size * time_size
+        steps = len(xs) // words
+        if steps == 0:
+            raise ValueError(
+                f"fit: the text has {len(xs)} words, expected batch_size * time_size, {words}, or more"
+            )
+        self.time_idx, self.ppl_list, self.eval_interval = 0, [], eval_interval
+        total, count, start = 0.0, 0, time.perf_counter()
+        with finish_step_on_interrupt() as interrupted:
+            for _ in range(max_epoch):
+                for step in range(steps):
+                    interrupted()
+                    total += self._step(*self.get_batch(xs, ts, batch_size, time_size), max_grad)
+                    count += 1
+                    if eval_interval is not None and step % eval_interval == 0:
+                        self.ppl_list.append(float(np.exp(total / count)))
+                        total, count = 0.0, 0
+                        if verbose:
+                            seconds = time.perf_counter() - start
+                            numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.ppl_list[-1])
+                            print(self._line % numbers)
+                self.current_epoch += 1
+            interrupted()
+
+    def _step(self, xs: Array, ts: Array, max_grad: float | None) -> float:
+        loss = float(self.model.forward(xs, ts))
+        self.model.backward()
+        params, grads = remove_duplicate(flatten(self.model.params), flatten(self.model.grads))
+        if max_grad is not None:
+            clip_grads(grads, max_grad)
+        self.optimizer.update(params, grads)
+        return loss
+
+    def plot(self, ylim: tuple[float, float] | None = None, *, ax: Any = None) -> Any:
+        """Draw `ppl_list`; return the matplotlib axes.
+
+        Parameters
+        ----------
+        ylim : (float, float), optional
+            Limits of the vertical axis.
+        ax : matplotlib axes, optional
+            Where to draw; without it a new picture is made, and shown if matplotlib has a window to show it in.
+
+        Raises
+        ------
+        ValueError
+            There is nothing to draw yet.
+        ImportError
+            matplotlib is not installed.
+        """
+        from .plotting import plot_loss
+
+        if not self.ppl_list:
+            raise ValueError("there is no perplexity to plot yet: ppl_list is empty; call fit(xs, ts) first")
+        axes = plot_loss(self.ppl_list, ylim, ax=ax)
+        axes.set_ylabel("Perplexity")
+        if self.eval_interval is not None:
+            axes.set_xlabel(f"Iterations (x{self.eval_interval})")
+        if ax is None:
+            show_where_there_is_a_window(axes)
+        return axes

@@ -1,0 +1,495 @@
+"""Book 2's recurrent layers, and the layers that work on all time steps of a sequence at once.
+
+Sequences are arrays (N, T, D): N of them, T time steps, D numbers in each. What the recurrent ones compute is in
+`_recurrent`.
+
+The dtype of Wx decides; the states, the outputs and the gradients have it too (the books' are float32 throughout).
+
+Source: *Deep Learning from Scratch* 2, ch. 5 to 8 and appendix C.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._layer import Array, empty, rows
+from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
+from .backends import as_array, as_float_array, as_labels, as_operand, backend_for, check_labels
+from .functions import cross_entropy_error, sigmoid, softmax
+from .layers import (
+    GPU,
+    Affine,
+    Dropout,
+    Embedding,
+    Layer,
+    MatMul,
+    Relu,
+    Repeat,
+    Sigmoid,
+    SigmoidWithLoss,
+    Softmax,
+    SoftmaxWithLoss,
+    Sum,
+)
+
+# The books' scripts take all of these from here by a star import.
+__all__ = [
+    "GPU",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Affine",
+    "Dropout",
+    "Embedding",
+    "MatMul",
+    "Relu",
+    "Repeat",
+    "Sigmoid",
+    "SigmoidWithLoss",
+    "Simple_TimeAffine",
+    "Simple_TimeSoftmaxWithLoss",
+    "Softmax",
+    "SoftmaxWithLoss",
+    "Sum",
+    "TimeAffine",
+    "TimeBiLSTM",
+    "TimeDropout",
+    "TimeEmbedding",
+    "TimeGRU",
+    "TimeLSTM",
+    "TimeRNN",
+    "TimeSigmoidWithLoss",
+    "TimeSoftmaxWithLoss",
+    "cross_entropy_error",
+    "np",
+    "sigmoid",
+    "softmax",
+]
+
+
+class _Step(Recurrent):
+    """One time step as a layer of its own: a sequence of one."""
+
+    def _forward_step(self, x: Any, *start: Any) -> list[Array]:
+        x = as_operand(self._error("x"), x, self.params[0])
+        if x.ndim != 2:
+            raise ValueError(self._error(f"x has shape {x.shape}, expected (N, D)"))
+        return [state[1] for state in self._run(x[None], list(start))]
+
+    def _backward_step(self, *ends: Any) -> tuple[Array, ...]:
+        _, states, _ = self._after_forward(self._kept)
+        zero = np.zeros_like(states[0][:1])
+        dx, firsts = self._run_back(zero, list(ends))
+        return (dx[0], *firsts)
+
+
+class RNN(_Step, RNNCells):
+    """One step of a simple recurrent layer: h = tanh(x Wx + h_prev Wh + b).
+
+    Parameters
+    ----------
+    Wx : ndarray, shape (D, H)
+        Weights of the input, kept by reference and trained in place. Their dtype decides.
+    Wh : ndarray, shape (H, H)
+        Weights of the state.
+    b : ndarray, shape (H,)
+        Bias.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        [Wx, Wh, b] and their gradients.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit each other, or a dtype is no floating one.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 5.3.1.
+    """
+
+    def forward(self, x: Any, h_prev: Any) -> Array:
+        """Return the next state (N, H) from x (N, D) and the state before."""
+        return self._forward_step(x, h_prev)[0]
+
+    def backward(self, dh_next: Any) -> tuple[Array, Array]:
+        """Write the gradients into `grads`; return dx and dh_prev."""
+        dx, dh_prev = self._backward_step(dh_next)
+        return dx, dh_prev
+
+
+class LSTM(_Step, LSTMCells):
+    """One step of an LSTM; its gates are forget, new memory, input, output: f, g, i, o.
+
+    Parameters
+    ----------
+    Wx : ndarray, shape (D, 4H)
+        Weights of the input for the four gates, side by side. Their dtype decides.
+    Wh : ndarray, shape (H, 4H)
+        Weights of the state.
+    b : ndarray, shape (4H,)
+        Bias.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        [Wx, Wh, b] and their gradients.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit each other, or a dtype is no floating one.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 6.3.1.
+    """
+
+    def forward(self, x: Any, h_prev: Any, c_prev: Any) -> tuple[Array, Array]:
+        """Return the next state and memory, (N, H) each, from x (N, D) and those before."""
+        h, c = self._forward_step(x, h_prev, c_prev)
+        return h, c
+
+    def backward(self, dh_next: Any, dc_next: Any) -> tuple[Array, Array, Array]:
+        """Write the gradients into `grads`; return dx, dh_prev and dc_prev."""
+        dx, dh_prev, dc_prev = self._backward_step(dh_next, dc_next)
+        return dx, dh_prev, dc_prev
+
+
+class GRU(_Step, GRUCells):
+    """One step of a GRU; its gates are update and reset, z and r, and beside them is the new memory.
+
+    Parameters
+    ----------
+    Wx : ndarray, shape (D, 3H)
+        Weights of the input for z, r and the new memory, side by side. Their dtype decides.
+    Wh : ndarray, shape (H, 3H)
+        Weights of the state.
+    b : ndarray, shape (3H,), optional
+        Bias; some printings have none.
+
+    Attributes
+    ----------
+    params, grads : list of ndarray
+        [Wx, Wh, b] and their gradients, or without b.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit each other, or a dtype is no floating one.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, appendix C.
+    """
+
+    def forward(self, x: Any, h_prev: Any) -> Array:
+        """Return the next state (N, H) from x (N, D) and the state before."""
+        return self._forward_step(x, h_prev)[0]
+
+    def backward(self, dh_next: Any) -> tuple[Array, Array]:
+        """Write the gradients into `grads`; return dx and dh_prev."""
+        dx, dh_prev = self._backward_step(dh_next)
+        return dx, dh_prev
+
+
+class _Sequence(Recurrent):
+    """All time steps of a recurrent layer, with the state that they leave behind.
+
+    Attributes
+    ----------
+    h : ndarray, shape (N, H), or None
+        State after the last forward.
+    dh : ndarray, shape (N, H), or None
+        Gradient of the state before the first step, after backward.
+    stateful : bool
+        Whether forward goes on from `h`; otherwise every sequence begins with zeros.
+    """
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array | None = None, stateful: bool = False) -> None:
+        super().__init__(Wx, Wh, b)
+        self.stateful = stateful
+        self.h: Array | None = None
+        self.dh: Array | None = None
+
+    def forward(self, xs: Any) -> Array:
+        """Return the states hs (N, T, H) for the sequences xs (N, T, D), in Wx's dtype.
+
+        Raises
+        ------
+        ValueError
+            xs has not three axes or not D numbers in a time step, or the kept state is that of another N.
+        """
+        xs = as_operand(self._error("xs"), xs, self.params[0])
+        if xs.ndim != 3:
+            raise ValueError(self._error(f"xs has shape {xs.shape}, expected (N, T, D)"))
+        start = [getattr(self, name) if self.stateful else None for name in self._states]
+        states = self._run(time_first(xs), start)
+        for name, state in zip(self._states, states, strict=True):
+            setattr(self, name, state[-1])
+        return time_first(states[0][1:])
+
+    def backward(self, dhs: Any) -> Array:
+        """Write the gradients into `grads`, from dhs (N, T, H); return dxs (N, T, D) and keep `dh`."""
+        x, states, _ = self._after_forward(self._kept)
+        N, H = states[0].shape[1:]
+        dhs = self._as_dout(dhs, (N, len(x), H), states[0])
+        dx, firsts = self._run_back(time_first(dhs), [None] * len(states))
+        self.dh = firsts[0]
+        return time_first(dx)
+
+    def reset_state(self) -> None:
+        """Forget the state: the next sequence begins with zeros."""
+        for name in self._states:
+            setattr(self, name, None)
+
+
+class TimeRNN(_Sequence, RNNCells):
+    """A simple recurrent layer over whole sequences: h = tanh(x Wx + h_prev Wh + b) at every time step.
+
+    Parameters
+    ----------
+    Wx, Wh, b : ndarray, shapes (D, H), (H, H), (H,)
+        As for RNN.
+    stateful : bool
+        Whether the state is kept from one forward to the next.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 5.3.2.
+    """
+
+    def set_state(self, h: Any) -> None:
+        """Make h (N, H) the state that the next forward of a stateful layer begins with."""
+        self.h = h
+
+
+class TimeLSTM(_Sequence, LSTMCells):
+    """An LSTM over whole sequences.
+
+    Parameters
+    ----------
+    Wx, Wh, b : ndarray, shapes (D, 4H), (H, 4H), (4H,)
+        As for LSTM.
+    stateful : bool
+        Whether state and memory are kept from one forward to the next.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 6.3.2.
+    """
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array | None = None, stateful: bool = False) -> None:
+        super().__init__(Wx, Wh, b, stateful)
+        self.c: Array | None = None
+
+    def set_state(self, h: Any, c: Any = None) -> None:
+        """Make h and c (N, H; None: zeros) what the next forward of a stateful layer begins with."""
+        self.h, self.c = h, c
+
+
+class TimeGRU(_Sequence, GRUCells):
+    """A GRU over whole sequences.
+
+    Parameters
+    ----------
+    Wx, Wh, b : ndarray, shapes (D, 3H), (H, 3H), (3H,)
+        As for GRU; b may be left out.
+    stateful : bool
+        Whether the state is kept from one forward to the next.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, appendix C.
+    """
+
+    def set_state(self, h: Any) -> None:
+        """Make h (N, H) the state that the next forward of a stateful layer begins with."""
+        self.h = h
+
+
+class TimeBiLSTM(Layer):
+    """Two LSTMs, one of which reads the sequences backwards; their states side by side.
+
+    Parameters
+    ----------
+    Wx1, Wh1, b1 : ndarray
+        Of the LSTM that reads forwards.
+    Wx2, Wh2, b2 : ndarray
+        Of the one that reads backwards.
+    stateful : bool
+        Whether both keep their state from one forward to the next.
+
+    Attributes
+    ----------
+    forward_lstm, backward_lstm : TimeLSTM
+        The two.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 8.4.1.
+    """
+
+    def __init__(
+        self, Wx1: Array, Wh1: Array, b1: Array, Wx2: Array, Wh2: Array, b2: Array, stateful: bool = False
+    ) -> None:
+        super().__init__()
+        self.forward_lstm = TimeLSTM(Wx1, Wh1, b1, stateful)
+        self.backward_lstm = TimeLSTM(Wx2, Wh2, b2, stateful)
+        self.params = self.forward_lstm.params + self.backward_lstm.params
+        self.grads = self.forward_lstm.grads + self.backward_lstm.grads
+
+    def forward(self, xs: Any) -> Array:
+        """Return the states (N, T, 2H) for the sequences xs (N, T, D)."""
+        count = len(self.forward_lstm.params)
+        self.forward_lstm.params, self.backward_lstm.params = self.params[:count], self.params[count:]
+        xs = as_operand(self._error("xs"), xs, self.params[0])
+        if xs.ndim != 3:
+            raise ValueError(self._error(f"xs has shape {xs.shape}, expected (N, T, D)"))
+        ahead, back = self.forward_lstm.forward(xs), self.backward_lstm.forward(xs[:, ::-1])
+        return np.concatenate((ahead, back[:, ::-1]), axis=2)
+
+    def backward(self, dhs: Any) -> Array:
+        """Write the gradients into `grads`, from dhs (N, T, 2H); return dxs (N, T, D)."""
+        H = len(self.params[1])
+        dhs = as_operand(self._error("dhs"), dhs, self.params[0])
+        dxs = self.forward_lstm.backward(dhs[:, :, :H])
+        dxs += self.backward_lstm.backward(dhs[:, ::-1, H:])[:, ::-1]
+        return dxs
+
+
+class TimeEmbedding(Embedding):
+    """Embedding of whole sequences: word numbers (N, T) become rows (N, T, D).
+
+    Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
+    """
+
+
+class TimeAffine(Affine):
+    """Affine at every time step, in one product: xs (N, T, D) becomes (N, T, M).
+
+    Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
+    """
+
+
+class Simple_TimeAffine(TimeAffine):
+    """What the book calls the plain version of TimeAffine; here it is the same."""
+
+
+class TimeDropout(Dropout):
+    """Dropout that scales while training, by 1 / (1 - dropout_ratio), and leaves x alone otherwise.
+
+    Attributes
+    ----------
+    train_flg : bool
+        Whether forward drops anything; True at first.
+    mask : ndarray
+        0 or the scale, after a forward in training.
+
+    Notes
+    -----
+    Source: *Deep Learning from Scratch* 2, ch. 6.5.2.
+    """
+
+    def __init__(self, dropout_ratio: float = 0.5) -> None:
+        super().__init__(dropout_ratio)
+        if dropout_ratio == 1:
+            raise ValueError(self._error("dropout_ratio must be below 1: nothing would be left to scale"))
+        self.train_flg = True
+
+    def forward(self, xs: Any, train_flg: bool | None = None) -> Array:
+        """Return xs with some numbers 0 and the others scaled; xs itself when not training.
+
+        train_flg, where it is given, counts for this call in place of the attribute.
+        """
+        if not (self.train_flg if train_flg is None else train_flg):
+            unchanged: Array = xs
+            return unchanged
+        xs = as_float_array(self._error("xs"), xs)
+        self.mask = self._drawn_mask(xs, 1 / (1 - self.dropout_ratio))
+        out = empty(xs.shape, xs)
+        backend_for(xs).multiply(xs, self.mask, out)
+        return out
+
+
+class TimeSoftmaxWithLoss(SoftmaxWithLoss):
+    """Softmax and cross entropy over all time steps; steps with the label -1 do not count.
+
+    Attributes
+    ----------
+    ignore_label : int
+        The label of steps that do not count, -1.
+    y : ndarray
+        Probabilities, after forward, one row for each step that counts.
+
+    Notes
+    -----
+    The loss is the mean of -log(y_t) over the steps that count, 0 where none does. Unlike SoftmaxWithLoss it
+    has no 1e-7 in the logarithm, as in the book: a probability of 0 costs infinity.
+    Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ignore_label = -1
+        self._counted: Array | None = None  # which steps count, where not all do
+        self._shape: tuple[int, ...] = ()
+
+    def forward(self, xs: Any, ts: Any) -> float:
+        """Return the mean loss of the scores xs (N, T, V) against the labels ts, (N, T) or one-hot (N, T, V).
+
+        Raises
+        ------
+        ValueError
+            The number of labels does not fit.
+        IndexError
+            A label is below -1, or V or more.
+        """
+        xs = as_float_array(self._error("xs"), xs)
+        if xs.ndim == 0:
+            raise ValueError(self._error("xs is a single number, expected scores of shape (N, T, V)"))
+        x, t = rows(xs), as_array(ts)
+        self._counted = None
+        if t.size == len(x) and t.dtype.kind == "i":
+            flat = t.reshape(-1)
+            counted = flat != self.ignore_label
+            if not counted.all():
+                check_labels(self._error("ts"), np.where(counted, flat, 0), x.shape[1])
+                self._counted = np.flatnonzero(counted)
+                x, t = self._taken(x, self._counted), flat[self._counted]
+        labels = as_labels(self._error("ts"), t, *x.shape)
+        check_labels(self._error("ts"), labels, x.shape[1])
+        y = empty(x.shape, x)
+        loss: float = backend_for(x).softmax_log_loss_forward(x, labels, y)
+        self.y, self.t, self._shape = y, labels, xs.shape
+        return loss
+
+    def _taken(self, x: Array, index: Array) -> Array:
+        taken = empty((len(index), x.shape[1]), x)
+        backend_for(x).take_rows(x, index, taken)
+        return taken
+
+    def backward(self, dout: Any = 1) -> Array:
+        """Return dxs = (y - onehot(t)) dout / (number of steps that count), 0 for the others; of xs's shape."""
+        y = self._after_forward(self.y)
+        k, dx = backend_for(y), empty(y.shape, y)
+        k.softmax_cross_entropy_backward(y, self.t, self._as_number(dout), dx)
+        if self._counted is not None:
+            counted, dx = dx, empty((*self._shape[:-1], y.shape[1]), y)
+            k.add_rows(counted, self._counted, rows(dx))
+        return dx.reshape(self._shape)
+
+
+class Simple_TimeSoftmaxWithLoss(SoftmaxWithLoss):
+    """The mean over all time steps of SoftmaxWithLoss, 1e-7 and all; no label is ignored."""
+
+
+class TimeSigmoidWithLoss(SigmoidWithLoss):
+    """Sigmoid and binary cross entropy: the mean over all time steps, for scores and labels (N, T).
+
+    Source: *Deep Learning from Scratch* 2, `common/time_layers.py`.
+    """
