@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import layers
 from ..backends import as_array, as_float_array, as_operand, backend_for, check_parameter, window_places
-from ..layers import Relu, Sigmoid
+from ..layers import Dropout, Relu, Sigmoid
 from .functions import (
     cross_entropy_error,
     identity_function,
@@ -143,44 +143,6 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
             dx *= number
         dx /= prod(y.shape[:-1])
         return dx.astype(y.dtype, copy=False)
-
-
-class Dropout(layers.Layer):
-    """In training each number is set to 0 with probability `dropout_ratio`; else all are scaled by what is left.
-
-    The mask is drawn from NumPy's global stream, as in the book.
-
-    Parameters
-    ----------
-    dropout_ratio : float
-        Probability, from 0 to 1.
-
-    Notes
-    -----
-    Source: book 1, ch. 6.4.3.
-    """
-
-    def __init__(self, dropout_ratio: float = 0.5) -> None:
-        super().__init__()
-        self.dropout_ratio = dropout_ratio
-        self.mask: Array | None = None
-
-    def forward(self, x: Any, train_flg: bool = True) -> Array:
-        """Return x with zeros in it, or scaled by 1 - dropout_ratio where `train_flg` is False."""
-        x = as_float_array(self._error("x"), x)
-        out: Array
-        if train_flg:
-            self.mask = np.random.rand(*x.shape) > self.dropout_ratio
-            out = x * self.mask
-        else:
-            out = x * (1.0 - self.dropout_ratio)
-        return out
-
-    def backward(self, dout: Any) -> Array:
-        """Return dout where the number was kept, else 0."""
-        mask = self._after_forward(self.mask)
-        product: Array = dout * mask
-        return product
 
 
 class BatchNormalization(layers.Layer):
