@@ -89,7 +89,7 @@ class Network:
             self.to("cuda")
 
     def _scores(self, x: Any) -> Any:
-        if self.device == "cuda":
+        if is_on_gpu(self.params[0]):
             x = uploaded(f"{type(self).__name__}: x", x)
         for layer in self.layers:
             x = layer.forward(x)  # type: ignore[attr-defined]

@@ -4,10 +4,10 @@ cimport cython
 from libc.stdint cimport int64_t
 
 _ACTIVATIONS = {None: SN_NO_ACTIVATION, "sigmoid": SN_SIGMOID, "relu": SN_RELU}
-_DATA_TYPES = {
-    "uint8": SN_DATA_U8, "bool": SN_DATA_U8, "int8": SN_DATA_I8, "int16": SN_DATA_I16, "int32": SN_DATA_I32,
-    "int64": SN_DATA_I64, "float32": SN_DATA_F32, "float64": SN_DATA_F64,
-}
+_DATA_TYPES = {np.dtype(name): code for name, code in (
+    ("uint8", SN_DATA_U8), ("bool", SN_DATA_U8), ("int8", SN_DATA_I8), ("int16", SN_DATA_I16), ("int32", SN_DATA_I32),
+    ("int64", SN_DATA_I64), ("float32", SN_DATA_F32), ("float64", SN_DATA_F64),
+)}
 
 
 @cython.final
@@ -100,8 +100,8 @@ cdef class Steps:
     @staticmethod
     def takes(data):
         """Whether samples lie in memory so that C can gather and cast them: rows of native numbers."""
-        return (isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.name in _DATA_TYPES
-                and data.dtype.isnative and data.flags.aligned
+        return (isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype in _DATA_TYPES  # native ones
+                and data.flags.aligned
                 and (data.shape[1] <= 1 or data.strides[1] == data.itemsize))
 
     def set_data(self, cnp.ndarray data not None, const int64_t[::1] labels not None):
@@ -115,7 +115,7 @@ cdef class Steps:
         if not self.takes(data) or data.shape[1] != self.plan.layer[0].D or data.shape[0] != labels.shape[0]:
             raise ValueError("set_data: samples and labels are not those that these steps can train on")
         self.data, self.labels = data, labels
-        self.data_type = _DATA_TYPES[data.dtype.name]
+        self.data_type = _DATA_TYPES[data.dtype]
 
     def run(self, const int64_t[::1] order not None, numbers, int64_t updates):
         """Train on the rows in order, batch after batch, and return the loss of each step.
