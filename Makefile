@@ -7,10 +7,10 @@ SOURCES := pyproject.toml setup.py $(wildcard csrc/* scratchnet/backends/*.p*)
 
 export MPLBACKEND ?= Agg
 
-.PHONY: help demo test bench lint wheel clean
+.PHONY: help demo test test-all native debug installed reproducible coverage bench lint docs wheel clean
 
 help:            ## show these lines
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(VENV)/.run    ## install, then train the book's spiral network; pictures and weights go to demo/
 	$(PY) -P -m scratchnet train spiral --out demo
@@ -30,9 +30,32 @@ lint: $(VENV)/.dev    ## style, types and the stub of the compiled kernels
 	$(PY) -P -m mypy.stubtest --mypy-config-file pyproject.toml scratchnet.backends.cpu
 	PATH=$(VENV)/bin:$$PATH cython-lint --max-line-length=115 scratchnet/backends
 
-wheel: $(VENV)/.dev   ## sdist and wheel, in dist/
-	$(PY) -m pip install -q "build>=1.2"
-	$(PY) -m build
+wheel: $(VENV)/.release    ## sdist and wheel into dist/, for the oldest Linux that this one's libraries allow; checked
+	$(PY) -P tools/wheel.py
+
+docs: $(VENV)/.docs   ## the API from the docstrings, and each layer beside its C, into build/docs
+	$(PY) -P docs/side_by_side.py build/docs
+	$(PY) -P -m pdoc --docformat numpy --math -o build/docs/api scratchnet
+
+test-all: native debug wheel reproducible installed test    ## everything that can be checked on this machine; 15 minutes
+
+native:          ## the C code alone: sanitizers, other compilers and processors
+	bash tools/native.sh
+
+debug: $(VENV)/.dev    ## the tests with every index of the .pyx checked; not the GPU's, which have none
+	rm -rf build/debug-installed
+	SCRATCHNET_BUILD=debug $(PY) -m pip install -q --no-deps --target build/debug-installed .
+	PYTHONPATH=build/debug-installed $(PY) -P -m pytest -q --ignore=tests/cuda
+
+installed: wheel    ## the tests against the installed sdist, under every Python, oldest and newest NumPy
+	$(PY) -P tools/installed.py
+
+reproducible: $(VENV)/.release    ## whether two builds give the same files
+	$(PY) -P tools/reproducible.py
+
+coverage: $(VENV)/.dev    ## which lines of the Python and Cython code the tests run
+	$(PY) -m pip install -q --group coverage
+	$(PY) tools/measure_coverage.py
 
 clean:           ## remove everything that was built
 	rm -rf $(VENV) build dist demo bench-results *.egg-info scratchnet/backends/*.so
@@ -44,6 +67,14 @@ $(VENV)/.run: $(VENV)/.made $(SOURCES)
 $(VENV)/.dev: $(VENV)/.made $(SOURCES)
 	$(PY) -m pip install -q -e ".[dev]"
 	touch $@ $(VENV)/.run
+
+$(VENV)/.release: $(VENV)/.dev
+	$(PY) -m pip install -q --group release
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(PY) -m pip install -q --group docs
+	touch $@
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scratchnet needs Python 3.11 or newer")'

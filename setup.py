@@ -1,12 +1,12 @@
 """Everything static is in pyproject.toml; this file only says how the one extension is compiled."""
 
+import os
 from glob import glob
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.command.sdist import sdist
 
 # No -ffast-math: it would change results, and the floating-point mode of the whole process.
 # -ffp-contract=off keeps a product and a sum two operations, as NumPy's are.
@@ -26,26 +26,27 @@ FLAGS = {
     "msvc": ["/std:c11", "/O2", "/fp:precise"],
 }
 
+# SCRATCHNET_BUILD=debug checks every index of the .pyx; =coverage counts its lines that ran.
+BUILD = os.environ.get("SCRATCHNET_BUILD", "release")
+FAST = {"boundscheck": False, "wraparound": False, "cdivision": True}
+CHECKED = {"boundscheck": True, "wraparound": False, "cdivision": False, "nonecheck": True}
+DIRECTIVES, MORE_FLAGS, MACROS = {
+    "release": (FAST, [], []),
+    "debug": (CHECKED, ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"], []),
+    "coverage": (FAST | {"linetrace": True}, ["-O1"], [("CYTHON_TRACE", "1")]),
+}[BUILD]
+C_FOLDER = None if BUILD == "coverage" else f"build/{BUILD}/cython"  # coverage looks for the .c beside the .pyx
+
 
 class BuildExt(build_ext):
     """Chooses the flags when the compiler is known."""
 
     def build_extension(self, ext):
-        ext.extra_compile_args = FLAGS["msvc" if self.compiler.compiler_type == "msvc" else "unix"]
+        msvc = self.compiler.compiler_type == "msvc"
+        ext.extra_compile_args = [*FLAGS["msvc" if msvc else "unix"]]
+        if not msvc:  # the folder of the build leaves no trace in the library
+            ext.extra_compile_args += [f"-ffile-prefix-map={os.getcwd()}=.", *MORE_FLAGS]
         super().build_extension(ext)
-
-
-class Sdist(sdist):
-    """Adds what a packager wants beside the package: the tests whole, the benchmarks, the other texts."""
-
-    def add_defaults(self):
-        super().add_defaults()
-        self.filelist.extend(
-            glob("tests/**/*.py", recursive=True) + glob("tests/cuda/*.h") + glob("bench/*.py") + glob("bench/*.c")
-        )
-        self.filelist.extend(
-            ["Makefile", "CHANGELOG.md", "README.ko.md", ".github/decision_boundary.png", ".github/scaling.png"]
-        )
 
 
 cpu = Extension(
@@ -55,11 +56,13 @@ cpu = Extension(
     define_macros=[
         ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
         ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+        *MACROS,
     ],
     depends=sorted(glob("scratchnet/backends/*.px[di]") + glob("csrc/*.h") + glob("csrc/*.inc")),
 )
 
 setup(
-    ext_modules=cythonize([cpu], build_dir="build/cython"),
-    cmdclass={"build_ext": BuildExt, "sdist": Sdist},
+    ext_modules=cythonize([cpu], build_dir=C_FOLDER, compiler_directives=DIRECTIVES),
+    cmdclass={"build_ext": BuildExt},
+    options={"build": {"build_base": f"build/{BUILD}"}},  # so that no build takes another's objects
 )

@@ -213,7 +213,7 @@ def tanh_backward(dout, y, dx):
     return dout * (1 - y**2)
 
 
-def multiply(x, mask, out):
+def multiply_by_mask(x, mask, out):
     return x * mask
 
 

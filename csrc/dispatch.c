@@ -289,9 +289,9 @@ void sn_tanh_backward(sn_type type, sn_size n, const void *dout, const void *y, 
     CALL(tanh_backward, n, dout, y, dx);
 }
 
-void sn_multiply(sn_type type, sn_size n, const void *x, const void *mask, void *out)
+void sn_multiply_by_mask(sn_type type, sn_size n, const void *x, const void *mask, void *out)
 {
-    CALL(multiply, n, x, mask, out);
+    CALL(multiply_by_mask, n, x, mask, out);
 }
 
 double sn_softmax_log_loss_forward(sn_type type, sn_size N, sn_size C, const void *x, const sn_label *t, void *y)

@@ -155,7 +155,7 @@ void sn_tanh_forward(sn_type type, sn_size n, const void *x, void *out);
 /* dx[n] = dout (1 - y y); may be in place of dout. exact. */
 void sn_tanh_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx);
 /* out[n] = x mask; may be in place of x. exact. */
-void sn_multiply(sn_type type, sn_size n, const void *x, const void *mask, void *out);
+void sn_multiply_by_mask(sn_type type, sn_size n, const void *x, const void *mask, void *out);
 /* y[N,C] = softmax of x's rows; returns the mean over the rows of -log(y[i, t[i]]), taken in double; 0 for no rows. */
 double sn_softmax_log_loss_forward(sn_type type, sn_size N, sn_size C, const void *x, const sn_label *t, void *y);
 /* gates[N,4D] = f, g, i, o = sigmoid of A[N,4D], of g tanh; c[N,D] = f c_prev + g i; h[N,D] = o tanh(c). */

@@ -537,7 +537,7 @@ class Dropout(Layer):
         if train_flg:
             self.mask = self._drawn_mask(x, 1)
             out = _empty(x.shape, x)
-            backend_for(x).multiply(x, self.mask, out)
+            backend_for(x).multiply_by_mask(x, self.mask, out)
         else:
             out = x.copy()
             backend_for(x).scale(out, 1 - self.dropout_ratio)
@@ -551,7 +551,7 @@ class Dropout(Layer):
         """Return dx = dout mask, with the mask of the last forward in training."""
         mask = self._after_forward(self.mask)
         dx = _empty(mask.shape, mask)
-        backend_for(mask).multiply(self._as_dout(dout, mask.shape, mask), mask, dx)
+        backend_for(mask).multiply_by_mask(self._as_dout(dout, mask.shape, mask), mask, dx)
         return dx
 
 

@@ -412,7 +412,7 @@ class TimeDropout(Dropout):
         xs = as_float_array(self._error("xs"), xs)
         self.mask = self._drawn_mask(xs, 1 / (1 - self.dropout_ratio))
         out = empty(xs.shape, xs)
-        backend_for(xs).multiply(xs, self.mask, out)
+        backend_for(xs).multiply_by_mask(xs, self.mask, out)
         return out
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from cases import make_case
 
 import scratchnet
-from scratchnet import SGD, Adam, MultiLayerNet, Trainer
+from scratchnet import SGD, Adam, MultiLayerNet, Trainer, layers
 from scratchnet.backends import cpu
 
 BIG = {"N": 200, "D": 700, "M": 150}  # large enough to be split, in every direction, with odd ends
@@ -161,3 +163,52 @@ def test_helpers_sleep_when_there_is_nothing_to_do():
         subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
     )
     assert used < 0.2
+
+
+def test_lists_of_parameters_may_change_while_they_are_updated():
+    """The arrays of a call live until it ends, whoever takes them out of the lists meanwhile."""
+    n = 200_000  # large enough for the kernel to run without the GIL
+    params, grads = [np.ones(n) for _ in range(4)], [np.ones(n) for _ in range(4)]
+    optimizers = [SGD(0.5), Adam(0.5)]
+    for optimizer in optimizers:
+        optimizer.update(params, grads)  # makes the states; the next ones go straight to C
+    done = threading.Event()
+
+    def swap():
+        while not done.is_set():
+            for i in range(4):
+                params[i], grads[i] = np.ones(n), np.ones(n)
+
+    with ThreadPoolExecutor(1) as pool:
+        swapping = pool.submit(swap)
+        try:
+            for _ in range(30):
+                for optimizer in optimizers:
+                    optimizer.update(params, grads)
+        finally:
+            done.set()
+        swapping.result()
+    assert all(np.isfinite(p).all() for p in params)
+
+
+def test_many_threads_with_layers_of_their_own_share_weights_and_data():
+    rng = np.random.default_rng(0)
+    W, b, x = rng.standard_normal((300, 200)), rng.standard_normal(200), rng.standard_normal((50, 300))
+    t = rng.integers(0, 200, 50)
+
+    def step(_):
+        affine, sigmoid, loss = layers.Affine(W, b), layers.Sigmoid(), layers.SoftmaxWithLoss()
+        value = loss.forward(sigmoid.forward(affine.forward(x)), t)
+        dx = affine.backward(sigmoid.backward(loss.backward()))
+        return value, dx.tobytes(), [grad.tobytes() for grad in affine.grads]
+
+    expected = step(0)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(result == expected for result in pool.map(step, range(40)))
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
+def test_a_python_without_gil_stays_without():
+    code = "import sys, scratchnet; print(sys._is_gil_enabled())"
+    result = subprocess.run([sys.executable, "-P", "-W", "error", "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "False", result.stderr

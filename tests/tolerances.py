@@ -38,7 +38,7 @@ EXACT = frozenset(
         "scale",
         "add_rows",
         "tanh_backward",
-        "multiply",
+        "multiply_by_mask",
         "gru_backward",
         "gru_gates_backward",
     )
@@ -52,6 +52,12 @@ DELTA = 1e-7  # in the books' logarithm
 
 def unit(dtype: Any) -> float:
     return float(np.finfo(dtype).eps) / 2
+
+
+def smallest(u: float) -> float:
+    """The smallest number above 0 of the type whose unit is u."""
+    types = (np.finfo(np.float32), np.finfo(np.float64), np.finfo(np.longdouble))
+    return float(next(t.smallest_subnormal for t in types if u >= float(t.eps) / 2))
 
 
 def softmax_ulp(classes: int) -> int:
@@ -153,6 +159,8 @@ def _softmax_log_loss(v: Values, u: float) -> dict[str, Any]:
     if not len(rows):
         return {"y": bound, "return": 0}
     p = v["y"][rows, v["t"]]
+    if p.min() < 2 * smallest(u):  # in the type it is 0, and the loss infinite, as in the book
+        return {"y": bound, "return": np.inf}
     return {
         "y": bound,
         "return": (bound[rows, v["t"]] / p).mean() + (len(p) + 4) * unit(np.float64) * -np.log(p.min()),
@@ -205,7 +213,7 @@ BOUNDS: dict[str, Bound] = {
     "lstm_backward": _lstm_backward,
     "gru_gates_forward": lambda v, u: {
         "gates": GATE * u * v["gates"],
-        "rh": (GATE + 1) * u * np.abs(v["rh"]),
+        "rh": (GATE + 1) * u * np.abs(v["rh"]) + smallest(u) * np.abs(v["h_prev"]),
     },
     "gru_forward": _gru_forward,
     "squared_norm": lambda v, u: {"return": (v["g"].size + 2) * unit(np.float64) * float((v["g"] ** 2).sum())},

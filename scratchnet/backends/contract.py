@@ -91,7 +91,7 @@ scale(=x[...], factor)                                               x *= factor
 add_rows(dout[B,D], index[B]<N, >out[N,D])                           out = 0;  out[index[i]] += dout[i], in order
 tanh_forward(x[...], >out[...]~x)                                    out = tanh(x)
 tanh_backward(dout[...], y[...], >dx[...]~dout)                      dx = dout (1 - y^2)
-multiply(x[...], mask[...], >out[...]~x)                             out = x mask
+multiply_by_mask(x[...], mask[...], >out[...]~x)                     out = x mask
 softmax_log_loss_forward(x[N,C], t[N]<C, >y[N,C]) -> float           y = softmax(x); mean of -log(y_t)
 lstm_forward(c_prev[N,D], A[N,4D], >gates[N,4D], >c[N,D], >h[N,D])   gates = f, g, i, o = sigmoid(A), of g tanh(A);
                                                                      c = f c_prev + g i;  h = o tanh(c)

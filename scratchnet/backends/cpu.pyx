@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3
 # cython: embedsignature=True, freethreading_compatible=True, autotestdict=False
 """The compiled kernels: check the arguments, let go of the GIL, call csrc.
 
@@ -190,9 +190,20 @@ cdef object array_over(str where, object value):
         raise ValueError(f"{where} must be an array, got {type(value).__name__}") from None
 
 
+cdef extern from *:
+    """
+    #if CYTHON_TRACE /* counting lines needs the GIL */
+    #define WORTH_RELEASING(work) 0
+    #else
+    #define WORTH_RELEASING(work) ((work) > 20000)
+    #endif
+    """
+    bint WORTH_RELEASING(Py_ssize_t work)
+
+
 cdef inline PyThreadState *release(Py_ssize_t work) noexcept:
     """Let other Python threads run, when the work (multiplications or elements) is worth it."""
-    return PyEval_SaveThread() if work > 20000 else NULL
+    return PyEval_SaveThread() if WORTH_RELEASING(work) else NULL
 
 
 cdef inline void restore(PyThreadState *state) noexcept:
@@ -835,17 +846,17 @@ def tanh_backward(dout, y, dx):
     restore(state)
 
 
-cdef Contract _multiply = compiled("multiply")
+cdef Contract _multiply_by_mask = compiled("multiply_by_mask")
 
 
-def multiply(x, mask, out):
+def multiply_by_mask(x, mask, out):
     """out = x mask; out may be x."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_multiply, [<PyObject *>x, <PyObject *>mask, <PyObject *>out], &c):
-        return multiply(*_prepared("multiply", x, mask, out))
+    if not bind(&_multiply_by_mask, [<PyObject *>x, <PyObject *>mask, <PyObject *>out], &c):
+        return multiply_by_mask(*_prepared("multiply_by_mask", x, mask, out))
     state = release(c.size[n])
-    sn_multiply(c.type, c.size[n], c.data[0], c.data[1], c.data[2])
+    sn_multiply_by_mask(c.type, c.size[n], c.data[0], c.data[1], c.data[2])
     restore(state)
 
 

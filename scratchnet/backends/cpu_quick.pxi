@@ -201,6 +201,13 @@ def quick_update(str kernel, params, grads, list states, numbers):
     for state_list in states:
         if type(state_list) is not list or len(<list>state_list) != count:
             return False
+    # Copies of the lists hold the arrays, which another thread may take out of them while C works.
+    params, grads, states = list(params), list(grads), [list(state_list) for state_list in states]
+    if len(<list>params) != count or len(<list>grads) != count:
+        return False
+    for state_list in states:
+        if len(<list>state_list) != count:
+            return False
     for i in range(count):
         given[0], given[1] = <PyObject *>(<list>params)[i], <PyObject *>(<list>grads)[i]
         for k in range(len(states)):

@@ -76,7 +76,7 @@ cdef extern from "scratchnet.h" nogil:
                      void *out)
     void sn_tanh_forward(sn_type type, sn_size n, const void *x, void *out)
     void sn_tanh_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx)
-    void sn_multiply(sn_type type, sn_size n, const void *x, const void *mask, void *out)
+    void sn_multiply_by_mask(sn_type type, sn_size n, const void *x, const void *mask, void *out)
     double sn_softmax_log_loss_forward(sn_type type, sn_size N, sn_size C, const void *x, const sn_label *t,
                                        void *y)
     void sn_lstm_forward(sn_type type, sn_size N, sn_size D, const void *c_prev, const void *A, void *gates,

@@ -50,7 +50,7 @@ NOT_ON_GPU = frozenset(
         "add_rows",
         "tanh_forward",
         "tanh_backward",
-        "multiply",
+        "multiply_by_mask",
         "softmax_log_loss_forward",
         "lstm_forward",
         "lstm_backward",

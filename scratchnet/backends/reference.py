@@ -354,7 +354,7 @@ def tanh_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 
 
 @_kernel
-def multiply(x: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
+def multiply_by_mask(x: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
     out[...] = x * mask
 
 

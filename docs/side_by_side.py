@@ -1,0 +1,103 @@
+"""Write a page for each layer and optimizer: the formula, the NumPy that defines it and the C that runs.
+
+Everything is read from the sources: which kernels a class calls from its code, the formula from the contract, the
+definition from `reference.py`, the loop from `csrc`. `make docs` runs this.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from html import escape
+from pathlib import Path
+from types import ModuleType
+
+from scratchnet import layers, optimizer
+from scratchnet.backends import KERNELS, reference
+
+CSRC = Path(__file__).resolve().parent.parent / "csrc"
+
+PAGE = """<!doctype html>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 100rem; margin: 2rem auto; padding: 0 1rem }}
+.sides {{ display: flex; flex-wrap: wrap; gap: 1rem }}
+.sides > div {{ flex: 1 1 30rem; min-width: 0 }}
+pre {{ background: #f6f6f4; padding: 1rem; overflow-x: auto; font-size: 13px; line-height: 1.4 }}
+h3 {{ font-size: 1rem }}
+</style>
+{body}
+"""
+
+
+def classes(module: ModuleType) -> list[type]:
+    """The public classes that a module defines, in its order."""
+    return [
+        c for name, c in vars(module).items()
+        if inspect.isclass(c) and c.__module__ == module.__name__ and not name.startswith("_") and kernels_of(c)
+    ]  # fmt: skip
+
+
+def kernels_of(cls: type) -> list[str]:
+    """The kernels that a class or its bases name in their code, in the contract's order."""
+    code = "".join(inspect.getsource(base) for base in cls.__mro__ if base.__module__.startswith("scratchnet"))
+    return [name for name in KERNELS if re.search(rf"\b{name}\b", code)]
+
+
+def reference_source(kernel: str) -> str:
+    """The definition in NumPy."""
+    source = inspect.getsource(inspect.unwrap(getattr(reference, kernel)))
+    return source.removeprefix("@_kernel\n").strip()
+
+
+def function(name: str, text: str) -> str:
+    """A function in C with the comment above it, or "" if the text has none of that name."""
+    comment = r"(?:^/\*(?:(?!\*/).)*\*/\n)?"
+    match = re.search(rf"{comment}^static [^\n]*\bK\({name}\)\(.*?^}}", text, re.MULTILINE | re.DOTALL)
+    return match[0] if match else ""
+
+
+def c_source(kernel: str) -> tuple[str, str]:
+    """The loop in C, below those of its file's functions that it calls, and the file's name."""
+    for path in sorted(CSRC.glob("*.inc")):
+        text = path.read_text("utf-8")
+        if loop := function(kernel, text):
+            called = [name for name in dict.fromkeys(re.findall(r"K\((\w+)\)\(", loop)) if name != kernel]
+            return "\n\n".join(filter(None, [*(function(name, text) for name in called), loop])), path.name
+    raise LookupError(f"no loop of {kernel} in csrc")
+
+
+def page(cls: type) -> str:
+    """The page of one class."""
+    body = [f"<p><a href='index.html'>all pages</a></p><h1>{cls.__name__}</h1>"]
+    body.append(f"<pre>{escape(inspect.getdoc(cls) or '')}</pre>")
+    for name in kernels_of(cls):
+        loop, file = c_source(name)
+        declared = KERNELS[name].arguments
+        arguments = ", ".join(a.name + (f"[{','.join(a.shape)}]" if a.shape else "") for a in declared)
+        body.append(f"<h2>{name}</h2><p><code>{escape(arguments)}</code></p>")
+        body.append(f"<p><strong>{escape(KERNELS[name].formula)}</strong></p><div class='sides'>")
+        body.append(f"<div><h3>what it means: reference.py</h3><pre>{escape(reference_source(name))}</pre></div>")
+        body.append(f"<div><h3>what runs: csrc/{file}</h3><pre>{escape(loop)}</pre></div></div>")
+    return PAGE.format(title=f"scratchnet: {cls.__name__}", body="\n".join(body))
+
+
+def write(folder: Path) -> list[str]:
+    """Write all pages and their index; return the classes' names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    index = ["<h1>scratchnet</h1><p><a href='api/scratchnet.html'>the API</a></p>"]
+    names = []
+    for title, module in (("Layers", layers), ("Optimizers", optimizer)):
+        index.append(f"<h2>{title}: formula, NumPy and C side by side</h2><ul>")
+        for cls in classes(module):
+            (folder / f"{cls.__name__}.html").write_text(page(cls), "utf-8")
+            index.append(f"<li><a href='{cls.__name__}.html'>{cls.__name__}</a></li>")
+            names.append(cls.__name__)
+        index.append("</ul>")
+    (folder / "index.html").write_text(PAGE.format(title="scratchnet", body="\n".join(index)), "utf-8")
+    return names
+
+
+if __name__ == "__main__":
+    print(*write(Path(sys.argv[1])), sep=", ")

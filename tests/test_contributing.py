@@ -1,0 +1,57 @@
+"""CONTRIBUTING.md says what is so: its files and commands exist, and every kernel went through its five steps."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scratchnet.backends import KERNELS
+
+ROOT = Path(__file__).parent.parent
+if not (ROOT / "CONTRIBUTING.md").exists():
+    pytest.skip("no CONTRIBUTING.md here: the tests run against an installed package", allow_module_level=True)
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+STEPS = TEXT[TEXT.index("## A kernel in five steps") : TEXT.index("## Rules that tests enforce")]
+NAMED = sorted(set(re.findall(r"`([\w./*-]+)`", TEXT)))
+PATHS = [name for name in NAMED if "/" in name or name.endswith((".md", ".py"))]
+KERNEL_FILES = sorted(set(re.findall(r"`([\w./*-]+/[\w.*-]+)`", STEPS)) - {"tests/cases.py"})
+MADE = {"dist/", "build/docs"}
+
+
+def test_there_are_five_steps():
+    assert re.findall(r"^(\d)\. ", STEPS, re.MULTILINE) == list("12345")
+    assert len(KERNEL_FILES) == 14
+
+
+@pytest.mark.parametrize("name", [p for p in PATHS if p not in MADE])
+def test_every_file_that_is_named_exists(name):
+    assert any(ROOT.glob(name)) or any(ROOT.glob(f"**/{name}")), name
+
+
+def test_every_command_that_is_named_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)`", TEXT))
+    assert len(named) >= 10 and named <= targets, named - targets
+
+
+@pytest.mark.parametrize("file", KERNEL_FILES)
+def test_every_kernel_is_in_every_file_of_the_steps(file):
+    text = "\n".join(path.read_text("utf-8") for path in ROOT.glob(file))
+    missing = [name for name in KERNELS if not re.search(rf"(?:\b|sn_){name}\b", text)]
+    assert not missing, f"{file} lacks {missing}"
+
+
+def test_every_number_of_a_kernel_has_a_value_for_tests():
+    text = (ROOT / "tests" / "cases.py").read_text("utf-8")
+    for kernel in KERNELS.values():
+        for argument in kernel.arguments:
+            assert argument.is_array or f'"{argument.name}"' in text
+
+
+def test_the_version_is_in_one_place():
+    version = re.search(r'"(.*)"', (ROOT / "scratchnet" / "_version.py").read_text("utf-8"))[1]
+    for name in ("pyproject.toml", "setup.py", "README.md", "Makefile"):
+        assert f'"{version}"' not in (ROOT / name).read_text("utf-8"), name

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The C code without Python: tests/native/driver.c with csrc, under the compilers' sanitizers, and for other
+# processors where their compilers are installed. What is missing is skipped, and said.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p build/native
+
+flags=(-std=c11 -g -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread -Wall -Wextra
+       -Wno-pass-failed -Icsrc) # clang says of many loops that it does not unroll them
+sources=(tests/native/driver.c csrc/*.c)
+
+build() { # name, compiler, its flags: the program is build/native/<name>
+    echo "== $1"
+    "$2" "${flags[@]}" "${@:3}" -o "build/native/$1" "${sources[@]}" -lm
+}
+
+CC=${CC:-gcc}
+build plain "$CC" -O3
+build/native/plain
+build address-and-undefined "$CC" -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+build/native/address-and-undefined
+build threads "$CC" -O1 -fsanitize=thread
+TSAN_OPTIONS=die_after_fork=0:halt_on_error=1 build/native/threads
+
+if command -v clang > /dev/null; then
+    build clang clang -O3
+    build/native/clang
+else
+    echo "-- skipped, not installed: clang"
+fi
+if command -v musl-gcc > /dev/null; then
+    build musl musl-gcc -O3 -static
+    build/native/musl
+else
+    echo "-- skipped, not installed: musl-gcc"
+fi
+if command -v aarch64-linux-gnu-gcc > /dev/null && command -v qemu-aarch64-static > /dev/null; then
+    build arm64 aarch64-linux-gnu-gcc -O3 -static
+    qemu-aarch64-static build/native/arm64
+else
+    echo "-- skipped, not installed: aarch64-linux-gnu-gcc and qemu-aarch64-static"
+fi
+if command -v x86_64-w64-mingw32-gcc > /dev/null; then
+    build windows.exe x86_64-w64-mingw32-gcc -O3 -static
+    if command -v wine > /dev/null; then WINEDEBUG=-all wine build/native/windows.exe; fi
+else
+    echo "-- skipped, not installed: x86_64-w64-mingw32-gcc"
+fi
+if command -v valgrind > /dev/null; then
+    echo "== valgrind (it has no AVX-512)"
+    valgrind -q --error-exitcode=1 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+        build/native/plain
+else
+    echo "-- skipped, not installed: valgrind"
+fi
