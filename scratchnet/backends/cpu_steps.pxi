@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t
 
 _ACTIVATIONS = {None: SN_NO_ACTIVATION, "sigmoid": SN_SIGMOID, "relu": SN_RELU}
 _DATA_TYPES = {np.dtype(name): code for name, code in (
-    ("uint8", SN_DATA_U8), ("bool", SN_DATA_U8), ("int8", SN_DATA_I8), ("int16", SN_DATA_I16), ("int32", SN_DATA_I32),
-    ("int64", SN_DATA_I64), ("float32", SN_DATA_F32), ("float64", SN_DATA_F64),
+    ("uint8", SN_DATA_U8), ("bool", SN_DATA_U8), ("int8", SN_DATA_I8), ("int16", SN_DATA_I16),
+    ("int32", SN_DATA_I32), ("int64", SN_DATA_I64), ("float32", SN_DATA_F32), ("float64", SN_DATA_F64),
 )}
 
 
