@@ -113,13 +113,13 @@ def _convolution_forward(v: Values, u: float) -> dict[str, Any]:
 
 
 def _convolution_backward(v: Values, u: float) -> dict[str, Any]:
-    """dW and db went on from values of up to a few units; v holds them after the call."""
+    """dW and db are added to; v holds them after the call, from which their values before follow."""
     d, col, W = np.abs(v["dout"]), np.abs(v["col"]), np.abs(v["W"])
     terms = len(d) * d.shape[2] + 3
     return {
         "dcol": (len(W) + 2) * u * (W.T @ d),
-        "dW": terms * u * ((d @ col.transpose(0, 2, 1)).sum(axis=0) + 10),
-        "db": terms * u * (d.sum(axis=(0, 2)) + 10),
+        "dW": terms * u * (2 * (d @ col.transpose(0, 2, 1)).sum(axis=0) + np.abs(v["dW"])),
+        "db": terms * u * (2 * d.sum(axis=(0, 2)) + np.abs(v["db"])),
     }
 
 
