@@ -35,7 +35,11 @@ def write(tmp_path):
 
 def run(*command, cwd, check=True, **settings):
     result = subprocess.run(
-        [*map(str, command)], cwd=cwd, capture_output=True, text=True, env={**os.environ, **settings}
+        [*map(str, command)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONSAFEPATH": "", **settings},  # else Python itself leaves the folder out
     )
     if check:
         assert result.returncode == 0, result.stderr

@@ -14,7 +14,8 @@ SCRIPTS = Path(__file__).parent / "scripts"
 
 
 def lines(*command, **settings):
-    result = subprocess.run([*map(str, command)], capture_output=True, text=True, env={**os.environ, **settings})
+    env = {**os.environ, "PYTHONSAFEPATH": "", **settings}  # else Python itself leaves the folder out
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, env=env)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
 
