@@ -200,7 +200,7 @@ class RawModule:
             ctypes.c_int,
             ctypes.c_uint64,
         ]
-        self.library = library
+        self.loaded = library
         self.is_cooperative = bool(enable_cooperative_groups)
         self.numbers = {library.emulator_name(i).decode(): i for i in range(library.emulator_count())}
 
@@ -220,7 +220,7 @@ class RawKernel:
         self.module = module
         self.name = name
         self.number = module.numbers[name]
-        self.parameters = module.library.emulator_parameters(self.number).decode().split()
+        self.parameters = module.loaded.emulator_parameters(self.number).decode().split()
         self.max_dynamic_shared_size_bytes = SHARED_LIMIT
 
     def __call__(self, grid: tuple, block: tuple, args: Any, *, shared_mem: int = 0, stream: Any = None) -> None:
@@ -299,7 +299,7 @@ class Launch:
         pointers = (ctypes.c_void_p * len(self.cells))(*(cell.ctypes.data for cell in self.cells))
         number = self.kernel.number
         with _one_at_a_time:
-            error = module.library.emulator_launch(
+            error = module.loaded.emulator_launch(
                 number, self.shape, self.shared_mem, pointers, module.is_cooperative, *_schedule
             )
         launches.append(self.kernel.name)
