@@ -307,12 +307,17 @@ def test_no_third_book():
 
 
 def test_the_start_is_quick(write):
-    """Under 100 ms of processor time more than Python with NumPy; the best of some runs."""
+    """Under 100 ms of processor time more than Python with NumPy; the best of some runs.
+
+    With the modules compiled by the first of them, as they are where a package is installed: a machine that
+    forbids Python to keep what it compiled would have it compile everything at each start.
+    """
     folder = write(script="import numpy\n")
+    keeps = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
 
     def seconds(*command):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        run(*command, cwd=folder)
+        run(*command, cwd=folder, **keeps)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
