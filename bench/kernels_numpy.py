@@ -16,6 +16,14 @@ def affine_backward(dout, x, W, dx, dW, db):
     return dx, np.dot(x.T, dout), None if db is None else np.sum(dout, axis=0)
 
 
+def matmul_add(x, W, out):
+    out += np.dot(x, W)
+
+
+def matmul_transposed(dout, W, dx):
+    np.dot(dout, W.T, out=dx)
+
+
 def sum_rows(x, out):
     return np.sum(x, axis=0)
 

@@ -105,6 +105,16 @@ void sn_affine_backward(sn_type type, sn_size N, sn_size D, sn_size M,
     CALL(affine_backward, N, D, M, dout, x, W, dx, dW, db);
 }
 
+void sn_matmul_add(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, void *out)
+{
+    CALL(matmul_add, N, D, M, x, W, out);
+}
+
+void sn_matmul_transposed(sn_type type, sn_size N, sn_size D, sn_size M, const void *dout, const void *W, void *dx)
+{
+    CALL(matmul_transposed, N, D, M, dout, W, dx);
+}
+
 void sn_sum_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out)
 {
     CALL(sum_rows, N, D, x, out);

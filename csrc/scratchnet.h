@@ -48,6 +48,10 @@ void sn_affine_forward(sn_type type, sn_size N, sn_size D, sn_size M,
  * dx and db may be NULL: then they are not computed. */
 void sn_affine_backward(sn_type type, sn_size N, sn_size D, sn_size M,
                         const void *dout, const void *x, const void *W, void *dx, void *dW, void *db);
+/* out[N,M] += x[N,D] W[D,M], the sum going on from out. sum(D + 1). */
+void sn_matmul_add(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, void *out);
+/* dx[N,D] = dout[N,M] W[D,M]'. sum(M). */
+void sn_matmul_transposed(sn_type type, sn_size N, sn_size D, sn_size M, const void *dout, const void *W, void *dx);
 /* out[D] = x[0,:] + x[1,:] + ... from the first row on. sum(N). */
 void sn_sum_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out);
 /* out[N,D]: N copies of x[D]. exact. */

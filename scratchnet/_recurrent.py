@@ -9,6 +9,7 @@ Source: *Deep Learning from Scratch* 2, ch. 5 and 6 and appendix C.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,15 @@ def time_first(xs: Array) -> Array:
     """Return [N, T, D] as a new array [T, N, D], or back."""
     new: Array = xs.swapaxes(0, 1).copy()
     return new
+
+
+def _through(k: Any, W: Array, steps: int) -> Callable[[Array, Array], None]:
+    """Return what computes dx = d W' into dx, so many times: the transposing is done once where that pays."""
+    if steps < 3:
+        W = as_operand("Wh", W, W)
+        return lambda d, dx: k.matmul_transposed(d, W, dx)
+    transposed = W.T.copy()
+    return lambda d, dx: k.affine_forward(d, transposed, None, dx)
 
 
 class Recurrent(Layer):
@@ -137,21 +147,19 @@ class RNNCells(Recurrent):
 
     def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> None:
         (h,) = states
-        total = empty(A.shape[1:], A)
         for t in range(len(A)):
-            k.affine_forward(h[t], Wh, None, total)
-            total += A[t]
-            k.tanh_forward(total, h[t + 1])
+            k.matmul_add(h[t], Wh, A[t])
+            k.tanh_forward(A[t], h[t + 1])
 
     def _steps_backward(
         self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
     ) -> list[Array]:
         (dh,), (h,) = ends, states
-        transposed = Wh.T.copy()
+        through = _through(k, Wh, len(dA))
         for t in reversed(range(len(dA))):
             dh += dhs[t]
             k.tanh_backward(dh, h[t + 1], dA[t])
-            k.affine_forward(dA[t], transposed, None, dh)
+            through(dA[t], dh)
         return [dh]
 
 
@@ -163,22 +171,21 @@ class LSTMCells(Recurrent):
 
     def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> Array:
         h, c = states
-        gates, total = empty(A.shape, A), empty(A.shape[1:], A)
+        gates = empty(A.shape, A)
         for t in range(len(A)):
-            k.affine_forward(h[t], Wh, None, total)
-            total += A[t]
-            k.lstm_forward(c[t], total, gates[t], c[t + 1], h[t + 1])
+            k.matmul_add(h[t], Wh, A[t])
+            k.lstm_forward(c[t], A[t], gates[t], c[t + 1], h[t + 1])
         return gates
 
     def _steps_backward(
         self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
     ) -> list[Array]:
         (dh, dc), (_, c), gates = ends, states, kept
-        transposed, dc_prev = Wh.T.copy(), np.empty_like(dc)
+        through, dc_prev = _through(k, Wh, len(dA)), np.empty_like(dc)
         for t in reversed(range(len(dA))):
             dh += dhs[t]
             k.lstm_backward(dh, dc, c[t], c[t + 1], gates[t], dA[t], dc_prev)
-            k.affine_forward(dA[t], transposed, None, dh)
+            through(dA[t], dh)
             dc, dc_prev = dc_prev, dc
         return [dh, dc]
 
@@ -208,16 +215,16 @@ class GRUCells(Recurrent):
     ) -> list[Array]:
         (dh,), (h,), (gates, _, h_hat) = ends, states, kept
         (T, N, _), H = dA.shape, len(Wh)
-        W_gates, W_hat = Wh[:, : 2 * H].T.copy(), Wh[:, 2 * H :].T.copy()
+        through_gates, through_hat = _through(k, Wh[:, : 2 * H], T), _through(k, Wh[:, 2 * H :], T)
         d_gates, d_hat = empty((N, 2 * H), dA), empty((N, H), dA)
-        drh, through_gates, dh_prev = empty((N, H), dA), empty((N, H), dA), empty((N, H), dA)
+        drh, dh_gates, dh_prev = empty((N, H), dA), empty((N, H), dA), empty((N, H), dA)
         for t in reversed(range(T)):
             dh += dhs[t]
             k.gru_backward(dh, gates[t], h_hat[t], d_hat)
-            k.affine_forward(d_hat, W_hat, None, drh)
+            through_hat(d_hat, drh)
             k.gru_gates_backward(dh, drh, h[t], gates[t], h_hat[t], d_gates, dh_prev)
-            k.affine_forward(d_gates, W_gates, None, through_gates)
-            np.add(dh_prev, through_gates, out=dh)
+            through_gates(d_gates, dh_gates)
+            np.add(dh_prev, dh_gates, out=dh)
             dA[t, :, : 2 * H], dA[t, :, 2 * H :] = d_gates, d_hat
         return [dh]
 

@@ -35,6 +35,7 @@ from .backends import (
     check_parameter,
     is_on_gpu,
     moved,
+    quick_add_rows,
     quick_affine_backward,
     quick_affine_forward,
     quick_relu_backward,
@@ -624,6 +625,11 @@ class Embedding(Layer):
 
     def backward(self, dout: Any) -> None:
         """Write the gradient into `grads`: the sum, for every row of W, of the rows of dout that it became."""
+        idx = self.idx
+        if type(idx) is np.ndarray and idx.ndim and idx.dtype.kind in "iu":
+            W, dW = self.params[0], self.grads[0]
+            if W.shape == dW.shape and quick_add_rows(dout, np.ascontiguousarray(idx, np.int64), dW):
+                return
         W = as_operand("W", self.params[0], self.params[0])
         index = self._indices(self._after_forward(self.idx), W)
         d = self._as_dout(dout, (*as_array(self.idx).shape, W.shape[1]), W)

@@ -16,7 +16,18 @@ import numpy as np
 
 from ._layer import Array, empty, rows
 from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
-from .backends import as_array, as_float_array, as_labels, as_operand, backend_for, check_labels
+from .backends import (
+    as_array,
+    as_float_array,
+    as_labels,
+    as_operand,
+    backend_for,
+    check_labels,
+    quick_affine_backward,
+    quick_affine_forward,
+    quick_matmul_add,
+    quick_tanh_backward,
+)
 from .functions import cross_entropy_error, sigmoid, softmax
 from .layers import (
     GPU,
@@ -112,12 +123,31 @@ class RNN(_Step, RNNCells):
     Source: *Deep Learning from Scratch* 2, ch. 5.3.1.
     """
 
+    _quick: tuple[Array, Array, Array] | None = None  # x, h_prev and h_next, where the short way was taken
+
     def forward(self, x: Any, h_prev: Any) -> Array:
         """Return the next state (N, H) from x (N, D) and the state before."""
-        return self._forward_step(x, h_prev)[0]
+        Wx, Wh, b = self.params if len(self.params) == 3 else (*self.params, None)
+        h = quick_affine_forward(x, Wx, b)
+        if h is None or h.ndim != 2 or not quick_matmul_add(h_prev, Wh, h):
+            self._quick = None
+            return self._forward_step(x, h_prev)[0]
+        backend_for(h).tanh_forward(h, h)
+        self._quick = x, h_prev, h
+        return h
 
     def backward(self, dh_next: Any) -> tuple[Array, Array]:
         """Write the gradients into `grads`; return dx and dh_prev."""
+        if self._quick is not None:
+            x, h_prev, h = self._quick
+            dA = quick_tanh_backward(dh_next, h)
+            dx = quick_affine_backward(
+                dA, x, self.params[0], self.grads[0], self.grads[2] if len(self.grads) > 2 else None
+            )
+            dh = quick_affine_backward(dA, h_prev, self.params[1], self.grads[1], None)
+            if dx is not None and dh is not None:
+                return dx, dh
+            self._kept = x[None], [np.stack([h_prev, h])], None
         dx, dh_prev = self._backward_step(dh_next)
         return dx, dh_prev
 

@@ -196,6 +196,10 @@ def _gru_forward(v: Values, u: float) -> dict[str, Any]:
 BOUNDS: dict[str, Bound] = {
     "affine_forward": _affine_forward,
     "affine_backward": _affine_backward,
+    "matmul_add": lambda v, u: {
+        "out": (v["x"].shape[1] + 3) * u * (2 * np.abs(v["x"]) @ np.abs(v["W"]) + np.abs(v["out"]))
+    },
+    "matmul_transposed": lambda v, u: {"dx": (v["W"].shape[1] + 2) * u * (np.abs(v["dout"]) @ np.abs(v["W"]).T)},
     "sum_rows": lambda v, u: {"out": len(v["x"]) * u * np.abs(v["x"]).sum(axis=0)},
     "sigmoid_forward": lambda v, u: {"out": 2 * SIGMOID_ULP * u * v["out"]},
     "softmax_forward": lambda v, u: {"y": _softmax(v, u)},

@@ -38,6 +38,8 @@ CONTRACT = """
 affine_forward(x[N,D], W[D,M], b[M]?, >out[N,M])                     out = x W + b
 affine_backward(dout[N,M], x[N,D], W[D,M], >dx[N,D]?, >dW[D,M], >db[M]?)
                                                                      dx = dout W';  dW = x' dout;  db = rows' sum
+matmul_add(x[N,D], W[D,M], =out[N,M])                                out += x W
+matmul_transposed(dout[N,M], W[D,M], >dx[N,D])                       dx = dout W'
 sum_rows(x[N,D], >out[D])                                            out = x[0] + x[1] + ...
 repeat_rows(x[D], >out[N,D])                                         out[i] = x
 take_rows(x[N,D], index[B]<N, >out[B,D])                             out[i] = x[index[i]]

@@ -306,6 +306,34 @@ def affine_backward(dout, x, W, dx, dW, db):
     restore(state)
 
 
+cdef Contract _matmul_add = compiled("matmul_add")
+
+
+def matmul_add(x, W, out):
+    """out[N,M] += x[N,D] W[D,M]."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_matmul_add, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &c):
+        return matmul_add(*_prepared("matmul_add", x, W, out))
+    state = release(c.size[N] * c.size[D] * c.size[M])
+    sn_matmul_add(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
+    restore(state)
+
+
+cdef Contract _matmul_transposed = compiled("matmul_transposed")
+
+
+def matmul_transposed(dout, W, dx):
+    """dx[N,D] = dout[N,M] W[D,M]'."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_matmul_transposed, [<PyObject *>dout, <PyObject *>W, <PyObject *>dx], &c):
+        return matmul_transposed(*_prepared("matmul_transposed", dout, W, dx))
+    state = release(c.size[N] * c.size[D] * c.size[M])
+    sn_matmul_transposed(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
+    restore(state)
+
+
 cdef Contract _sum_rows = compiled("sum_rows")
 
 

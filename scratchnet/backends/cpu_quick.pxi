@@ -18,18 +18,39 @@ cdef inline bint is_plain(object a) noexcept:
                                           or cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
 
 
+cdef cnp.ndarray as_rows(cnp.ndarray a):
+    """View an array [..., D] as [N, D]; where it is not contiguous, a copy."""
+    cdef cnp.PyArray_Dims dims
+    cdef cnp.npy_intp shape[2]
+    cdef int ndim = cnp.PyArray_NDIM(a)
+    if ndim == 2:
+        return a
+    shape[1] = cnp.PyArray_DIM(a, ndim - 1)
+    shape[0] = 1
+    for i in range(ndim - 1):
+        shape[0] *= cnp.PyArray_DIM(a, i)
+    dims.ptr, dims.len = shape, 2
+    return cnp.PyArray_Newshape(a, &dims, cnp.NPY_CORDER)
+
+
 def quick_affine_forward(x, W, b):
-    """Return x W + b, for x of shape [N,D], or None."""
+    """Return x W + b, for x of shape [...,D] with two axes or more, or None."""
     cdef Call c
     cdef PyThreadState *state
-    cdef cnp.npy_intp shape[2]
-    cdef cnp.ndarray out
-    if not (is_plain(x) and is_plain(W) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2
-            and cnp.PyArray_NDIM(<cnp.ndarray>W) == 2):
+    cdef cnp.npy_intp shape[MOST_AXES]
+    cdef cnp.ndarray out, rows, out_rows
+    cdef int i, ndim
+    if not (is_plain(x) and is_plain(W) and cnp.PyArray_NDIM(<cnp.ndarray>W) == 2):
         return None
-    shape[0], shape[1] = cnp.PyArray_DIM(<cnp.ndarray>x, 0), cnp.PyArray_DIM(<cnp.ndarray>W, 1)
-    out = new_array(2, shape, cnp.PyArray_TYPE(<cnp.ndarray>W))
-    if not bind(&_affine_forward, [<PyObject *>x, <PyObject *>W, <PyObject *>b, <PyObject *>out], &c):
+    ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
+    if ndim < 2 or ndim > MOST_AXES:
+        return None
+    for i in range(ndim - 1):
+        shape[i] = cnp.PyArray_DIM(<cnp.ndarray>x, i)
+    shape[ndim - 1] = cnp.PyArray_DIM(<cnp.ndarray>W, 1)
+    out = new_array(ndim, shape, cnp.PyArray_TYPE(<cnp.ndarray>W))
+    rows, out_rows = as_rows(<cnp.ndarray>x), as_rows(out)
+    if not bind(&_affine_forward, [<PyObject *>rows, <PyObject *>W, <PyObject *>b, <PyObject *>out_rows], &c):
         return None
     state = release(c.size[N] * c.size[D] * c.size[M])
     sn_affine_forward(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2], c.data[3])
@@ -38,21 +59,41 @@ def quick_affine_forward(x, W, b):
 
 
 def quick_affine_backward(dout, x, W, dW, db):
-    """Return dx, with dW and db (or None) written, or None."""
+    """Return dx, with dW and db (or None) written, or None. dout and x may have more axes, the same."""
     cdef Call c
     cdef PyThreadState *state
-    cdef cnp.ndarray dx
-    if not (is_plain(x) and is_plain(W) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2):
+    cdef cnp.ndarray dx, rows, dout_rows, dx_rows
+    cdef int i, ndim
+    if not (is_plain(dout) and is_plain(x) and is_plain(W)):
         return None
-    dx = new_array(2, cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.PyArray_TYPE(<cnp.ndarray>W))
-    if not bind(&_affine_backward, [<PyObject *>dout, <PyObject *>x, <PyObject *>W,
-                                    <PyObject *>dx, <PyObject *>dW, <PyObject *>db], &c):
+    ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
+    if ndim < 2 or cnp.PyArray_NDIM(<cnp.ndarray>dout) != ndim:
+        return None
+    for i in range(ndim - 1):
+        if cnp.PyArray_DIM(<cnp.ndarray>x, i) != cnp.PyArray_DIM(<cnp.ndarray>dout, i):
+            return None
+    dx = new_array(ndim, cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.PyArray_TYPE(<cnp.ndarray>W))
+    rows, dout_rows, dx_rows = as_rows(<cnp.ndarray>x), as_rows(<cnp.ndarray>dout), as_rows(dx)
+    if not bind(&_affine_backward, [<PyObject *>dout_rows, <PyObject *>rows, <PyObject *>W,
+                                    <PyObject *>dx_rows, <PyObject *>dW, <PyObject *>db], &c):
         return None
     state = release(2 * c.size[N] * c.size[D] * c.size[M])
     sn_affine_backward(c.type, c.size[N], c.size[D], c.size[M],
                        c.data[0], c.data[1], c.data[2], c.data[3], c.data[4], c.data[5])
     restore(state)
     return dx
+
+
+def quick_matmul_add(x, W, out):
+    """Add x W to out and return True; or change nothing and return False."""
+    cdef Call c
+    cdef PyThreadState *state
+    if not bind(&_matmul_add, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &c):
+        return False
+    state = release(c.size[N] * c.size[D] * c.size[M])
+    sn_matmul_add(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
+    restore(state)
+    return True
 
 
 def quick_take_rows(x, index):
@@ -76,6 +117,32 @@ def quick_take_rows(x, index):
     sn_take_rows(c.type, c.size[B], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
     return out
+
+
+def quick_add_rows(dout, index, out):
+    """Write the sum of the rows of dout that each index got into out and return True; or change nothing, False.
+
+    dout has index's shape and one axis more; index is int64 with all entries in [0, N), out has shape [N,D].
+    """
+    cdef Call c
+    cdef PyThreadState *state
+    cdef cnp.ndarray rows, indices
+    cdef int i, ndim
+    if not (is_plain(dout) and cnp.PyArray_CheckExact(index)):
+        return False
+    ndim = cnp.PyArray_NDIM(<cnp.ndarray>index)
+    if ndim < 1 or cnp.PyArray_NDIM(<cnp.ndarray>dout) != ndim + 1:
+        return False
+    for i in range(ndim):
+        if cnp.PyArray_DIM(<cnp.ndarray>dout, i) != cnp.PyArray_DIM(<cnp.ndarray>index, i):
+            return False
+    rows, indices = as_rows(<cnp.ndarray>dout), cnp.PyArray_Ravel(<cnp.ndarray>index, cnp.NPY_CORDER)
+    if not bind(&_add_rows, [<PyObject *>rows, <PyObject *>indices, <PyObject *>out], &c):
+        return False
+    state = release(c.size[B] * c.size[D] + c.size[N] * c.size[D])
+    sn_add_rows(c.type, c.size[B], c.size[N], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
+    restore(state)
+    return True
 
 
 ctypedef void (*forward_kernel)(sn_type, sn_size, const void *, void *) noexcept nogil
@@ -122,6 +189,11 @@ def quick_sigmoid_forward(x):
 def quick_sigmoid_backward(dout, y):
     """Return dout (1 - y) y, or None."""
     return elementwise_backward(sn_sigmoid_backward, &_sigmoid_backward, dout, y)
+
+
+def quick_tanh_backward(dout, y):
+    """Return dout (1 - y^2), or None."""
+    return elementwise_backward(sn_tanh_backward, &_tanh_backward, dout, y)
 
 
 def quick_relu_forward(x):

@@ -366,6 +366,18 @@ def launch_affine_backward(
 
 
 @_kernel
+def matmul_add(x: Array, W: Array, out: Array) -> None:
+    product = load_cupy().empty_like(out)
+    affine_forward(x, W, None, product)
+    load_cupy().add(out, product, out=out)
+
+
+@_kernel
+def matmul_transposed(dout: Array, W: Array, dx: Array) -> None:
+    affine_forward(dout, load_cupy().ascontiguousarray(W.T), None, dx)
+
+
+@_kernel
 def sum_rows(x: Array, out: Array) -> None:
     N, D = x.shape
     launch("sum_rows", x.dtype, ceil_div(D, WARP), x, out, N, D)

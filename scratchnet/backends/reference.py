@@ -66,6 +66,16 @@ def affine_backward(
 
 
 @_kernel
+def matmul_add(x: np.ndarray, W: np.ndarray, out: np.ndarray) -> None:
+    out += x @ W
+
+
+@_kernel
+def matmul_transposed(dout: np.ndarray, W: np.ndarray, dx: np.ndarray) -> None:
+    dx[...] = dout @ W.T
+
+
+@_kernel
 def sum_rows(x: np.ndarray, out: np.ndarray) -> None:
     out[...] = x.sum(axis=0)
 

@@ -180,6 +180,13 @@ static void test_affine(sn_type type, sn_size N, sn_size D, sn_size M)
     sn_affine_backward(type, N, D, M, dout.data, x.data, W.data, NULL, dW2.data, NULL);
     same("affine_backward without dx and db", dW2, dW);
 
+    const array dx2 = output(type, N * D), added_to = output(type, N * M);
+    sn_matmul_transposed(type, N, D, M, dout.data, W.data, dx2.data);
+    same("matmul_transposed", dx2, dx);
+    sn_repeat_rows(type, N, M, b.data, added_to.data);
+    sn_matmul_add(type, N, D, M, x.data, W.data, added_to.data);
+    check_product("matmul_add", added_to, N, D, M, x, D, 1, W, M, 1, &b);
+
     const array sums = output(type, M), rows = output(type, N * M);
     sn_sum_rows(type, N, M, dout.data, sums.data);
     same("sum_rows", sums, db);
