@@ -53,10 +53,12 @@ class Recurrent(Layer):
 
     def _weights(self) -> tuple[Array, Array, Array | None]:
         """Return Wx, Wh and the bias or None as the kernels need them."""
-        Wx = check_parameter("Wx", self.params[0], ndim=2)
+        Wx, Wh, b = self.params if len(self.params) == 3 else (*self.params, None)
+        if type(Wx) is not np.ndarray or Wx.ndim != 2 or Wx.dtype.kind != "f":
+            check_parameter("Wx", Wx, ndim=2)
         Wx = as_operand("Wx", Wx, Wx)
-        Wh = as_operand("Wh", self.params[1], Wx)
-        b = as_operand("b", self.params[2], Wx) if len(self.params) > 2 else None
+        Wh = as_operand("Wh", Wh, Wx)
+        b = None if b is None else as_operand("b", b, Wx)
         (D, columns), H = Wx.shape, len(Wh)
         width = self._gates * H
         if columns != width or Wh.shape != (H, width) or not (b is None or b.shape == (width,)):
@@ -103,8 +105,8 @@ class Recurrent(Layer):
         self._kept = x, states, self._steps_forward(backend_for(Wx), A, Wh, states)
         return states
 
-    def _run_back(self, dhs: Array, ends: list[Array | None]) -> tuple[Array, list[Array]]:
-        """Write the weights' gradients, from those of h [T, N, H] and of the last states (None: zeros).
+    def _run_back(self, dhs: Array | None, ends: list[Array | None]) -> tuple[Array, list[Array]]:
+        """Write the weights' gradients, from those of h [T, N, H] and of the last states (None: zeros, in both).
 
         Returns the gradients of xs [T, N, D] and of the first states.
         """
@@ -115,7 +117,7 @@ class Recurrent(Layer):
         firsts = [
             np.zeros_like(Wx, shape=shape) if e is None else self._as_dout(e, shape, Wx).copy() for e in ends
         ]
-        dA = empty((*dhs.shape[:2], self._gates * len(Wh)), Wx)
+        dA = empty((*x.shape[:2], self._gates * len(Wh)), Wx)
         firsts = self._steps_backward(k, dhs, firsts, dA, Wh, states, kept)
         dx, dWx, dWh = empty(x.shape, Wx), self._gradient(0, Wx), self._gradient(1, Wh)
         db = None if b is None else self._gradient(2, b)
@@ -131,7 +133,7 @@ class Recurrent(Layer):
         raise NotImplementedError
 
     def _steps_backward(
-        self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
     ) -> list[Array]:
         """Fill in dA [T, N, gates H]; return the gradients of the first states. `ends` may be overwritten."""
         raise NotImplementedError
@@ -152,12 +154,13 @@ class RNNCells(Recurrent):
             k.tanh_forward(A[t], h[t + 1])
 
     def _steps_backward(
-        self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
     ) -> list[Array]:
         (dh,), (h,) = ends, states
         through = _through(k, Wh, len(dA))
         for t in reversed(range(len(dA))):
-            dh += dhs[t]
+            if dhs is not None:
+                dh += dhs[t]
             k.tanh_backward(dh, h[t + 1], dA[t])
             through(dA[t], dh)
         return [dh]
@@ -178,12 +181,13 @@ class LSTMCells(Recurrent):
         return gates
 
     def _steps_backward(
-        self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
     ) -> list[Array]:
         (dh, dc), (_, c), gates = ends, states, kept
         through, dc_prev = _through(k, Wh, len(dA)), np.empty_like(dc)
         for t in reversed(range(len(dA))):
-            dh += dhs[t]
+            if dhs is not None:
+                dh += dhs[t]
             k.lstm_backward(dh, dc, c[t], c[t + 1], gates[t], dA[t], dc_prev)
             through(dA[t], dh)
             dc, dc_prev = dc_prev, dc
@@ -211,27 +215,28 @@ class GRUCells(Recurrent):
         return gates, rh, h_hat
 
     def _steps_backward(
-        self, k: Any, dhs: Array, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
     ) -> list[Array]:
         (dh,), (h,), (gates, _, h_hat) = ends, states, kept
         (T, N, _), H = dA.shape, len(Wh)
         through_gates, through_hat = _through(k, Wh[:, : 2 * H], T), _through(k, Wh[:, 2 * H :], T)
         d_gates, d_hat = empty((N, 2 * H), dA), empty((N, H), dA)
-        drh, dh_gates, dh_prev = empty((N, H), dA), empty((N, H), dA), empty((N, H), dA)
+        drh, dh_prev = empty((N, H), dA), empty((N, H), dA)
         for t in reversed(range(T)):
-            dh += dhs[t]
+            if dhs is not None:
+                dh += dhs[t]
             k.gru_backward(dh, gates[t], h_hat[t], d_hat)
             through_hat(d_hat, drh)
             k.gru_gates_backward(dh, drh, h[t], gates[t], h_hat[t], d_gates, dh_prev)
-            through_gates(d_gates, dh_gates)
-            np.add(dh_prev, dh_gates, out=dh)
+            through_gates(d_gates, dh)
+            dh += dh_prev
             dA[t, :, : 2 * H], dA[t, :, 2 * H :] = d_gates, d_hat
         return [dh]
 
     def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
         H = len(Wh)
         for columns, state in ((slice(0, 2 * H), h[:-1]), (slice(2 * H, 3 * H), kept[1])):
-            d, W = rows(dA)[:, columns].copy(), Wh[:, columns].copy()
-            part = np.empty_like(W)
-            k.affine_backward(d, rows(state), W, None, part, None)
+            d = rows(dA)[:, columns].copy()
+            part, unread = (empty((H, d.shape[1]), Wh) for _ in range(2))  # W is read for dx only
+            k.affine_backward(d, rows(state), unread, None, part, None)
             dWh[:, columns] = part

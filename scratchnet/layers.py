@@ -34,6 +34,7 @@ from .backends import (
     check_labels,
     check_parameter,
     is_on_gpu,
+    is_plain,
     moved,
     quick_add_rows,
     quick_affine_backward,
@@ -49,6 +50,11 @@ from .backends import (
 from .config import GPU as GPU  # book 2's scripts expect these three from here, by a star import
 from .functions import cross_entropy_error as cross_entropy_error
 from .functions import softmax as softmax
+
+
+def _lies_transposed(W: Array) -> bool:
+    """Whether it is W' that lies in memory as a kernel takes it: W is another layer's weights, transposed."""
+    return type(W) is np.ndarray and not is_plain(W) and is_plain(W.T) and W.dtype in (np.float32, np.float64)
 
 
 class MatMul(Layer):
@@ -93,7 +99,7 @@ class MatMul(Layer):
     def _weights(self) -> tuple[Array, Array | None]:
         """Return W and the bias or None as the kernels need them."""
         W = check_parameter(self._error("W"), self.params[0], ndim=2)
-        return as_operand("W", W, W), None
+        return W if _lies_transposed(W) else as_operand("W", W, W), None
 
     def forward(self, x: Any) -> Array:
         """Return x W (+ b) for x of shape (..., D): an array (..., M) of W's dtype.
@@ -117,7 +123,13 @@ class MatMul(Layer):
                 )
             )
         out = _empty((*operand.shape[:-1], W.shape[1]), W)
-        backend_for(W).affine_forward(_rows(operand), W, b, _rows(out))
+        k = backend_for(W)
+        if _lies_transposed(W):
+            k.matmul_transposed(_rows(operand), W.T, _rows(out))
+            if b is not None:
+                out += b
+        else:
+            k.affine_forward(_rows(operand), W, b, _rows(out))
         self.x = x
         return out
 
@@ -139,13 +151,28 @@ class MatMul(Layer):
         x = as_operand(self._error("x"), self._after_forward(self.x), W)
         d = self._as_dout(dout, (*x.shape[:-1], W.shape[1]), W)
         dx = _empty(x.shape, W)
-        dW = self._gradient(0, W)
+        dW = self._weight_gradient(W)
         db = None if b is None else self._gradient(1, b)
-        backend_for(W).affine_backward(_rows(d), _rows(x), W, _rows(dx), dW, db)
+        k = backend_for(W)
+        if _lies_transposed(W):
+            k.affine_forward(_rows(d), W.T, None, _rows(dx))
+            k.affine_backward(_rows(x), _rows(d), W.T, None, dW.T, None)  # dW' = dout' x
+            if db is not None:
+                k.sum_rows(_rows(d), db)
+        else:
+            k.affine_backward(_rows(d), _rows(x), W, _rows(dx), dW, db)
         self._keep_gradient(0, dW)
         if db is not None:
             self._keep_gradient(1, db)
         return dx
+
+    def _weight_gradient(self, W: Array) -> Array:
+        """Return the array that dW is written into: it lies as W does."""
+        dW, grad = self._gradient(0, W), self.grads[0]
+        if not _lies_transposed(W):
+            return dW
+        fits = _lies_transposed(grad) and grad.shape == W.shape and grad.dtype == W.dtype
+        return grad if fits else _empty(W.T.shape, W).T
 
 
 class Affine(MatMul):

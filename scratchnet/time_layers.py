@@ -90,9 +90,7 @@ class _Step(Recurrent):
         return [state[1] for state in self._run(x[None], list(start))]
 
     def _backward_step(self, *ends: Any) -> tuple[Array, ...]:
-        _, states, _ = self._after_forward(self._kept)
-        zero = np.zeros_like(states[0][:1])
-        dx, firsts = self._run_back(zero, list(ends))
+        dx, firsts = self._run_back(None, list(ends))
         return (dx[0], *firsts)
 
 
@@ -485,14 +483,14 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         x, t = rows(xs), as_array(ts)
         self._counted = None
         if t.size == len(x) and t.dtype.kind == "i":
-            flat = t.reshape(-1)
-            counted = flat != self.ignore_label
-            if not counted.all():
-                check_labels(self._error("ts"), np.where(counted, flat, 0), x.shape[1])
-                self._counted = np.flatnonzero(counted)
-                x, t = self._taken(x, self._counted), flat[self._counted]
+            counted = t.reshape(-1) != self.ignore_label
+            if np.count_nonzero(counted) != counted.size:
+                t = np.where(counted, t.reshape(-1), 0)
+                self._counted = counted.nonzero()[0]
         labels = as_labels(self._error("ts"), t, *x.shape)
         check_labels(self._error("ts"), labels, x.shape[1])
+        if self._counted is not None:
+            x, labels = self._taken(x, self._counted), labels[self._counted]
         y = empty(x.shape, x)
         loss: float = backend_for(x).softmax_log_loss_forward(x, labels, y)
         self.y, self.t, self._shape = y, labels, xs.shape

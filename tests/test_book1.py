@@ -66,6 +66,13 @@ def test_gradients_agree_with_central_differences(name):
         assert np.abs(grads[n] - expected).max() / np.abs(expected).max() < 1e-6, n
 
 
+@pytest.mark.parametrize("shares", [[[1, 1], [0, 0]], [[0.5, 0.5], [0, 1]], [[2, 0], [0, 1]], [[0, 0], [1, 0]]])
+def test_what_only_looks_one_hot_counts_as_shares(shares):
+    layer, t = layers.SoftmaxWithLoss(), np.array(shares, float)
+    layer.forward(np.array([[1.0, 2.0], [0.5, -1.0]]), t)
+    np.testing.assert_allclose(layer.backward(), (layer.y - t) / 2, atol=1e-15)
+
+
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_gradient_of_the_loss(one_hot):
     layer, x, t = layers.SoftmaxWithLoss(), normal(4, 3), np.array([0, 2, 1, 1])

@@ -336,6 +336,22 @@ def test_two_layers_may_hold_one_matrix_and_its_transpose():
     assert affine.grads[0].shape == (3, 4) and embed.grads[0].shape == (4, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("grads", ["as W lies", "row by row", "another dtype"])
+def test_a_transposed_matrix_works_as_its_copy_does(dtype, grads):
+    """To the bit, but for the bias, which is added in another place: each sum is one chain in both."""
+    W, x, dout = randn(3, 4, dtype=dtype), randn(5, 2, 4, dtype=dtype), randn(5, 2, 3, dtype=dtype)
+    tied, copied = Affine(W.T, np.zeros(3, dtype)), Affine(W.T.copy(), np.zeros(3, dtype))
+    if grads != "as W lies":
+        tied.grads[0] = np.empty((4, 3), dtype if grads == "row by row" else np.float16)
+    kept = tied.grads[0]
+    np.testing.assert_array_equal(tied.forward(x), copied.forward(x))
+    np.testing.assert_array_equal(tied.backward(dout), copied.backward(dout))
+    assert tied.grads[0] is kept
+    for mine, wanted in zip(tied.grads, copied.grads, strict=True):
+        np.testing.assert_array_equal(mine, wanted.astype(mine.dtype))
+
+
 # Sizes of zero
 
 

@@ -94,6 +94,33 @@ def test_gradients_over_sequences(make):
 
 
 @cells
+@pytest.mark.parametrize("form", ["arrays", "lists", "other dtypes", "every second column"])
+def test_a_step_takes_its_arguments_in_any_form(step, sequence, books, gates, form):
+    """The short way for arrays that a kernel takes as they lie, and the general way, give the same."""
+    given = {
+        "arrays": lambda a: a,
+        "lists": lambda a: a.tolist(),
+        "other dtypes": lambda a: a.astype(np.float32),
+        "every second column": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    }[form]
+    count = 2 if step is LSTM else 1
+    values = [randn(N, D, seed=1), *(randn(N, H, seed=3 + k) for k in range(count))]
+    douts = [randn(N, H, seed=5 + k) for k in range(count)]
+    if form == "other dtypes":
+        values, douts = ([a.astype(np.float32).astype(np.float64) for a in arrays] for arrays in (values, douts))
+    layer, theirs = step(*weights(gates)), books(*weights(gates))
+    for which in range(1 + len(values) + len(douts)):  # none of them in that form, then each in turn
+        called = [given(a) if i == which - 1 else a for i, a in enumerate([*values, *douts])]
+        for mine, wanted in (
+            (layer.forward(*called[: len(values)]), theirs.forward(*values)),
+            (layer.backward(*called[len(values) :]), theirs.backward(*douts)),
+            (layer.grads, theirs.grads),
+        ):
+            for a, b in zip(*(v if isinstance(v, list | tuple) else [v] for v in (mine, wanted)), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+@cells
 def test_gradients_of_one_step(step, sequence, books, gates):
     layer, x = step(*weights(gates)), randn(N, D, seed=1)
     states = [randn(N, H, seed=3 + k) for k in range(2 if step is LSTM else 1)]

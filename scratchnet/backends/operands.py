@@ -161,9 +161,9 @@ def _class_indices(where: str, labels: Array, rows: int, classes: int, one_hot: 
 
 def check_labels(where: str, labels: Array, classes: int) -> None:
     """Raise IndexError, naming the position, where a label is outside [0, classes)."""
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if wrong.size:
-        i = int(wrong[0])
+    wrong = (labels < 0) | (labels >= classes)
+    if np.count_nonzero(wrong):
+        i = int(np.flatnonzero(wrong)[0])
         among = f"a number from 0 to {classes - 1}" if classes else "none, for there are 0 to choose from"
         raise IndexError(f"{where}[{i}] is {labels.reshape(-1)[i]}, expected {among}")
 

@@ -128,8 +128,10 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
     def forward(self, x: Any, t: Any) -> float:
         """Return the mean loss of the scores x (N, C) against class indices (N,) or one-hot labels (N, C)."""
         self.loss = super().forward(x, t)
-        labels = as_array(t)
-        self._shares = labels if labels.dtype.kind == "f" and labels.shape == np.shape(x) else None
+        shares = as_array(t)
+        self._shares = None
+        if shares.dtype.kind == "f" and shares.shape == np.shape(x) and not _is_one_hot(shares, self.t):
+            self._shares = shares
         return self.loss
 
     def backward(self, dout: Any = 1) -> Array:
@@ -143,6 +145,13 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
             dx *= number
         dx /= prod(y.shape[:-1])
         return dx.astype(y.dtype, copy=False)
+
+
+def _is_one_hot(shares: Array, labels: Any) -> bool:
+    """Whether each row of shares is 1 at its label and 0 elsewhere."""
+    classes = shares.shape[-1]
+    given = shares.reshape(-1)[labels + np.arange(0, shares.size, classes)]
+    return bool(np.count_nonzero(shares) == np.count_nonzero(given == 1) == labels.size)
 
 
 class BatchNormalization(layers.Layer):
