@@ -42,12 +42,13 @@ _MODULES = {
 }
 _HOME = {1: "scratchnet.book1", 2: "scratchnet"}
 
-# What modules of book 2 pass on beside their own names, and scripts take from them by star import.
+# What modules of book 2 pass on beside their own names, and scripts take from them by star import; and a class of
+# the optimizers that is the book's, not the published one.
 _ALSO = {
     "functions": "np.np np.GPU",
     "layers": "np.np np.GPU functions.softmax functions.cross_entropy_error",
     "time_layers": "np.np np.GPU functions.sigmoid functions.softmax layers.*",
-    "optimizer": "np.np np.GPU sys",
+    "optimizer": "np.np np.GPU sys _velocity_first.Nesterov",
     "trainer": "np.np np.GPU numpy util.clip_grads sys time",
     "util": "np.np np.GPU sys os",
     "base_model": "np.np np.GPU os pickle util.to_cpu util.to_gpu sys",

@@ -614,6 +614,16 @@ class Embedding(Layer):
         self.grads = [np.zeros_like(W)]
         self.idx: Any = None
 
+    @property
+    def W(self) -> Array:
+        """The weights, `params[0]`."""
+        weights: Array = self.params[0]
+        return weights
+
+    @W.setter
+    def W(self, value: Array) -> None:
+        self.params[0] = value
+
     def _indices(self, idx: Any, W: Array) -> Array:
         """Return word numbers as int64 in [0, V), in one row, where W lies; negative ones count from the end."""
         words, array = len(W), moved(idx, to_gpu=False)

@@ -1,7 +1,7 @@
 """Book 2's language models in plain NumPy, step by step as the book teaches them: what scratchnet is held against.
 
-Our own words. Every layer has params, grads, forward and backward; states and losses are loops over time. The
-dtype is that of the weights.
+Our own words; the plain `common` of tests/scripts/book2 is made of it. Every layer has params, grads, forward and
+backward; states and losses are loops over time. The dtype is that of the weights.
 """
 
 import numpy as np
@@ -241,6 +241,12 @@ def batches(corpus, batch_size, time_size):
         yield xs, ts
 
 
+def clip_grads(grads, max_norm):
+    norm = np.sqrt(sum(np.sum(g.astype(np.float64) ** 2) for g in grads))
+    for g in grads:
+        g *= min(1, max_norm / (norm + 1e-6))
+
+
 def fit(model, corpus, *, lr, max_epoch, batch_size, time_size, max_grad=None, eval_interval=1):
     """Train in place with plain gradient descent; return the perplexities that the book's trainer would list."""
     steps = (len(corpus) - 1) // (batch_size * time_size)
@@ -250,12 +256,28 @@ def fit(model, corpus, *, lr, max_epoch, batch_size, time_size, max_grad=None, e
             window.append(model.forward(*next(stream)))
             model.backward()
             if max_grad is not None:
-                norm = np.sqrt(sum(np.sum(g.astype(np.float64) ** 2) for g in model.grads))
-                for g in model.grads:
-                    g *= min(1, max_grad / (norm + 1e-6))
+                clip_grads(model.grads, max_grad)
             for p, g in zip(model.params, model.grads, strict=True):
                 p -= lr * g
             if step % eval_interval == 0:
                 perplexities.append(np.exp(np.mean(window)))
                 window = []
     return perplexities
+
+
+def create_co_matrix(corpus, vocab_size, window_size=1):
+    C = np.zeros((vocab_size, vocab_size), np.int32)
+    for i, word in enumerate(corpus):
+        for distance in range(1, window_size + 1):
+            for j in (i - distance, i + distance):
+                if 0 <= j < len(corpus):
+                    C[word, corpus[j]] += 1
+    return C
+
+
+def ppmi(C, eps=1e-8):
+    M, total, sums = np.zeros_like(C, dtype=np.float32), np.sum(C), np.sum(C, axis=0)
+    for i in range(C.shape[0]):
+        for j in range(C.shape[1]):
+            M[i, j] = max(0, np.log2(C[i, j] * total / (sums[j] * sums[i]) + eps))
+    return M

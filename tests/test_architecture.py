@@ -35,6 +35,7 @@ ALLOWED = {
     "time_layers": {"_layer", "_recurrent", "backends/__init__", "functions", "layers"},
     "functions": {"backends/__init__", "config"},
     "optimizer": {"backends/__init__", "config"},
+    "_velocity_first": {"optimizer"},
     "language": set(),
     "util": {"backends/__init__", "_unpickle", "config", "language"},
     "gradient": {"util"},
@@ -67,7 +68,7 @@ ALLOWED = {
     "book1/multi_layer_net": {"book1/gradient", "book1/layers"},
     "book1/multi_layer_net_extend": {"book1/gradient", "book1/layers", "book1/multi_layer_net"},
     "book1/dataset/__init__": {"book1/dataset/mnist"},
-    "book1/dataset/mnist": {"dataset/mnist"},
+    "book1/dataset/mnist": {"dataset/_files", "dataset/mnist"},
 }
 DOORS = {"__init__", "__main__"}  # they may import everything
 

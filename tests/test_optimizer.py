@@ -2,54 +2,12 @@
 
 import numpy as np
 import pytest
+from optimizers_numpy import adagrad, adam, momentum, nesterov, rmsprop, sgd
 
 from scratchnet.optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
 # One part in a million: what the 1e-7 beside the root takes from Adam's first steps for gradients of size 1.
 ADAM_FIRST_STEP = 1e-6
-
-
-# The books' lines, for one parameter p, its gradient g, its state s and the number k of the step
-
-
-def sgd(p, g, s, k, lr=0.01):
-    p -= lr * g
-
-
-def momentum(p, g, s, k, lr=0.01, momentum=0.9):
-    v = s.setdefault("v", np.zeros_like(p))
-    v[...] = momentum * v - lr * g
-    p += v
-
-
-def nesterov(p, g, s, k, lr=0.01, momentum=0.9):
-    """Bengio, Boulanger-Lewandowski, Pascanu (2013), eq. 7, as in the Japanese book 1: parameters first."""
-    v = s.setdefault("v", np.zeros_like(p))
-    p += momentum * momentum * v
-    p -= (1 + momentum) * lr * g
-    v *= momentum
-    v -= lr * g
-
-
-def adagrad(p, g, s, k, lr=0.01):
-    h = s.setdefault("h", np.zeros_like(p))
-    h += g * g
-    p -= lr * g / (np.sqrt(h) + 1e-7)
-
-
-def rmsprop(p, g, s, k, lr=0.01, decay_rate=0.99):
-    h = s.setdefault("h", np.zeros_like(p))
-    h *= decay_rate
-    h += (1 - decay_rate) * g * g
-    p -= lr * g / (np.sqrt(h) + 1e-7)
-
-
-def adam(p, g, s, k, lr=0.001, beta1=0.9, beta2=0.999):
-    m, v = s.setdefault("m", np.zeros_like(p)), s.setdefault("v", np.zeros_like(p))
-    rate = float(lr * np.sqrt(1 - beta2**k) / (1 - beta1**k))
-    m += (1 - beta1) * (g - m)
-    v += (1 - beta2) * (g**2 - v)
-    p -= rate * m / (np.sqrt(v) + 1e-7)
 
 
 BOOK = {SGD: sgd, Momentum: momentum, Nesterov: nesterov, AdaGrad: adagrad, RMSprop: rmsprop, Adam: adam}

@@ -21,7 +21,8 @@ cdef extern from "scratchnet.h" nogil:
     void sn_affine_backward(sn_type type, sn_size N, sn_size D, sn_size M,
                             const void *dout, const void *x, const void *W, void *dx, void *dW, void *db)
     void sn_matmul_add(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, void *out)
-    void sn_matmul_transposed(sn_type type, sn_size N, sn_size D, sn_size M, const void *dout, const void *W, void *dx)
+    void sn_matmul_transposed(sn_type type, sn_size N, sn_size D, sn_size M,
+                              const void *dout, const void *W, void *dx)
     void sn_sum_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out)
     void sn_repeat_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out)
     void sn_take_rows(sn_type type, sn_size B, sn_size D, const void *x, const sn_label *index, void *out)

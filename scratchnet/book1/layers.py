@@ -252,8 +252,8 @@ class Convolution(layers.Layer):
     ----------
     W : ndarray, shape (M, C, P, Q)
         M filters for C channels, P x Q in size, kept by reference; their dtype decides.
-    b : ndarray, shape (M,)
-        Bias, likewise.
+    b : ndarray, shape (M,), or a number
+        Bias, likewise; a number stands for M equal ones, which chapter 7's script for filters uses.
     stride, pad : int
         Distance of the places; zeros around the image.
 
@@ -268,10 +268,10 @@ class Convolution(layers.Layer):
     all windows is kept: their number of images follows from the sizes alone. Source: book 1, ch. 7.4.4.
     """
 
-    def __init__(self, W: Array, b: Array, stride: int = 1, pad: int = 0) -> None:
+    def __init__(self, W: Array, b: Array | float, stride: int = 1, pad: int = 0) -> None:
         super().__init__()
         self.W = check_parameter(self._error("W"), W, ndim=4)
-        self.b = check_parameter(self._error("b"), b)
+        self.b = b if isinstance(b, int | float) else check_parameter(self._error("b"), b)
         self.stride, self.pad = stride, pad
         self.x: Any = None
         self.dW: Array | None = None
@@ -319,6 +319,8 @@ class Convolution(layers.Layer):
     def _weights(self) -> tuple[Array, Array]:
         W = check_parameter(self._error("W"), self.W, ndim=4)
         b = as_operand(self._error("b"), self.b, W)
+        if b.ndim == 0:
+            b = np.full(len(W), b)
         if b.size != len(W):
             raise ValueError(self._error(f"b has shape {b.shape}, expected ({len(W)},), one for each filter"))
         return as_operand("W", W, W), b.reshape(len(W))

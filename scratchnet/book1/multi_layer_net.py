@@ -123,7 +123,7 @@ class MultiLayerNet:
         def loss(_: Array) -> float:
             return self._training_loss(x, t)
 
-        return {name: numerical_gradient(loss, p) for name, p in self.params.items()}
+        return {name: numerical_gradient(loss, self.params[name]) for name in self._names()}
 
     def gradient(self, x: Any, t: Any) -> dict[str, Array]:
         """Return the gradients by backpropagation, by the parameters' names."""
@@ -138,6 +138,13 @@ class MultiLayerNet:
             grads[f"W{i}"] = affine.dW + decay * affine.W if decay else affine.dW
             grads[f"b{i}"] = affine.db
         return grads
+
+    def _names(self) -> list[str]:
+        """Return the names of the gradients in the book's order, layer by layer; its scripts print them so."""
+        return [name for i in range(1, self.hidden_layer_num + 2) for name in self._names_of(i)]
+
+    def _names_of(self, i: int) -> list[str]:
+        return [f"W{i}", f"b{i}"]
 
     def _training_loss(self, x: Any, t: Any) -> float:
         return self.loss(x, t)

@@ -84,7 +84,11 @@ class MultiLayerNetExtend(MultiLayerNet):
         for i in range(1, self.hidden_layer_num + 1) if self.use_batchnorm else ():
             grads[f"gamma{i}"] = self.layers[f"BatchNorm{i}"].dgamma
             grads[f"beta{i}"] = self.layers[f"BatchNorm{i}"].dbeta
-        return grads
+        return {name: grads[name] for name in self._names()}
+
+    def _names_of(self, i: int) -> list[str]:
+        is_normalized = self.use_batchnorm and i <= self.hidden_layer_num
+        return super()._names_of(i) + ([f"gamma{i}", f"beta{i}"] if is_normalized else [])
 
     def _training_loss(self, x: Any, t: Any) -> float:
         return self.loss(x, t, train_flg=True)

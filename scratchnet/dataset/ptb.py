@@ -10,21 +10,31 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._files import cache_folder, find
 
-__all__ = ["key_file", "load_data", "load_vocab", "url_base"]
+__all__ = ["key_file", "load_data", "load_vocab", "save_file", "url_base", "vocab_file"]
 
 url_base = "https://raw.githubusercontent.com/tomsercu/lstm/master/data/"
 key_file = {"train": "ptb.train.txt", "test": "ptb.test.txt", "valid": "ptb.valid.txt"}
+# What the book's module writes into its folder, the next time to read that. Here the text is read every time.
+save_file = {"train": "ptb.train.npy", "test": "ptb.test.npy", "valid": "ptb.valid.npy"}
+vocab_file = "ptb.vocab.pkl"
 
 _BY_HAND = (
     "Put ptb.train.txt, ptb.valid.txt and ptb.test.txt, if you have a right to them (LDC99T42), into a folder and "
     "set SCRATCHNET_DATA to it, or put them beside the script"
 )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "dataset_dir":  # where a download is kept; the book's own folder holds the module too
+        return str(cache_folder("ptb"))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_vocab() -> tuple[dict[str, int], dict[int, str]]:

@@ -1,11 +1,13 @@
 # A convolutional network in the manner of book 1, chapter 7, on images of our own.
 import os
+import pickle
 import sys
 
 sys.path.append(os.pardir)
 from collections import OrderedDict
 
 import numpy as np
+from common.gradient import numerical_gradient
 from common.layers import Affine, BatchNormalization, Convolution, Dropout, Pooling, Relu, SoftmaxWithLoss
 from common.trainer import Trainer
 
@@ -58,6 +60,17 @@ class ConvNet:
         grads["gamma"], grads["beta"] = self.layers["Norm"].dgamma, self.layers["Norm"].dbeta
         return grads
 
+    def save_params(self, file_name="params.pkl"):
+        with open(file_name, "wb") as file:
+            pickle.dump(dict(self.params), file)
+
+    def load_params(self, file_name="params.pkl"):
+        with open(file_name, "rb") as file:
+            self.params.update(pickle.load(file))
+        for number, name in ((1, "Conv1"), (2, "Affine1"), (3, "Affine2")):
+            self.layers[name].W, self.layers[name].b = self.params[f"W{number}"], self.params[f"b{number}"]
+        self.layers["Norm"].gamma, self.layers["Norm"].beta = self.params["gamma"], self.params["beta"]
+
 
 np.random.seed(3)
 t = np.random.randint(0, 3, 200)
@@ -79,3 +92,22 @@ trainer = Trainer(
 )
 trainer.train()
 print(len(trainer.train_loss_list))
+
+# Another network, with what this one has learned
+network.save_params()
+second = ConvNet()
+print(second.loss(x[:40], t[:40], train_flg=True))
+second.load_params()
+print(second.loss(x[:40], t[:40], train_flg=True), second.accuracy(x[150:], t[150:]))
+
+# Its gradients, by differences; a stride and a border
+conv = second.layers["Conv1"] = Convolution(second.params["W1"], second.params["b1"], stride=2, pad=1)
+conv.forward(x[:2])
+second.layers["Pool1"] = Pooling(2, 2, stride=1)
+second.layers["Affine1"].W = second.params["W2"] = 0.1 * np.random.randn(4 * 5 * 5, 12)
+second.layers["Dropout"] = Dropout(0.0)
+exact = second.gradient(x[:4], t[:4])
+for name in ("beta", "gamma", "b3"):
+    differences = numerical_gradient(lambda _: second.loss(x[:4], t[:4], True), second.params[name])
+    print(name, np.average(np.abs(exact[name] - differences)) < 1e-5, exact[name].tolist())
+print(second.layers["Conv1"].dW.shape, float(np.sum(exact["W1"] ** 2)))

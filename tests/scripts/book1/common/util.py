@@ -28,3 +28,9 @@ def col2im(col, shape, P, Q, stride=1, pad=0):
 def shuffle_dataset(x, t):
     order = np.random.permutation(x.shape[0])
     return x[order], t[order]
+
+
+def smooth_curve(x):
+    weights = np.kaiser(11, 2)
+    mirrored = np.r_[x[10:0:-1], x, x[-1:-11:-1]]
+    return np.convolve(weights / weights.sum(), mirrored, mode="valid")[5:-5]

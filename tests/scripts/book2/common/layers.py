@@ -1,41 +1,33 @@
-"""Book 2's first layers in plain NumPy, in our own words: what scripts under scratchnet are compared with."""
+"""Book 2's layers in plain NumPy, in our own words: what scripts under scratchnet are compared with."""
 
 import numpy as np
+from books2_numpy import Affine, Embedding, MatMul, Weighted, sigmoid, softmax
+
+__all__ = ["Affine", "Embedding", "MatMul", "Sigmoid", "SigmoidWithLoss", "Softmax", "SoftmaxWithLoss"]
 
 
-class Affine:
-    def __init__(self, W, b):
-        self.params, self.grads = [W, b], [np.zeros_like(W), np.zeros_like(b)]
-
+class Sigmoid(Weighted):
     def forward(self, x):
-        self.x = x
-        return np.dot(x, self.params[0]) + self.params[1]
-
-    def backward(self, dout):
-        self.grads[0][...] = np.dot(self.x.T, dout)
-        self.grads[1][...] = np.sum(dout, axis=0)
-        return np.dot(dout, self.params[0].T)
-
-
-class Sigmoid:
-    def __init__(self):
-        self.params, self.grads = [], []
-
-    def forward(self, x):
-        self.out = 1 / (1 + np.exp(-x))
+        self.out = sigmoid(x)
         return self.out
 
     def backward(self, dout):
         return dout * (1.0 - self.out) * self.out
 
 
-class SoftmaxWithLoss:
-    def __init__(self):
-        self.params, self.grads = [], []
+class Softmax(Weighted):
+    def forward(self, x):
+        self.out = softmax(x)
+        return self.out
 
+    def backward(self, dout):
+        dx = self.out * dout
+        return dx - self.out * np.sum(dx, axis=1, keepdims=True)
+
+
+class SoftmaxWithLoss(Weighted):
     def forward(self, x, t):
-        x = np.exp(x - x.max(axis=1, keepdims=True))
-        self.y = x / x.sum(axis=1, keepdims=True)
+        self.y = softmax(x)
         self.t = t.argmax(axis=1) if t.size == x.size else t
         return -np.sum(np.log(self.y[np.arange(len(x)), self.t] + 1e-7)) / len(x)
 
@@ -43,3 +35,12 @@ class SoftmaxWithLoss:
         dx = self.y.copy()
         dx[np.arange(len(dx)), self.t] -= 1
         return dx * dout / len(dx)
+
+
+class SigmoidWithLoss(Weighted):
+    def forward(self, x, t):
+        self.y, self.t = sigmoid(x), t
+        return -np.sum(np.log(np.where(t, self.y, 1 - self.y) + 1e-7)) / len(x)
+
+    def backward(self, dout=1):
+        return (self.y - self.t) * dout / len(self.t)

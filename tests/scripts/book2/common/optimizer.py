@@ -1,10 +1,5 @@
-"""Book 2's SGD in plain NumPy, in our own words."""
+"""Book 2's optimizers in plain NumPy, in our own words."""
 
+from optimizers_numpy import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
-class SGD:
-    def __init__(self, lr=0.01):
-        self.lr = lr
-
-    def update(self, params, grads):
-        for p, g in zip(params, grads, strict=True):
-            p -= self.lr * g
+__all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop"]

@@ -1,0 +1,3 @@
+"""Book 2's switch for the GPU."""
+
+GPU = False

@@ -1,0 +1,6 @@
+"""Where book 2's scripts take NumPy from."""
+
+import numpy as np
+from common.config import GPU
+
+__all__ = ["GPU", "np"]
