@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The C code without Python: tests/native/driver.c with csrc, under the compilers' sanitizers, and for other
+# The C code without Python: tests/native with csrc, under the compilers' sanitizers, and for other
 # processors where their compilers are installed. What is missing is skipped, and said.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,7 +7,7 @@ mkdir -p build/native
 
 flags=(-std=c11 -g -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread -Wall -Wextra
        -Wno-pass-failed -Icsrc) # clang says of many loops that it does not unroll them
-sources=(tests/native/driver.c csrc/*.c)
+sources=(tests/native/*.c csrc/*.c)
 
 build() { # name, compiler, its flags: the program is build/native/<name>
     echo "== $1"

@@ -1,0 +1,110 @@
+/* activations.c: activations and losses, element by element and by rows of scores. */
+
+#include <math.h>
+
+#include "driver.h"
+
+void test_elementwise(sn_type type, sn_size n)
+{
+    const array x = input(type, n), y = positive(type, n), dout = input(type, n);
+    if (n > 3) { /* far ends, where a plain formula overflows */
+        put(x, 0, 1e4);
+        put(x, 1, -1e4);
+        put(x, 2, -80);
+    }
+    const array s = output(type, n), r = output(type, n), ds = output(type, n), dr = output(type, n);
+    const array h = output(type, n), dh = output(type, n), m = output(type, n);
+    sn_sigmoid_forward(type, n, x.data, s.data);
+    sn_relu_forward(type, n, x.data, r.data);
+    sn_sigmoid_backward(type, n, dout.data, y.data, ds.data);
+    sn_relu_backward(type, n, dout.data, x.data, dr.data);
+    sn_tanh_forward(type, n, x.data, h.data);
+    sn_tanh_backward(type, n, dout.data, y.data, dh.data);
+    sn_multiply_by_mask(type, n, x.data, dout.data, m.data);
+    for (sn_size i = 0; i < n; i++) {
+        near("sigmoid_forward", s, i, sigmoid(at(x, i)), 0, 4);
+        near("relu_forward", r, i, at(x, i) <= 0 ? 0 : at(x, i), 0, 0);
+        near("sigmoid_backward", ds, i, at(dout, i) * (1 - at(y, i)) * at(y, i), at(dout, i), 4);
+        near("relu_backward", dr, i, at(x, i) <= 0 ? 0 : at(dout, i), 0, 0);
+        near("tanh_forward", h, i, tanh(at(x, i)), 0, 4);
+        near("tanh_backward", dh, i, at(dout, i) * (1 - at(y, i) * at(y, i)), at(dout, i), 4);
+        near("multiply_by_mask", m, i, at(x, i) * at(dout, i), 0, 1);
+    }
+    array in_place = copy(x);
+    sn_sigmoid_forward(type, n, in_place.data, in_place.data);
+    same("sigmoid_forward in place", in_place, s);
+    in_place = copy(x);
+    sn_relu_forward(type, n, in_place.data, in_place.data);
+    same("relu_forward in place", in_place, r);
+    in_place = copy(dout);
+    sn_sigmoid_backward(type, n, in_place.data, y.data, in_place.data);
+    same("sigmoid_backward in place", in_place, ds);
+    in_place = copy(dout);
+    sn_relu_backward(type, n, in_place.data, x.data, in_place.data);
+    same("relu_backward in place", in_place, dr);
+    in_place = copy(x);
+    sn_tanh_forward(type, n, in_place.data, in_place.data);
+    same("tanh_forward in place", in_place, h);
+    in_place = copy(dout);
+    sn_tanh_backward(type, n, in_place.data, y.data, in_place.data);
+    same("tanh_backward in place", in_place, dh);
+    in_place = copy(x);
+    sn_multiply_by_mask(type, n, in_place.data, dout.data, in_place.data);
+    same("multiply_by_mask in place", in_place, m);
+
+    const sn_label *t = labels(n, 2);
+    const array p = output(type, n), dp = output(type, n), scaled = copy(x);
+    double loss = 0, squares = 0;
+    const double got = sn_sigmoid_cross_entropy_forward(type, n, x.data, t, p.data);
+    same("sigmoid_cross_entropy_forward", p, s);
+    sn_sigmoid_cross_entropy_backward(type, n, y.data, t, 0.75, dp.data);
+    sn_scale(type, n, scaled.data, 0.3);
+    for (sn_size i = 0; i < n; i++) {
+        loss -= log((t[i] ? at(s, i) : 1 - at(s, i)) + 1e-7) / (double)n;
+        squares += at(x, i) * at(x, i);
+        near("sigmoid_cross_entropy_backward", dp, i, (at(y, i) - (double)t[i]) * 0.75 / (double)n, 1.0 / (double)n, 4);
+        near("scale", scaled, i, at(x, i) * 0.3, 0, 3);
+    }
+    number_near("sigmoid_cross_entropy_forward", type, got, loss, type == SN_FLOAT64 ? 1e-12 : 1e-6);
+    number_near("squared_norm", type, sn_squared_norm(type, n, x.data), squares, 1e-12);
+    end_case();
+}
+
+void test_softmax(sn_type type, sn_size N, sn_size C)
+{
+    const array x = input(type, N * C), dout = input(type, N * C);
+    const array y = output(type, N * C), y2 = output(type, N * C), y3 = output(type, N * C);
+    const array dx = output(type, N * C), dl = output(type, N * C);
+    const sn_label *t = labels(N, C);
+    double loss = 0, log_loss = 0;
+    sn_softmax_forward(type, N, C, x.data, y.data);
+    sn_softmax_backward(type, N, C, dout.data, y.data, dx.data);
+    const double joint = sn_softmax_cross_entropy_forward(type, N, C, x.data, t, y2.data);
+    sn_softmax_cross_entropy_backward(type, N, C, y.data, t, 0.75, dl.data);
+    same("softmax_cross_entropy_forward", y2, y);
+    const double joint_log = sn_softmax_log_loss_forward(type, N, C, x.data, t, y3.data);
+    same("softmax_log_loss_forward", y3, y);
+    for (sn_size i = 0; i < N; i++) {
+        double most = -INFINITY, sum = 0, dot = 0, size = 0;
+        for (sn_size j = i * C; j < (i + 1) * C; j++)
+            if (at(x, j) > most)
+                most = at(x, j);
+        for (sn_size j = i * C; j < (i + 1) * C; j++) {
+            sum += exp(at(x, j) - most);
+            dot += at(dout, j) * at(y, j);
+            size += fabs(at(dout, j) * at(y, j));
+        }
+        for (sn_size j = i * C; j < (i + 1) * C; j++) {
+            near("softmax_forward", y, j, exp(at(x, j) - most) / sum, 0, (double)C + 16);
+            near("softmax_backward", dx, j, at(y, j) * (at(dout, j) - dot), size + fabs(at(dout, j)), (double)C + 8);
+            near("softmax_cross_entropy_backward", dl, j, (at(y, j) - (j == i * C + t[i])) * 0.75 / (double)N,
+                 1.0 / (double)N, 4);
+        }
+        loss -= log(at(y, i * C + t[i]) + 1e-7) / (double)N;
+        log_loss -= log(at(y, i * C + t[i])) / (double)N;
+    }
+    number_near("cross_entropy_forward", type, sn_cross_entropy_forward(type, N, C, y.data, t), loss, 1e-12);
+    number_near("softmax_cross_entropy_forward", type, joint, loss, 1e-12);
+    number_near("softmax_log_loss_forward", type, joint_log, log_loss, 1e-12);
+    end_case();
+}
