@@ -6,6 +6,7 @@ import importlib
 
 import numpy as np
 import pytest
+from differences import assert_gradient, central_differences
 
 import scratchnet
 from scratchnet.backends import reference_uses
@@ -53,17 +54,7 @@ def test_gradients_agree_with_central_differences(name):
     dx = layer.backward(weight)
     grads = {"x": dx} | {n: getattr(layer, f"d{n}") for n in arrays if n != "x"}
     for n, array in arrays.items():
-        expected = np.empty_like(array)
-        for i in np.ndindex(array.shape):
-            value = array[i]
-            array[i] = value + 1e-5
-            above = np.sum(layer.forward(x) * weight)
-            array[i] = value - 1e-5
-            below = np.sum(layer.forward(x) * weight)
-            array[i] = value
-            expected[i] = (above - below) / 2e-5
-        assert grads[n].shape == array.shape
-        assert np.abs(grads[n] - expected).max() / np.abs(expected).max() < 1e-6, n
+        assert_gradient(grads[n], central_differences(lambda: np.sum(layer.forward(x) * weight), array))
 
 
 @pytest.mark.parametrize("shares", [[[1, 1], [0, 0]], [[0.5, 0.5], [0, 1]], [[2, 0], [0, 1]], [[0, 0], [1, 0]]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import books2_numpy as book
 import numpy as np
 import pytest
+from differences import assert_gradient, central_differences
 
 from scratchnet.layers import Dropout, Embedding
 from scratchnet.time_layers import (
@@ -24,7 +25,6 @@ from scratchnet.time_layers import (
     TimeSoftmaxWithLoss,
 )
 
-GRADIENT_ERROR = 1e-6  # central differences in float64, relative to the largest number
 N, T, D, H, V = 3, 4, 5, 6, 7
 CELLS = {
     "RNN": (RNN, TimeRNN, book.RNN, 1),
@@ -44,23 +44,6 @@ def weights(gates, dtype=np.float64, seed=0):
         randn(H, gates * H, dtype=dtype, seed=seed),
         randn(gates * H, dtype=dtype, seed=seed),
     ]
-
-
-def central_differences(f, x, h=1e-5):
-    gradient = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        kept = x[index]
-        x[index] = kept + h
-        above = f()
-        x[index] = kept - h
-        gradient[index] = (above - f()) / (2 * h)
-        x[index] = kept
-    return gradient
-
-
-def assert_gradient(analytic, numeric):
-    assert analytic.shape == numeric.shape
-    assert np.abs(analytic - numeric).max() <= GRADIENT_ERROR * np.abs(numeric).max()
 
 
 # Gradients against central differences

@@ -24,15 +24,19 @@ The compiled kernels, the reference, the tests and the benchmarks all read this 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from math import prod
 from operator import index
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from .operands import check_labels
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 CONTRACT = """
 affine_forward(x[N,D], W[D,M], b[M]?, >out[N,M])                     out = x W + b
@@ -347,3 +351,26 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool, me
         if argument.limit is not None and not argument.is_written and memory.checks_labels:
             limit = prod(int(size) if size.isdigit() else sizes[size] for size in argument.limit.split("*"))
             check_labels(f"{kernel.name}: {argument.name}", value, limit)
+
+
+def checked(
+    function: Callable[_P, _R], *, compiled: bool, memory: HostMemory = HOST, note: str = ""
+) -> Callable[_P, _R]:
+    """Return a kernel's function, found in `KERNELS` by its name, with every call checked before it runs.
+
+    `compiled` and `memory` are those of `check_arguments`; `note` stands behind the formula in the docstring.
+    """
+    kernel = KERNELS[function.__name__]
+    names = [argument.name for argument in kernel.arguments]
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            values = [*args, *(kwargs[name] for name in names[len(args) :])]
+        except KeyError:
+            return function(*args, **kwargs)  # raises Python's own TypeError
+        check_arguments(kernel, values, compiled=compiled, memory=memory)
+        return function(*args, **kwargs)
+
+    call.__doc__ = f"{kernel.formula}. {note}".strip()
+    return call

@@ -11,12 +11,12 @@ CuPy is imported, and cuda.cu compiled, on first use.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .contract import KERNELS, HostMemory, check_arguments
+from .contract import KERNELS, HostMemory, check_arguments, checked
 
 Array = Any  # cupy.ndarray: CuPy may not be installed
 P = ParamSpec("P")
@@ -301,20 +301,7 @@ def check_call(name: str, *values: Any) -> None:
 
 def _kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Check a call against the contract before the launch."""
-    contract = KERNELS[function.__name__]
-    names = [argument.name for argument in contract.arguments]
-
-    @wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            values = [*args, *(kwargs[name] for name in names[len(args) :])]
-        except KeyError:
-            return function(*args, **kwargs)  # raises Python's own TypeError
-        check_call(contract.name, *values)
-        return function(*args, **kwargs)
-
-    checked.__doc__ = f"{contract.formula}."
-    return checked
+    return checked(function, compiled=True, memory=_DEVICE)
 
 
 # Products and sums over rows

@@ -9,34 +9,19 @@ Sources: *Deep Learning from Scratch* 1, ch. 3 to 6, and 2, ch. 1.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from .contract import KERNELS, check_arguments
+from .contract import checked
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def _kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Check a call against the contract before the first write."""
-    contract = KERNELS[function.__name__]
-    names = [argument.name for argument in contract.arguments]
-
-    @wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            values = [*args, *(kwargs[name] for name in names[len(args) :])]
-        except KeyError:
-            return function(*args, **kwargs)  # raises Python's own TypeError
-        check_arguments(contract, values, compiled=False)
-        with np.errstate(all="ignore"):  # NaN and inf pass through, as they do in C
-            return function(*args, **kwargs)
-
-    checked.__doc__ = f"{contract.formula}. {function.__doc__ or ''}".strip()
-    return checked
+    """Check a call against the contract before the first write; NaN and inf pass through silently, as in C."""
+    return checked(np.errstate(all="ignore")(function), compiled=False, note=function.__doc__ or "")
 
 
 # Products and sums over rows
