@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from reader import Chain
 from trajectory import GRADIENT
 
 from scratchnet import Affine, MatMul, MultiLayerNet, Sigmoid, SoftmaxWithLoss, TwoLayerNet
@@ -213,29 +214,19 @@ def test_a_wrong_gradient_is_found_and_named(wrong, factor):
     assert max(errors.values()) < GRADIENT
 
 
-class OwnNet:
+class OwnNet(Chain):
     """A reader's class over the layers, with its parameters in a list for every layer, as in the notes."""
 
     def __init__(self, loss_layer, outputs):
         rng = np.random.default_rng(4)
-        self.layers = [
+        layers = [
             Affine(rng.normal(size=(4, 5)), rng.normal(size=5)),
             Sigmoid(),
             Affine(rng.normal(size=(5, outputs)), rng.normal(size=outputs)),
         ]
-        self.loss_layer = loss_layer
+        super().__init__(layers, loss_layer)
         self.params = [layer.params for layer in self.layers if layer.params]
         self.grads = [layer.grads for layer in self.layers if layer.grads]
-
-    def forward(self, x, t):
-        for layer in self.layers:
-            x = layer.forward(x)
-        return self.loss_layer.forward(x, t)
-
-    def backward(self, dout=1):
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
 
 
 @pytest.mark.parametrize(("loss_layer", "outputs"), [(SoftmaxWithLoss, 3), (SigmoidWithLoss, 1)])

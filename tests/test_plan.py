@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import pytest
+from reader import Chain
 
 import scratchnet
 from scratchnet import (
@@ -33,33 +34,14 @@ def spiral():
     return scratchnet.dataset.spiral.load_data()
 
 
-class ReadersNet:
+class ReadersNet(Chain):
     """As the notes write it, over scratchnet's layers."""
 
     def __init__(self, hidden=Sigmoid, dtype=np.float64):
         rng = np.random.default_rng(0)
         W1, b1 = rng.standard_normal((2, 10)).astype(dtype), np.zeros(10, dtype)
         W2, b2 = rng.standard_normal((10, 3)).astype(dtype), np.zeros(3, dtype)
-        self.layers = [Affine(W1, b1), hidden(), Affine(W2, b2)]
-        self.loss_layer = SoftmaxWithLoss()
-        self.params, self.grads = [], []
-        for layer in self.layers:
-            self.params += layer.params
-            self.grads += layer.grads
-
-    def predict(self, x):
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def forward(self, x, t):
-        return self.loss_layer.forward(self.predict(x), t)
-
-    def backward(self, dout=1):
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
-        return dout
+        super().__init__([Affine(W1, b1), hidden(), Affine(W2, b2)], SoftmaxWithLoss())
 
 
 def fit(model, optimizer, x, t, compile, **options):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import on_device
 import pytest
+from reader import Chain
 
 import scratchnet
 from scratchnet import layers
@@ -27,29 +28,13 @@ def network(sizes=(2, 6, 3), activation="sigmoid", dtype=np.float32):
     )
 
 
-class OwnNet:
+class OwnNet(Chain):
     """A reader's own class, over scratchnet's layers."""
 
     def __init__(self, params):
         W1, b1, W2, b2 = params
-        self.layers = [layers.Affine(W1, b1), layers.Sigmoid(), layers.Affine(W2, b2)]
-        self.loss_layer = layers.SoftmaxWithLoss()
-        self.params = [p for layer in self.layers for p in layer.params]
-        self.grads = [g for layer in self.layers for g in layer.grads]
-
-    def predict(self, x):
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def forward(self, x, t):
-        return self.loss_layer.forward(self.predict(x), t)
-
-    def backward(self, dout=1):
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
-        return dout
+        chain = [layers.Affine(W1, b1), layers.Sigmoid(), layers.Affine(W2, b2)]
+        super().__init__(chain, layers.SoftmaxWithLoss())
 
 
 def rows_of(*shape, seed=0):

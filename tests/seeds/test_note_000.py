@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from reader import Chain
 from seeds import notebook
 from seeds.notebook import assert_close, assert_same_pass, at_zero_seconds, two_decimals
 
@@ -12,7 +13,7 @@ from scratchnet.optimizer import SGD
 from scratchnet.trainer import Trainer
 
 
-class TwoLayerNet:
+class TwoLayerNet(Chain):
     kit = layers
 
     def __init__(self, input_size, hidden_size, output_size):
@@ -22,27 +23,8 @@ class TwoLayerNet:
         W2 = 0.01 * np.random.randn(H, C)
         b2 = np.zeros(C)
 
-        self.layers = [self.kit.Affine(W1, b1), self.kit.Sigmoid(), self.kit.Affine(W2, b2)]
-        self.loss_layer = self.kit.SoftmaxWithLoss()
-
-        self.params, self.grads = [], []
-        for layer in self.layers:
-            self.params += layer.params
-            self.grads += layer.grads
-
-    def predict(self, x):
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def forward(self, x, t):
-        return self.loss_layer.forward(self.predict(x), t)
-
-    def backward(self, dout=1):
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
-        return dout
+        chain = [self.kit.Affine(W1, b1), self.kit.Sigmoid(), self.kit.Affine(W2, b2)]
+        super().__init__(chain, self.kit.SoftmaxWithLoss())
 
 
 class PlainNet(TwoLayerNet):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from reader import Chain
 from seeds import notebook
 from seeds.notebook import assert_close, assert_same_pass, at_zero_seconds, two_decimals
 
@@ -35,7 +36,7 @@ TRAINER_TAIL = """
 """
 
 
-class TwoLayerNet:
+class TwoLayerNet(Chain):
     kit = layers
 
     def __init__(self, input_size, hidden_size, out_size):
@@ -46,27 +47,8 @@ class TwoLayerNet:
         b2 = np.zeros(C)
 
         # The note never imports Softmax; the figures that it prints show that it was there.
-        self.layers = [self.kit.Affine(W1, b1), self.kit.Softmax(), self.kit.Affine(W2, b2)]
-        self.loss_layer = self.kit.SoftmaxWithLoss()
-
-        self.params, self.grads = [], []
-        for layer in self.layers:
-            self.params += layer.params
-            self.grads += layer.grads
-
-    def predict(self, x):
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def forward(self, x, t):
-        return self.loss_layer.forward(self.predict(x), t)
-
-    def backward(self, dout=1):
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
-        return dout
+        chain = [self.kit.Affine(W1, b1), self.kit.Softmax(), self.kit.Affine(W2, b2)]
+        super().__init__(chain, self.kit.SoftmaxWithLoss())
 
 
 class PlainNet(TwoLayerNet):

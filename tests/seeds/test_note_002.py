@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from reader import Chain
 from seeds import notebook
 from seeds.notebook import assert_close, assert_same_pass, two_decimals
 
@@ -14,7 +15,7 @@ from scratchnet.optimizer import SGD
 from scratchnet.trainer import Trainer
 
 
-class TwoLayerNet:
+class TwoLayerNet(Chain):
     def __init__(self, input_size, hidden_size, output_size):
         D, H, C = input_size, hidden_size, output_size
         W1 = 0.01 * np.random.randn(D, H)
@@ -22,27 +23,8 @@ class TwoLayerNet:
         W2 = 0.01 * np.random.randn(H, C)
         b2 = np.zeros(C)
 
-        self.layers = [Affine(W1, b1), Sigmoid(), Affine(W2, b2)]  # the note lost the commas
-        self.loss_layer = SoftmaxWithLoss()
-
-        self.params, self.grads = [], []
-        for layer in self.layers:
-            self.params += layer.params
-            self.grads += layer.grads
-
-    def predict(self, x):
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def forward(self, x, t):
-        return self.loss_layer.forward(self.predict(x), t)
-
-    def backward(self, dout=1):
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
-        return dout
+        chain = [Affine(W1, b1), Sigmoid(), Affine(W2, b2)]  # the note lost the commas
+        super().__init__(chain, SoftmaxWithLoss())
 
 
 class InferenceSigmoid:
