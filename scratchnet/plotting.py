@@ -58,14 +58,14 @@ def _pairs(name: str, value: ArrayLike, meaning: str) -> NDArray[np.float64]:
 
 
 def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes | None = None) -> Axes:
-    """Draw the loss curve of a training run, as ``Trainer.plot`` of book 2, chapter 1.
+    """Draw the curve of a training run, as the ``plot`` of book 2's Trainer (chapter 1) and RnnlmTrainer (5).
 
     Parameters
     ----------
-    trainer : object with ``loss_list`` and ``eval_interval``, or a sequence of losses
+    trainer : object with ``loss_list`` or ``ppl_list`` and ``eval_interval``, or a sequence of losses
         The k-th loss is drawn at k.
     ylim : (float, float), optional
-        Limits of the loss axis.
+        Limits of the vertical axis.
     ax : matplotlib axes, optional
         Where to draw; by default the current figure if it is empty, else a new one.
 
@@ -81,22 +81,25 @@ def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes
         If matplotlib is missing.
 
     """
+    name, what, call = "loss_list", "loss", "fit(x, t)"
+    if hasattr(trainer, "ppl_list"):
+        name, what, call = "ppl_list", "perplexity", "fit(xs, ts)"
     try:
-        losses = np.asarray(getattr(trainer, "loss_list", trainer), dtype=np.float64)
+        losses = np.asarray(getattr(trainer, name, trainer), dtype=np.float64)
     except (TypeError, ValueError):
         losses = np.empty((0, 0))
     if losses.ndim != 1:
         raise ValueError(
-            "trainer must have a loss_list of numbers, or be such a list itself; "
+            f"trainer must have a {name} of numbers, or be such a list itself; "
             f"got a {type(trainer).__name__} without one"
         )
     if losses.size == 0:
-        raise ValueError("there is no loss to plot yet: loss_list is empty; call fit(x, t) first")
+        raise ValueError(f"there is no {what} to plot yet: {name} is empty; call {call} first")
     interval = getattr(trainer, "eval_interval", None)
     ax = _axes(ax)
     ax.plot(np.arange(losses.size), losses, label="train")
     ax.set_xlabel("Iterations" if interval is None else f"Iterations (x{interval})")
-    ax.set_ylabel("Loss")
+    ax.set_ylabel(what.capitalize())
     if ylim is not None:
         ax.set_ylim(*ylim)
     return ax

@@ -177,12 +177,7 @@ class RnnlmTrainer:
         """
         from .plotting import plot_loss
 
-        if not self.ppl_list:
-            raise ValueError("there is no perplexity to plot yet: ppl_list is empty; call fit(xs, ts) first")
-        axes = plot_loss(self.ppl_list, ylim, ax=ax)
-        axes.set_ylabel("Perplexity")
-        if self.eval_interval is not None:
-            axes.set_xlabel(f"Iterations (x{self.eval_interval})")
+        axes = plot_loss(self, ylim, ax=ax)
         if ax is None:
             show_where_there_is_a_window(axes)
         return axes

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,6 +83,16 @@ def test_a_plain_list_of_losses_is_drawn_too():
     ax = plot_loss([3.0, 2.0])
     np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), [3.0, 2.0])
     assert ax.get_xlabel() == "Iterations"
+
+
+def test_a_language_model_s_curve_is_its_perplexity():
+    trainer = SimpleNamespace(ppl_list=[90.0, 40.0], eval_interval=5)
+    ax = plot_loss(trainer)
+    np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), trainer.ppl_list)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Iterations (x5)", "Perplexity")
+    trainer.ppl_list = []
+    with pytest.raises(ValueError, match="no perplexity to plot yet: ppl_list is empty"):
+        plot_loss(trainer)
 
 
 def test_losses_that_are_no_longer_finite_leave_a_gap():
