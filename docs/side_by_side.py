@@ -13,10 +13,17 @@ from html import escape
 from pathlib import Path
 from types import ModuleType
 
-from scratchnet import layers, optimizer
+from scratchnet import layers, optimizer, time_layers
 from scratchnet.backends import KERNELS, reference
+from scratchnet.book1 import layers as book1_layers
 
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
+SECTIONS = {
+    "Layers": layers,
+    "Layers over time, of book 2": time_layers,
+    "Layers of book 1": book1_layers,
+    "Optimizers": optimizer,
+}
 
 PAGE = """<!doctype html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
@@ -32,17 +39,44 @@ h3 {{ font-size: 1rem }}
 
 
 def classes(module: ModuleType) -> list[type]:
-    """The public classes that a module defines, in its order."""
-    return [
-        c for name, c in vars(module).items()
-        if inspect.isclass(c) and c.__module__ == module.__name__ and not name.startswith("_") and kernels_of(c)
-    ]  # fmt: skip
+    """The public classes of a module that run kernels, in its order; book 1's also those that book 2 has alike."""
+    homes = [module.__name__, layers.__name__] if module is book1_layers else [module.__name__]
+    found = [c for name, c in vars(module).items() if inspect.isclass(c) and not name.startswith("_")]
+    return [c for c in found if c.__module__ in homes and (kernels_of(c) or parts_of(c))]
+
+
+def code_of(cls: type) -> str:
+    """The code that objects of a class run: each method as the class has it, and what that calls by super()."""
+    code = []
+    for name in dir(cls):
+        for member in [vars(base)[name] for base in cls.__mro__ if name in vars(base)]:
+            code.append(inspect.getsource(member) if inspect.isfunction(member) else f"{name} = {member!r}")
+            if f"super().{name}(" not in code[-1]:
+                break
+    return "\n".join(code)
 
 
 def kernels_of(cls: type) -> list[str]:
-    """The kernels that a class or its bases name in their code, in the contract's order."""
-    code = "".join(inspect.getsource(base) for base in cls.__mro__ if base.__module__.startswith("scratchnet"))
-    return [name for name in KERNELS if re.search(rf"\b{name}\b", code)]
+    """The kernels that a class calls, or names as its own, in the contract's order."""
+    code = code_of(cls)
+    return [name for name in KERNELS if re.search(rf"\.{name}\(|_kernel = '{name}'", code)]
+
+
+def parts_of(cls: type) -> list[type]:
+    """The layers that a class makes for itself."""
+    module = sys.modules[cls.__module__]
+    made = [vars(module).get(name) for name in re.findall(r"= (\w+)\(", code_of(cls))]
+    return [c for c in dict.fromkeys(made) if inspect.isclass(c) and c.__module__ == cls.__module__]
+
+
+def file_name(cls: type) -> str:
+    """The name of a class's page: both books have an Affine."""
+    return f"{cls.__module__.removeprefix('scratchnet.')}.{cls.__name__}.html"
+
+
+def link(cls: type) -> str:
+    """A link to the page of a class."""
+    return f"<a href='{file_name(cls)}'>{cls.__name__}</a>"
 
 
 def reference_source(kernel: str) -> str:
@@ -72,6 +106,8 @@ def page(cls: type) -> str:
     """The page of one class."""
     body = [f"<p><a href='index.html'>all pages</a></p><h1>{cls.__name__}</h1>"]
     body.append(f"<pre>{escape(inspect.getdoc(cls) or '')}</pre>")
+    if parts := parts_of(cls):
+        body.append(f"<p>made of {', '.join(map(link, parts))}</p>")
     for name in kernels_of(cls):
         loop, file = c_source(name)
         declared = KERNELS[name].arguments
@@ -83,21 +119,21 @@ def page(cls: type) -> str:
     return PAGE.format(title=f"scratchnet: {cls.__name__}", body="\n".join(body))
 
 
-def write(folder: Path) -> list[str]:
-    """Write all pages and their index; return the classes' names."""
+def write(folder: Path) -> list[type]:
+    """Write all pages and their index; return the classes."""
     folder.mkdir(parents=True, exist_ok=True)
     index = ["<h1>scratchnet</h1><p><a href='api/scratchnet.html'>the API</a></p>"]
-    names = []
-    for title, module in (("Layers", layers), ("Optimizers", optimizer)):
+    written: list[type] = []
+    for title, module in SECTIONS.items():
         index.append(f"<h2>{title}: formula, NumPy and C side by side</h2><ul>")
         for cls in classes(module):
-            (folder / f"{cls.__name__}.html").write_text(page(cls), "utf-8")
-            index.append(f"<li><a href='{cls.__name__}.html'>{cls.__name__}</a></li>")
-            names.append(cls.__name__)
+            (folder / file_name(cls)).write_text(page(cls), "utf-8")
+            index.append(f"<li>{link(cls)}</li>")
+            written.append(cls)
         index.append("</ul>")
     (folder / "index.html").write_text(PAGE.format(title="scratchnet", body="\n".join(index)), "utf-8")
-    return names
+    return list(dict.fromkeys(written))
 
 
 if __name__ == "__main__":
-    print(*write(Path(sys.argv[1])), sep=", ")
+    print(*(cls.__name__ for cls in write(Path(sys.argv[1]))), sep=", ")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
+import inspect
 from pathlib import Path
 
 import pytest
 
-from scratchnet import layers, optimizer
+from scratchnet import layers, optimizer, time_layers
 from scratchnet.backends import KERNELS
+from scratchnet.book1 import layers as book1_layers
 
 SCRIPT = Path(__file__).parent.parent / "docs" / "side_by_side.py"
 
@@ -23,16 +26,57 @@ def side_by_side():
     return module
 
 
-def test_every_layer_and_optimizer_has_a_page_with_its_kernels(side_by_side, tmp_path):
+# Kernels that no layer and no optimizer calls: a function's, and that of clipping
+ELSEWHERE = {"cross_entropy_forward", "squared_norm"}
+
+
+def public_classes(module):
+    found = [c for name, c in vars(module).items() if inspect.isclass(c) and not name.startswith("_")]
+    return {c for c in found if c.__module__ == module.__name__}
+
+
+def test_every_layer_and_optimizer_of_both_books_has_a_page_with_its_kernels(side_by_side, tmp_path):
     written = side_by_side.write(tmp_path)
-    assert {"MatMul", "Affine", "Sigmoid", "Relu", "Softmax", "SoftmaxWithLoss", "Sum", "SGD"} <= set(written)
+    expected = [public_classes(module) for module in (layers, time_layers, book1_layers, optimizer)]
+    assert set(written) == set().union(*expected) - {optimizer.Optimizer}
     index = (tmp_path / "index.html").read_text("utf-8")
-    for name in written:
-        cls = getattr(layers, name, None) or getattr(optimizer, name)
-        text = (tmp_path / f"{name}.html").read_text("utf-8")
-        assert f"{name}.html" in index and side_by_side.kernels_of(cls)
+    shown = set()
+    for cls in written:
+        file = side_by_side.file_name(cls)
+        text = (tmp_path / file).read_text("utf-8")
+        assert f"<h1>{cls.__name__}</h1>" in text and f"'{file}'" in index
         for kernel in side_by_side.kernels_of(cls):
             assert f"def {kernel}(" in text and f"K({kernel})(" in text
+            assert html.escape(KERNELS[kernel].formula) in text
+        shown |= set(side_by_side.kernels_of(cls))
+    assert shown == KERNELS.keys() - ELSEWHERE
+    assert index.count("'layers.Relu.html'") == 2  # both books have it
+
+
+@pytest.mark.parametrize(
+    "cls, kernels",
+    [
+        (layers.Embedding, "take_rows add_rows"),
+        (layers.Dropout, "scale multiply_by_mask"),
+        (layers.SigmoidWithLoss, "sigmoid_cross_entropy_forward sigmoid_cross_entropy_backward"),
+        (time_layers.TimeLSTM, "affine_forward affine_backward lstm_forward lstm_backward"),
+        (time_layers.TimeDropout, "multiply_by_mask"),  # unlike Dropout's, its forward scales nothing
+        (
+            time_layers.TimeSoftmaxWithLoss,
+            "take_rows softmax_cross_entropy_backward add_rows softmax_log_loss_forward",
+        ),
+        (book1_layers.Affine, "affine_forward affine_backward"),  # through super()
+        (book1_layers.Pooling, "max_pool_forward max_pool_backward"),
+        (optimizer.Nesterov, "nesterov_update"),  # not the one of Momentum, which it extends
+    ],
+)
+def test_a_page_shows_the_kernels_that_the_class_runs(side_by_side, cls, kernels):
+    assert side_by_side.kernels_of(cls) == kernels.split()
+
+
+def test_a_layer_made_of_layers_leads_to_their_pages(side_by_side):
+    text = side_by_side.page(time_layers.TimeBiLSTM)
+    assert "<a href='time_layers.TimeLSTM.html'>TimeLSTM</a>" in text
 
 
 @pytest.mark.parametrize("name", KERNELS)
