@@ -21,7 +21,7 @@ def test_readme_s_examples_run(name, tmp_path, monkeypatch, capsys):
 
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)
-    assert len(blocks) >= 2
+    assert len(blocks) >= 4
     names: dict[str, object] = {}
     state = np.random.get_state()
     for block in blocks:
@@ -31,6 +31,9 @@ def test_readme_s_examples_run(name, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert ("| epoch 300 |" if name == "README.md" else "| 에폭 300 |  반복 1 / 10 |") in printed
     assert names["model"].accuracy(names["x"], names["t"]) > 0.95
+    assert names["network"].accuracy(names["x"], names["t"]) > 0.95
+    assert "(10, 30, 12, 12)" in printed
+    assert names["language"].ppl_list[0] > 7 and names["language"].ppl_list[-1] < 1.1
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
