@@ -256,10 +256,9 @@ def _record(model: Any, x: Array, t: Array) -> list[Any]:
     chain = [layer for layer, _, _ in calls]
     if len({id(layer) for layer in chain}) != len(chain):
         raise NoPlanError("a layer is used twice")
-    for layer in chain:
-        _role(layer)
     if not chain:
         raise NoPlanError("the model's forward calls none of scratchnet's layers")
+    _pair_up(chain)  # says what is no chain before its last layer is taken for the loss
     return chain
 
 

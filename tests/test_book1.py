@@ -109,6 +109,8 @@ def test_affine_flattens_and_says_what_does_not_fit():
     assert layer.forward(normal(0, 8)).shape == (0, 3)
     with pytest.raises(ValueError, match="Affine: x"):
         layer.forward(normal(5))
+    with pytest.raises(ValueError, match=r"Affine: x is a single number, expected rows"):
+        layer.forward(1.0)
 
 
 def test_relu_copies_passes_nan_and_leaves_dout_alone():
@@ -155,6 +157,8 @@ def test_pooling_floors_odd_sizes_takes_the_first_and_refuses_padding():
         layers.Pooling(2, 2, 2, 1).forward(x)
     with pytest.raises(ValueError, match="does not fit"):
         layers.Pooling(7, 2).forward(x)
+    with pytest.raises(ValueError, match=r"x has shape \(1, 5, 5\), expected \(N, C, H, W\)"):
+        layer.forward(x[0])
 
 
 def test_convolution_is_the_same_however_many_images_it_takes_at_a_time(monkeypatch):
@@ -176,6 +180,10 @@ def test_convolution_says_what_does_not_fit():
         conv(0).forward(normal(1, 2, 5, 5))
     with pytest.raises(RuntimeError, match="before forward"):
         conv().backward(1)
+    layer = conv()
+    layer.b = np.zeros(len(layer.W) + 1)
+    with pytest.raises(ValueError, match=r"Convolution: b has shape \(\d,\), expected .* one for each filter"):
+        layer.forward(normal(1, 2, 5, 5))
     assert conv().forward(normal(0, 2, 5, 5)).shape == (0, 3, 3, 4)
 
 
@@ -239,6 +247,8 @@ def test_windows_as_rows():
         util.im2col(x[0], 2, 2)
     with pytest.raises(ValueError, match="stride must be 1 or more"):
         util.im2col(x, 2, 2, 0)
+    with pytest.raises(ValueError, match="pad must be 0 or more, got -1"):
+        util.im2col(x, 2, 2, 1, -1)
 
 
 def test_helpers():

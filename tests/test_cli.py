@@ -144,12 +144,18 @@ def test_version(tmp_path):
         (("predict", "text.npz", "spiral"), 1, "not a weights file, or is damaged"),
         (("predict", "good.npz", "nothing.npy"), 1, "there is no file nothing.npy"),
         (("predict", "good.npz", "wide.npy"), 1, "x has shape (1, 5), expected (..., 2)"),
+        (("predict", "good.npz", "deep.npy"), 1, "holds an array of shape (2, 3, 4), expected a sample a row"),
+        (("predict", "good.npz", "words.csv"), 1, "words.csv does not hold rows of numbers"),
+        (("predict", "filters.npz", "spiral"), 1, "not hold the weights of a chain of fully connected layers"),
     ],
 )
 def test_errors_are_one_line_and_a_code(tmp_path, arguments, code, message):
     (tmp_path / "text.npz").write_text("no weights")
     scratchnet.TwoLayerNet(2, 3, 2, rng=0).save_params(tmp_path / "good.npz")
     np.save(tmp_path / "wide.npy", np.zeros((1, 5)))
+    np.save(tmp_path / "deep.npy", np.zeros((2, 3, 4)))
+    (tmp_path / "words.csv").write_text("1,2\none,two\n")
+    np.savez(tmp_path / "filters.npz", W1=np.zeros((3, 1, 5, 5)), b1=np.zeros(3))
     result = run(*arguments, cwd=tmp_path, check=False)
     assert result.returncode == code
     assert message in result.stderr and "Traceback" not in result.stderr

@@ -139,9 +139,11 @@ def test_nothing_in_nothing_out(function, shape):
     assert function(np.zeros(shape, np.float32)).dtype == np.float32
 
 
-def test_softmax_of_one_number_is_refused():
-    with pytest.raises(ValueError, match="single number"):
+def test_one_number_is_neither_scores_nor_probabilities():
+    with pytest.raises(ValueError, match="softmax: x is a single number"):
         softmax(3.0)
+    with pytest.raises(ValueError, match="cross_entropy_error: y is a single number"):
+        cross_entropy_error(0.5, 0)
 
 
 # Losses

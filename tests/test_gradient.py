@@ -153,6 +153,10 @@ def test_no_steps_and_a_negative_number_of_steps():
     assert gradient_descent(squares, x, step_num=0) is x and x.tolist() == [1, 2]
     with pytest.raises(ValueError, match="step_num"):
         gradient_descent(squares, x, step_num=-1)
+    for wrong in ("fast", float("nan"), None):
+        with pytest.raises(ValueError, match="lr must be a number"):
+            gradient_descent(squares, x, lr=wrong)
+    assert x.tolist() == [1, 2]
 
 
 # gradient_check

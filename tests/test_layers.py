@@ -370,6 +370,16 @@ def test_nan_and_inf_pass_without_a_warning():
         assert np.isnan(SoftmaxWithLoss().forward(x, [0, 0, 0]))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_bias_in_a_row_is_taken_as_numpy_would(dtype):
+    W, b, x, dout = (randn(*shape, dtype=dtype) for shape in ((4, 3), (1, 3), (5, 4), (5, 3)))
+    row, plain = Affine(W, b), Affine(W, b[0])
+    np.testing.assert_array_equal(row.forward(x), plain.forward(x))
+    np.testing.assert_array_equal(row.backward(dout), plain.backward(dout))
+    assert row.params[1] is b and row.grads[1].shape == (1, 3)
+    np.testing.assert_array_equal(row.grads[1][0], plain.grads[1])
+
+
 BAD = {
     "wrong columns": (
         lambda: Affine(np.ones((2, 3)), np.ones(3)).forward(np.ones((4, 5))),

@@ -298,6 +298,33 @@ class Twice(ReadersNet):
         self.params[2:2], self.grads[2:2] = square.params, square.grads
 
 
+class OwnLoss(ReadersNet):
+    def forward(self, x, t):
+        return float(np.mean((self.predict(x) - t) ** 2))
+
+
+class Rounded(ReadersNet):
+    def __init__(self):
+        super().__init__()
+        self.layers[0].params[1] = self.params[1] = np.zeros(10, np.float32)
+
+
+class Listed(ReadersNet):
+    def __init__(self):
+        super().__init__()
+        self.params = self.params[::-1]
+
+
+def a_layer_with_a_forward_of_its_own():
+    model = ReadersNet()
+    model.layers[1].forward = model.layers[1].forward
+    return model
+
+
+def chain(*hidden):
+    return Chain([Affine(np.ones((2, 3)), np.zeros(3)), *(layer() for layer in hidden)], SoftmaxWithLoss())
+
+
 class NoLayers:
     params, grads = [np.zeros(2)], [np.zeros(2)]
 
@@ -317,6 +344,12 @@ class NoLayers:
         (Centred, "Affine does not take"),
         (Shortcut, "Affine does not take"),
         (Twice, "used twice"),
+        (OwnLoss, "does not end with SoftmaxWithLoss"),
+        (Rounded, "dtypes .*float32.*, expected float32 or float64 alone"),
+        (Listed, "params are not those of its layers, in their order"),
+        (a_layer_with_a_forward_of_its_own, "the layer Sigmoid has a forward of its own"),
+        (lambda: chain(Sigmoid, Relu), "Relu does not follow an Affine layer"),
+        (lambda: chain(Relu), "SoftmaxWithLoss does not follow an Affine layer"),
         (NoLayers, "none of scratchnet's layers"),
     ],
 )
@@ -327,7 +360,7 @@ def test_what_is_no_chain_is_refused_by_name_and_left_as_it_was(spiral, make, me
         Trainer(model, SGD(0.1), compile=True).fit(*spiral, 2, 30)
     for kept, now in zip(before, model.params, strict=True):
         np.testing.assert_array_equal(kept, now)
-    if isinstance(model, ReadersNet):
+    if isinstance(model, ReadersNet) and make is not a_layer_with_a_forward_of_its_own:
         assert not any("forward" in vars(layer) for layer in model.layers)
 
 

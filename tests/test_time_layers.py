@@ -388,6 +388,14 @@ def test_wrong_shapes_say_what_was_expected():
         layer.forward(randn(N - 1, T, D))
     with pytest.raises(ValueError, match=r"TimeLSTM: dout has shape \(3, 4, 5\), expected \(3, 4, 6\)"):
         layer.backward(randn(N, T, H - 1))
+    with pytest.raises(ValueError, match=r"LSTM: x has shape \(3, 4, 5\), expected \(N, D\)"):
+        LSTM(Wx, Wh, b).forward(randn(N, T, D), randn(N, H), randn(N, H))
+    with pytest.raises(ValueError, match=r"TimeBiLSTM: xs has shape \(4, 5\), expected \(N, T, D\)"):
+        TimeBiLSTM(Wx, Wh, b, Wx, Wh, b).forward(randn(T, D))
+    with pytest.raises(ValueError, match="TimeDropout: dropout_ratio must be below 1"):
+        TimeDropout(1)
+    with pytest.raises(ValueError, match="TimeSoftmaxWithLoss: xs is a single number"):
+        TimeSoftmaxWithLoss().forward(1.0, 0)
     with pytest.raises(ValueError, match="RNN: Wx must have a floating dtype"):
         RNN(np.ones((D, H), int), Wh, b)
 

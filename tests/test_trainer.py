@@ -15,7 +15,7 @@ from trajectory import fit as plain_fit
 
 from scratchnet import SGD, Adam, Affine, Momentum, MultiLayerNet, Sigmoid, SoftmaxWithLoss, Trainer, TwoLayerNet
 from scratchnet.dataset import spiral
-from scratchnet.trainer import remove_duplicate
+from scratchnet.trainer import RnnlmTrainer, remove_duplicate
 
 # Products of a few numbers, summed by a kernel and by NumPy in another order, in float64.
 ROUNDING = 1e-12
@@ -381,6 +381,15 @@ def test_a_second_fit_goes_on_counting_epochs_in_its_lines(capsys):
     assert [line.split(" |")[0] for line in capsys.readouterr().out.splitlines()] == ["| epoch 1", "| epoch 2"]
 
 
+def test_a_progress_bar_without_tqdm_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    model = net()
+    before = bits(model)
+    with pytest.raises(ImportError, match=r'pip install "scratchnet\[progress\]"'):
+        trained(model, progress=True)
+    assert bits(model) == before
+
+
 @pytest.mark.parametrize("progress", [False, True])
 def test_quiet_prints_nothing_and_still_lists_the_losses(capfd, progress):
     if progress:
@@ -744,6 +753,24 @@ def test_plot_draws_the_loss_list(pyplot):
     own = pyplot.figure().add_subplot()
     assert trainer.plot((0, 2.5), ax=own) is own and own.get_ylim() == (0, 2.5)
     assert trainer.plot(ylim=(0, 1)).get_ylim() == (0, 1)
+
+
+@pytest.mark.parametrize("window, shown", [("tk", 1), (None, 0)])
+def test_a_picture_is_shown_where_there_is_a_window_unless_the_axes_are_the_caller_s(
+    pyplot, monkeypatch, window, shown
+):
+    calls = []
+    monkeypatch.setattr(pyplot, "show", lambda: calls.append("shown"))
+    canvas = type(pyplot.figure().canvas)
+    monkeypatch.setattr(canvas, "required_interactive_framework", window, raising=False)
+    words = RnnlmTrainer(net(), SGD())
+    words.ppl_list = [3.0, 2.0]
+    for trainer in (trained(eval_interval=3), words):
+        calls.clear()
+        trainer.plot(ax=pyplot.figure().add_subplot())
+        assert not calls
+        trainer.plot()
+        assert len(calls) == shown
 
 
 def test_there_is_nothing_to_plot_before_a_fit(pyplot):
