@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scratchnet.book1.dataset import mnist as book1
 from scratchnet.dataset import mnist
 from scratchnet.dataset.mnist import load_idx, load_mnist
 
@@ -362,6 +363,15 @@ def test_download_once_then_read_from_the_cache(server, nowhere):
     server.requests.clear()
     assert first() == 6
     assert server.requests == []
+
+
+def test_book_1_s_init_mnist_has_the_files_at_hand(server, nowhere):
+    book1.init_mnist()
+    assert files_in(nowhere) == sorted(f"{name}.gz" for name in FILES)
+    server.requests.clear()
+    book1.download_mnist()
+    (x, _), _ = book1.load_mnist(normalize=False)
+    assert x[0, 0] == 6 and server.requests == []
 
 
 def test_only_missing_files_are_downloaded(server, nowhere):

@@ -268,6 +268,29 @@ def test_a_reader_s_model_is_compiled_when_asked(spiral, hidden, dtype, make):
     assert compiled == own
 
 
+class Named(ReadersNet):
+    """The layers in a dictionary, as book 1 keeps them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = dict(zip(("Affine1", "Sigmoid1", "Affine2"), self.layers, strict=True))
+
+    def predict(self, x):
+        for layer in self.layers.values():
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dout=1):
+        dout = self.loss_layer.backward(dout)
+        for layer in reversed(self.layers.values()):
+            dout = layer.backward(dout)
+
+
+def test_layers_in_a_dictionary_are_found(spiral):
+    (asked, compiled), (_, own) = (fit(Named(), SGD(0.1), *spiral, compile) for compile in (True, None))
+    assert asked.engine == "plan" and compiled == own
+
+
 class Decayed(ReadersNet):
     def backward(self, dout=1):
         super().backward(dout)

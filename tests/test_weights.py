@@ -236,6 +236,13 @@ def test_a_model_without_params_is_refused(function):
         function(object(), "w")
 
 
+@pytest.mark.parametrize("function", [save_params, load_params])
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_weights_file_needs_a_name(function, name):
+    with pytest.raises(ValueError, match="expected the name of a weights file, got"):
+        function(net(), name)
+
+
 # Files that do not fit
 
 
