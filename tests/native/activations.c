@@ -4,6 +4,24 @@
 
 #include "driver.h"
 
+typedef void of_one(sn_type, sn_size, const void *, void *);
+typedef void of_two(sn_type, sn_size, const void *, const void *, void *);
+
+/* The output may be the argument itself, of two the first. */
+static void check_in_place(const char *kernel, of_one *run, array x, array expected)
+{
+    const array both = copy(x);
+    run(x.type, x.n, both.data, both.data);
+    same(kernel, both, expected);
+}
+
+static void check_first_in_place(const char *kernel, of_two *run, array first, array second, array expected)
+{
+    const array both = copy(first);
+    run(first.type, first.n, both.data, second.data, both.data);
+    same(kernel, both, expected);
+}
+
 void test_elementwise(sn_type type, sn_size n)
 {
     const array x = input(type, n), y = positive(type, n), dout = input(type, n);
@@ -30,27 +48,13 @@ void test_elementwise(sn_type type, sn_size n)
         near("tanh_backward", dh, i, at(dout, i) * (1 - at(y, i) * at(y, i)), at(dout, i), 4);
         near("multiply_by_mask", m, i, at(x, i) * at(dout, i), 0, 1);
     }
-    array in_place = copy(x);
-    sn_sigmoid_forward(type, n, in_place.data, in_place.data);
-    same("sigmoid_forward in place", in_place, s);
-    in_place = copy(x);
-    sn_relu_forward(type, n, in_place.data, in_place.data);
-    same("relu_forward in place", in_place, r);
-    in_place = copy(dout);
-    sn_sigmoid_backward(type, n, in_place.data, y.data, in_place.data);
-    same("sigmoid_backward in place", in_place, ds);
-    in_place = copy(dout);
-    sn_relu_backward(type, n, in_place.data, x.data, in_place.data);
-    same("relu_backward in place", in_place, dr);
-    in_place = copy(x);
-    sn_tanh_forward(type, n, in_place.data, in_place.data);
-    same("tanh_forward in place", in_place, h);
-    in_place = copy(dout);
-    sn_tanh_backward(type, n, in_place.data, y.data, in_place.data);
-    same("tanh_backward in place", in_place, dh);
-    in_place = copy(x);
-    sn_multiply_by_mask(type, n, in_place.data, dout.data, in_place.data);
-    same("multiply_by_mask in place", in_place, m);
+    check_in_place("sigmoid_forward in place", sn_sigmoid_forward, x, s);
+    check_in_place("relu_forward in place", sn_relu_forward, x, r);
+    check_in_place("tanh_forward in place", sn_tanh_forward, x, h);
+    check_first_in_place("sigmoid_backward in place", sn_sigmoid_backward, dout, y, ds);
+    check_first_in_place("relu_backward in place", sn_relu_backward, dout, x, dr);
+    check_first_in_place("tanh_backward in place", sn_tanh_backward, dout, y, dh);
+    check_first_in_place("multiply_by_mask in place", sn_multiply_by_mask, x, dout, m);
 
     const sn_label *t = labels(n, 2);
     const array p = output(type, n), dp = output(type, n), scaled = copy(x);
