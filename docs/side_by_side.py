@@ -11,7 +11,7 @@ import re
 import sys
 from html import escape
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from scratchnet import layers, optimizer, time_layers
 from scratchnet.backends import KERNELS, reference
@@ -46,14 +46,21 @@ def classes(module: ModuleType) -> list[type]:
 
 
 def code_of(cls: type) -> str:
-    """The code that objects of a class run: each method as the class has it, and what that calls by super()."""
+    """The code that objects of a class run: each method as the class has it, what it calls by super(), helpers."""
     code = []
     for name in dir(cls):
         for member in [vars(base)[name] for base in cls.__mro__ if name in vars(base)]:
-            code.append(inspect.getsource(member) if inspect.isfunction(member) else f"{name} = {member!r}")
-            if f"super().{name}(" not in code[-1]:
+            own = inspect.getsource(member) if inspect.isfunction(member) else f"{name} = {member!r}"
+            code += [own, *(helpers_of(member) if inspect.isfunction(member) else [])]
+            if f"super().{name}(" not in own:
                 break
     return "\n".join(code)
+
+
+def helpers_of(method: FunctionType) -> list[str]:
+    """The functions of its own module that a method calls."""
+    called = [method.__globals__.get(name) for name in re.findall(r"\b(\w+)\(", inspect.getsource(method))]
+    return [inspect.getsource(f) for f in called if inspect.isfunction(f) and f.__module__ == method.__module__]
 
 
 def kernels_of(cls: type) -> list[str]:

@@ -59,7 +59,10 @@ def test_every_layer_and_optimizer_of_both_books_has_a_page_with_its_kernels(sid
         (layers.Embedding, "take_rows add_rows"),
         (layers.Dropout, "scale multiply_by_mask"),
         (layers.SigmoidWithLoss, "sigmoid_cross_entropy_forward sigmoid_cross_entropy_backward"),
-        (time_layers.TimeLSTM, "affine_forward affine_backward lstm_forward lstm_backward"),
+        (
+            time_layers.TimeLSTM,  # matmul_transposed in a function beside the class
+            "affine_forward affine_backward matmul_add matmul_transposed lstm_forward lstm_backward",
+        ),
         (time_layers.TimeDropout, "multiply_by_mask"),  # unlike Dropout's, its forward scales nothing
         (
             time_layers.TimeSoftmaxWithLoss,
