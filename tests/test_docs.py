@@ -54,27 +54,20 @@ def test_every_layer_and_optimizer_of_both_books_has_a_page_with_its_kernels(sid
 
 
 @pytest.mark.parametrize(
-    "cls, kernels",
+    "cls, runs, leaves",
     [
-        (layers.Embedding, "take_rows add_rows"),
-        (layers.Dropout, "scale multiply_by_mask"),
-        (layers.SigmoidWithLoss, "sigmoid_cross_entropy_forward sigmoid_cross_entropy_backward"),
-        (
-            time_layers.TimeLSTM,  # matmul_transposed in a function beside the class
-            "affine_forward affine_backward matmul_add matmul_transposed lstm_forward lstm_backward",
-        ),
-        (time_layers.TimeDropout, "multiply_by_mask"),  # unlike Dropout's, its forward scales nothing
-        (
-            time_layers.TimeSoftmaxWithLoss,
-            "take_rows softmax_cross_entropy_backward add_rows softmax_log_loss_forward",
-        ),
-        (book1_layers.Affine, "affine_forward affine_backward"),  # through super()
-        (book1_layers.Pooling, "max_pool_forward max_pool_backward"),
-        (optimizer.Nesterov, "nesterov_update"),  # not the one of Momentum, which it extends
+        (layers.Embedding, "take_rows add_rows", "affine_forward"),
+        (layers.Dropout, "scale multiply_by_mask", "affine_forward"),
+        (time_layers.TimeLSTM, "lstm_forward lstm_backward matmul_transposed", "tanh_forward"),  # by a helper
+        (time_layers.TimeDropout, "multiply_by_mask", "scale"),  # Dropout's forward is not its own
+        (time_layers.TimeSoftmaxWithLoss, "softmax_log_loss_forward", "softmax_cross_entropy_forward"),
+        (book1_layers.Affine, "affine_forward affine_backward", "sigmoid_forward"),  # through super()
+        (optimizer.Nesterov, "nesterov_update", "momentum_update"),  # it extends Momentum
     ],
 )
-def test_a_page_shows_the_kernels_that_the_class_runs(side_by_side, cls, kernels):
-    assert side_by_side.kernels_of(cls) == kernels.split()
+def test_a_page_shows_the_kernels_that_the_class_runs(side_by_side, cls, runs, leaves):
+    shown = side_by_side.kernels_of(cls)
+    assert set(runs.split()) <= set(shown) and leaves not in shown
 
 
 def test_a_layer_made_of_layers_leads_to_their_pages(side_by_side):
