@@ -203,15 +203,13 @@ class GRUCells(Recurrent):
         (h,) = states
         (T, N, _), H = A.shape, len(Wh)
         W_gates, W_hat = Wh[:, : 2 * H].copy(), Wh[:, 2 * H :].copy()
+        A_gates, A_hat = A[..., : 2 * H].copy(), A[..., 2 * H :].copy()
         gates, rh, h_hat = empty((T, N, 2 * H), A), empty((T, N, H), A), empty((T, N, H), A)
-        total_gates, total_hat = empty((N, 2 * H), A), empty((N, H), A)
         for t in range(T):
-            k.affine_forward(h[t], W_gates, None, total_gates)
-            total_gates += A[t, :, : 2 * H]
-            k.gru_gates_forward(h[t], total_gates, gates[t], rh[t])
-            k.affine_forward(rh[t], W_hat, None, total_hat)
-            total_hat += A[t, :, 2 * H :]
-            k.gru_forward(h[t], gates[t], total_hat, h_hat[t], h[t + 1])
+            k.matmul_add(h[t], W_gates, A_gates[t])
+            k.gru_gates_forward(h[t], A_gates[t], gates[t], rh[t])
+            k.matmul_add(rh[t], W_hat, A_hat[t])
+            k.gru_forward(h[t], gates[t], A_hat[t], h_hat[t], h[t + 1])
         return gates, rh, h_hat
 
     def _steps_backward(
@@ -220,17 +218,17 @@ class GRUCells(Recurrent):
         (dh,), (h,), (gates, _, h_hat) = ends, states, kept
         (T, N, _), H = dA.shape, len(Wh)
         through_gates, through_hat = _through(k, Wh[:, : 2 * H], T), _through(k, Wh[:, 2 * H :], T)
-        d_gates, d_hat = empty((N, 2 * H), dA), empty((N, H), dA)
+        d_gates, d_hat = empty((T, N, 2 * H), dA), empty((T, N, H), dA)
         drh, dh_prev = empty((N, H), dA), empty((N, H), dA)
         for t in reversed(range(T)):
             if dhs is not None:
                 dh += dhs[t]
-            k.gru_backward(dh, gates[t], h_hat[t], d_hat)
-            through_hat(d_hat, drh)
-            k.gru_gates_backward(dh, drh, h[t], gates[t], h_hat[t], d_gates, dh_prev)
-            through_gates(d_gates, dh)
+            k.gru_backward(dh, gates[t], h_hat[t], d_hat[t])
+            through_hat(d_hat[t], drh)
+            k.gru_gates_backward(dh, drh, h[t], gates[t], h_hat[t], d_gates[t], dh_prev)
+            through_gates(d_gates[t], dh)
             dh += dh_prev
-            dA[t, :, : 2 * H], dA[t, :, 2 * H :] = d_gates, d_hat
+        dA[..., : 2 * H], dA[..., 2 * H :] = d_gates, d_hat
         return [dh]
 
     def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
