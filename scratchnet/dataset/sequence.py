@@ -110,10 +110,9 @@ def _additions(rng: np.random.Generator) -> list[str]:
     """Sums of two numbers of up to three digits: "16+75  _91  "."""
     lines: dict[str, None] = {}
     while len(lines) < _LINES:
-        size = 10 ** rng.integers(1, 4, 2)
-        a, b = (int(n) for n in rng.integers(0, size))
-        lines[f"{f'{a}+{b}':<7}_{a + b:<4}"] = None
-    return list(lines)
+        numbers = rng.integers(0, 10 ** rng.integers(1, 4, (_LINES, 2)))
+        lines |= dict.fromkeys(f"{f'{a}+{b}':<7}_{a + b:<4}" for a, b in numbers.tolist())
+    return list(lines)[:_LINES]
 
 
 def _dates(rng: np.random.Generator) -> list[str]:
