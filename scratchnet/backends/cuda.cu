@@ -10,7 +10,8 @@
 //   outputs     overwritten in full, never accumulated into
 //   sums        in an order that depends on sizes alone, without atomic additions: two runs agree to the bit
 //   labels      are not checked again: with one outside [0, C) nothing is read or written. It matches no class,
-//               and the loss that it belongs to becomes NaN; a row index out of range yields a row of NaN
+//               and the loss that it belongs to becomes NaN; a row index out of range yields a row of NaN, and what
+//               would be added there is added nowhere
 //
 // Every block has THREADS threads in one row of blocks. No #include: no header has to be installed.
 
@@ -122,7 +123,7 @@ __device__ inline Size row_of_warp() { return (Size)blockIdx.x * WARPS + threadI
 
 // ---- Activations -------------------------------------------------------------------------------
 
-enum { NO_ACTIVATION, SIGMOID, RELU };
+enum { NO_ACTIVATION, SIGMOID, RELU, TANH };
 
 // The exponent is never positive, so nothing overflows.
 __device__ inline REAL sigmoid(REAL x)
@@ -137,6 +138,8 @@ __device__ inline REAL activated(Size activation, REAL x)
         return sigmoid(x);
     if (activation == RELU)
         return x <= 0 ? (REAL)0 : x;
+    if (activation == TANH)
+        return tanh(x);
     return x;
 }
 
@@ -147,6 +150,8 @@ __device__ inline REAL gradient_before(Size activation, REAL dout, REAL y)
         return dout * (1 - y) * y;
     if (activation == RELU)
         return y <= 0 ? (REAL)0 : dout;
+    if (activation == TANH)
+        return dout * (1 - y * y);
     return dout;
 }
 
@@ -366,6 +371,36 @@ take_rows(const REAL *x, const Label *index, REAL *out, Size N, Size B, Size D)
     }
 }
 
+// out[N,D] = 0, then out[index[k],:] += dout[k,:] for k = 0, 1, ... of dout[B,D]. A warp looks through the indices for
+// one row of out and ROW_PART of its columns, each lane having some of them, 32 apart: so a row is summed in the order
+// of k, by nobody else. With the few thousand words of a batch that is quicker than to sort them first.
+#define ROW_EACH 4 // columns of a lane
+#define ROW_PART (ROW_EACH * WARP)
+extern "C" __global__ void __launch_bounds__(THREADS)
+add_rows(const REAL *dout, const Label *index, REAL *out, Size N, Size B, Size D)
+{
+    const Size parts = (D + ROW_PART - 1) / ROW_PART, task = row_of_warp();
+    if (task >= N * parts) // all threads of a warp alike
+        return;
+    const int lane = threadIdx.x % WARP;
+    const Size row = task / parts, first = task % parts * ROW_PART + lane;
+    REAL sum[ROW_EACH] = {};
+    for (Size k0 = 0; k0 < B; k0 += WARP) {
+        unsigned found = __ballot_sync(ALL_LANES, k0 + lane < B && index[k0 + lane] == row);
+        for (; found; found &= found - 1) {
+            const REAL *from = dout + (k0 + __ffs(found) - 1) * D;
+#pragma unroll
+            for (int e = 0; e < ROW_EACH; e++)
+                if (first + e * WARP < D)
+                    sum[e] += from[first + e * WARP];
+        }
+    }
+#pragma unroll
+    for (int e = 0; e < ROW_EACH; e++)
+        if (first + e * WARP < D)
+            out[row * D + first + e * WARP] = sum[e];
+}
+
 // ---- Softmax and the losses ---------------------------------------------------------------------
 
 // y[C] = exp(x - largest) / sum. A NaN may be passed over by the maximum: exp(x - largest) brings it back.
@@ -385,15 +420,18 @@ template <typename Row> __device__ void softmax_row(const Row &row, Size C, cons
         y[j] = y[j] / sum;
 }
 
-__device__ inline double loss_of(REAL probability) { return -log((double)probability + 1e-7); }
+// What stands beside the probability, so that 0 does not cost infinity; the loss over time has nothing there.
+#define DELTA 1e-7
+
+__device__ inline double loss_of(REAL probability, double delta) { return -log((double)probability + delta); }
 
 // The row's loss in term, by the thread of the row that wrote y_t.
 template <typename Row>
-__device__ void row_loss(const Row &row, Size C, const REAL *y, Label t, double *term)
+__device__ void row_loss(const Row &row, Size C, const REAL *y, Label t, double delta, double *term)
 {
     const bool known = 0 <= t && t < C;
     if (row.lane() == (known ? t % row.lanes() : 0))
-        *term = known ? loss_of(y[t]) : (double)not_a_number();
+        *term = known ? loss_of(y[t], delta) : (double)not_a_number();
 }
 
 // (y - onehot) dout / N
@@ -404,27 +442,27 @@ __device__ inline REAL loss_gradient(REAL y, bool is_label, REAL dout, REAL N)
 
 // y[N,C] = softmax(x); with labels also terms[N] = each row's loss. t and terms are NULL together.
 template <typename Row>
-__device__ void softmax_forward(const Row &row, Size i, const REAL *x, const Label *t, REAL *y, double *terms,
-                                Size C)
+__device__ void softmax_forward(const Row &row, Size i, const REAL *x, const Label *t, double delta, REAL *y,
+                                double *terms, Size C)
 {
     softmax_row(row, C, x + i * C, y + i * C);
     if (t)
-        row_loss(row, C, y + i * C, t[i], &terms[i]);
+        row_loss(row, C, y + i * C, t[i], delta, &terms[i]);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-softmax_forward_warp(const REAL *x, const Label *t, REAL *y, double *terms, Size N, Size C)
+softmax_forward_warp(const REAL *x, const Label *t, double delta, REAL *y, double *terms, Size N, Size C)
 {
     const Size i = row_of_warp();
     if (i < N) // all threads of a warp alike
-        softmax_forward(WarpRow(), i, x, t, y, terms, C);
+        softmax_forward(WarpRow(), i, x, t, delta, y, terms, C);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-softmax_forward_block(const REAL *x, const Label *t, REAL *y, double *terms, Size N, Size C)
+softmax_forward_block(const REAL *x, const Label *t, double delta, REAL *y, double *terms, Size N, Size C)
 {
     __shared__ REAL shared[WARPS];
-    softmax_forward(BlockRow{ shared }, blockIdx.x, x, t, y, terms, C);
+    softmax_forward(BlockRow{ shared }, blockIdx.x, x, t, delta, y, terms, C);
 }
 
 // dx[N,C] = y (dout - sum over the row of dout y)
@@ -462,7 +500,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 cross_entropy_terms(const REAL *y, const Label *t, double *terms, Size N, Size C)
 {
     for (Size i = first_element(); i < N; i += element_step())
-        terms[i] = 0 <= t[i] && t[i] < C ? loss_of(y[i * C + t[i]]) : (double)not_a_number();
+        terms[i] = 0 <= t[i] && t[i] < C ? loss_of(y[i * C + t[i]], DELTA) : (double)not_a_number();
 }
 
 // dx[N,C] = (y - onehot(t)) dout / N
@@ -481,7 +519,7 @@ sigmoid_cross_entropy_forward(const REAL *x, const Label *t, REAL *y, double *te
     for (Size i = first_element(); i < n; i += element_step()) {
         const REAL p = sigmoid(x[i]);
         y[i] = p;
-        terms[i] = t[i] == 1 ? loss_of(p) : t[i] == 0 ? loss_of(1 - p) : (double)not_a_number();
+        terms[i] = t[i] == 1 ? loss_of(p, DELTA) : t[i] == 0 ? loss_of(1 - p, DELTA) : (double)not_a_number();
     }
 }
 
@@ -502,6 +540,100 @@ sum_terms(const double *terms, Size n, double divisor, double *out)
     const double sum = sum_of_terms(terms, n, shared);
     if (threadIdx.x == 0)
         out[0] = sum / divisor;
+}
+
+// ---- Gated cells and dropout ----------------------------------------------------------------------
+//
+// A row of A and of the gates holds the gates one after another, D numbers each; everything is element by element.
+
+// out[n] = x mask; may be in place.
+extern "C" __global__ void __launch_bounds__(THREADS)
+multiply_by_mask(const REAL *x, const REAL *mask, REAL *out, Size n)
+{
+    for (Size i = first_element(); i < n; i += element_step())
+        out[i] = x[i] * mask[i];
+}
+
+// gates[N,4D] = f, g, i, o = sigmoid(A), of g tanh(A); c[N,D] = f c_prev + g i; h[N,D] = o tanh(c)
+extern "C" __global__ void __launch_bounds__(THREADS)
+lstm_forward(const REAL *c_prev, const REAL *A, REAL *gates, REAL *c, REAL *h, Size N, Size D)
+{
+    for (Size e = first_element(); e < N * D; e += element_step()) {
+        const Size at = e / D * 4 * D + e % D;
+        const REAL f = sigmoid(A[at]), g = tanh(A[at + D]), i = sigmoid(A[at + 2 * D]), o = sigmoid(A[at + 3 * D]);
+        const REAL memory = f * c_prev[e] + g * i;
+        gates[at] = f;
+        gates[at + D] = g;
+        gates[at + 2 * D] = i;
+        gates[at + 3 * D] = o;
+        c[e] = memory;
+        h[e] = o * tanh(memory);
+    }
+}
+
+// s = dc + dh o (1 - tanh(c)^2); dA[N,4D] = s c_prev f (1 - f), s i (1 - g^2), s g i (1 - i), dh tanh(c) o (1 - o);
+// dc_prev[N,D] = s f
+extern "C" __global__ void __launch_bounds__(THREADS)
+lstm_backward(const REAL *dh, const REAL *dc, const REAL *c_prev, const REAL *c, const REAL *gates, REAL *dA,
+              REAL *dc_prev, Size N, Size D)
+{
+    for (Size e = first_element(); e < N * D; e += element_step()) {
+        const Size at = e / D * 4 * D + e % D;
+        const REAL f = gates[at], g = gates[at + D], i = gates[at + 2 * D], o = gates[at + 3 * D];
+        const REAL tanh_c = tanh(c[e]);
+        const REAL s = dc[e] + dh[e] * o * (1 - tanh_c * tanh_c);
+        dA[at] = s * c_prev[e] * f * (1 - f);
+        dA[at + D] = s * i * (1 - g * g);
+        dA[at + 2 * D] = s * g * i * (1 - i);
+        dA[at + 3 * D] = dh[e] * tanh_c * o * (1 - o);
+        dc_prev[e] = s * f;
+    }
+}
+
+// gates[N,2D] = z, r = sigmoid(A); rh[N,D] = r h_prev
+extern "C" __global__ void __launch_bounds__(THREADS)
+gru_gates_forward(const REAL *h_prev, const REAL *A, REAL *gates, REAL *rh, Size N, Size D)
+{
+    for (Size e = first_element(); e < N * D; e += element_step()) {
+        const Size at = e / D * 2 * D + e % D;
+        const REAL r = sigmoid(A[at + D]);
+        gates[at] = sigmoid(A[at]);
+        gates[at + D] = r;
+        rh[e] = r * h_prev[e];
+    }
+}
+
+// h_hat[N,D] = tanh(A); h[N,D] = (1 - z) h_prev + z h_hat
+extern "C" __global__ void __launch_bounds__(THREADS)
+gru_forward(const REAL *h_prev, const REAL *gates, const REAL *A, REAL *h_hat, REAL *h, Size N, Size D)
+{
+    for (Size e = first_element(); e < N * D; e += element_step()) {
+        const REAL z = gates[e / D * 2 * D + e % D], candidate = tanh(A[e]);
+        h_hat[e] = candidate;
+        h[e] = (1 - z) * h_prev[e] + z * candidate;
+    }
+}
+
+// dA[N,D] = dh z (1 - h_hat^2)
+extern "C" __global__ void __launch_bounds__(THREADS)
+gru_backward(const REAL *dh, const REAL *gates, const REAL *h_hat, REAL *dA, Size N, Size D)
+{
+    for (Size e = first_element(); e < N * D; e += element_step())
+        dA[e] = dh[e] * gates[e / D * 2 * D + e % D] * (1 - h_hat[e] * h_hat[e]);
+}
+
+// dA[N,2D] = dh (h_hat - h_prev) z (1 - z), drh h_prev r (1 - r); dh_prev[N,D] = dh (1 - z) + drh r
+extern "C" __global__ void __launch_bounds__(THREADS)
+gru_gates_backward(const REAL *dh, const REAL *drh, const REAL *h_prev, const REAL *gates, const REAL *h_hat, REAL *dA,
+                   REAL *dh_prev, Size N, Size D)
+{
+    for (Size e = first_element(); e < N * D; e += element_step()) {
+        const Size at = e / D * 2 * D + e % D;
+        const REAL z = gates[at], r = gates[at + D];
+        dA[at] = dh[e] * (h_hat[e] - h_prev[e]) * z * (1 - z);
+        dA[at + D] = drh[e] * h_prev[e] * r * (1 - r);
+        dh_prev[e] = dh[e] * (1 - z) + drh[e] * r;
+    }
 }
 
 // ---- Optimizers -----------------------------------------------------------------------------------
@@ -751,7 +883,7 @@ __device__ void loss_and_gradient(const Row &row, const Run &run, const Layer &l
 {
     REAL *dz = last.dz + i * last.M;
     softmax_row(row, last.M, last.out + i * last.M, dz);
-    row_loss(row, last.M, dz, t, &run.terms[i]);
+    row_loss(row, last.M, dz, t, DELTA, &run.terms[i]);
     for (Size j = row.lane(); j < last.M; j += row.lanes())
         dz[j] = loss_gradient(dz[j], j == t, 1, (REAL)run.batch);
 }

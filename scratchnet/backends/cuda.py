@@ -25,7 +25,8 @@ R = TypeVar("R")
 # As in cuda.cu
 THREADS = 256
 WARP = 32
-ACTIVATIONS = {None: 0, "sigmoid": 1, "relu": 2}
+ACTIVATIONS = {None: 0, "sigmoid": 1, "relu": 2, "tanh": 3}
+ROW_PART = 128
 OPTIMIZERS = {
     "sgd_update": 0,
     "momentum_update": 1,
@@ -47,17 +48,6 @@ NOT_ON_GPU = frozenset(
         "batch_normalization_forward",
         "batch_normalization_inference",
         "batch_normalization_backward",
-        "add_rows",
-        "tanh_forward",
-        "tanh_backward",
-        "multiply_by_mask",
-        "softmax_log_loss_forward",
-        "lstm_forward",
-        "lstm_backward",
-        "gru_gates_forward",
-        "gru_forward",
-        "gru_backward",
-        "gru_gates_backward",
     }
 )
 
@@ -382,27 +372,52 @@ def take_rows(x: Array, index: Array, out: Array) -> None:
     launch("take_rows", x.dtype, element_blocks(B * D), x, index, out, N, B, D)
 
 
+@_kernel
+def add_rows(dout: Array, index: Array, out: Array) -> None:
+    (B, D), N = dout.shape, len(out)
+    blocks = ceil_div(N * ceil_div(D, ROW_PART), THREADS // WARP)
+    launch("add_rows", out.dtype, blocks, dout, index, out, N, B, D)
+
+
 # Activations
+
+
+def _activate(activation: str, x: Array, out: Array) -> None:
+    launch("activation_forward", x.dtype, element_blocks(x.size), x, out, x.size, ACTIVATIONS[activation])
+
+
+def _activate_back(activation: str, dout: Array, y: Array, dx: Array) -> None:
+    launch("activation_backward", y.dtype, element_blocks(y.size), dout, y, dx, y.size, ACTIVATIONS[activation])
 
 
 @_kernel
 def sigmoid_forward(x: Array, out: Array) -> None:
-    launch("activation_forward", x.dtype, element_blocks(x.size), x, out, x.size, ACTIVATIONS["sigmoid"])
+    _activate("sigmoid", x, out)
 
 
 @_kernel
 def sigmoid_backward(dout: Array, y: Array, dx: Array) -> None:
-    launch("activation_backward", y.dtype, element_blocks(y.size), dout, y, dx, y.size, ACTIVATIONS["sigmoid"])
+    _activate_back("sigmoid", dout, y, dx)
 
 
 @_kernel
 def relu_forward(x: Array, out: Array) -> None:
-    launch("activation_forward", x.dtype, element_blocks(x.size), x, out, x.size, ACTIVATIONS["relu"])
+    _activate("relu", x, out)
 
 
 @_kernel
 def relu_backward(dout: Array, y: Array, dx: Array) -> None:
-    launch("activation_backward", y.dtype, element_blocks(y.size), dout, y, dx, y.size, ACTIVATIONS["relu"])
+    _activate_back("relu", dout, y, dx)
+
+
+@_kernel
+def tanh_forward(x: Array, out: Array) -> None:
+    _activate("tanh", x, out)
+
+
+@_kernel
+def tanh_backward(dout: Array, y: Array, dx: Array) -> None:
+    _activate_back("tanh", dout, y, dx)
 
 
 def row_kernel(name: str, N: int, C: int) -> tuple[str, int]:
@@ -414,14 +429,14 @@ def row_kernel(name: str, N: int, C: int) -> tuple[str, int]:
 
 @_kernel
 def softmax_forward(x: Array, y: Array) -> None:
-    _softmax(x, null(np.int64, x.device.id), y, null(np.float64, x.device.id))
+    _softmax(x, null(np.int64, x.device.id), 0.0, y, null(np.float64, x.device.id))
 
 
-def _softmax(x: Array, t: Array, y: Array, terms: Array) -> None:
-    """Launch y = softmax(x), and terms = each row's loss unless t is NULL."""
+def _softmax(x: Array, t: Array, delta: float, y: Array, terms: Array) -> None:
+    """Launch y = softmax(x), and terms = each row's loss, -log(y_t + delta), unless t is NULL."""
     N, C = x.shape
     name, blocks = row_kernel("softmax_forward", N, C)
-    launch(name, x.dtype, blocks, x, t, y, terms, N, C)
+    launch(name, x.dtype, blocks, x, t, delta, y, terms, N, C)
 
 
 @_kernel
@@ -455,8 +470,17 @@ def cross_entropy_forward(y: Array, t: Array) -> Array:
 
 @_kernel
 def softmax_cross_entropy_forward(x: Array, t: Array, y: Array) -> Array:
+    return _softmax_loss(x, t, 1e-7, y)
+
+
+@_kernel
+def softmax_log_loss_forward(x: Array, t: Array, y: Array) -> Array:
+    return _softmax_loss(x, t, 0.0, y)
+
+
+def _softmax_loss(x: Array, t: Array, delta: float, y: Array) -> Array:
     terms = load_cupy().full(len(t), np.nan)  # what stays where there are no classes
-    _softmax(x, t, y, terms)
+    _softmax(x, t, delta, y, terms)
     return _mean_of(terms, x.dtype)
 
 
@@ -476,6 +500,52 @@ def sigmoid_cross_entropy_forward(x: Array, t: Array, y: Array) -> Array:
 @_kernel
 def sigmoid_cross_entropy_backward(y: Array, t: Array, dout: float, dx: Array) -> None:
     launch("sigmoid_cross_entropy_backward", y.dtype, element_blocks(y.size), y, t, float(dout), dx, y.size)
+
+
+# Gated cells and dropout
+
+
+@_kernel
+def multiply_by_mask(x: Array, mask: Array, out: Array) -> None:
+    launch("multiply_by_mask", x.dtype, element_blocks(x.size), x, mask, out, x.size)
+
+
+def _cells(name: str, shape: tuple[int, int], *arrays: Array) -> None:
+    """Launch a kernel over the N x D cells of one time step."""
+    N, D = shape
+    launch(name, arrays[0].dtype, element_blocks(N * D), *arrays, N, D)
+
+
+@_kernel
+def lstm_forward(c_prev: Array, A: Array, gates: Array, c: Array, h: Array) -> None:
+    _cells("lstm_forward", h.shape, c_prev, A, gates, c, h)
+
+
+@_kernel
+def lstm_backward(dh: Array, dc: Array, c_prev: Array, c: Array, gates: Array, dA: Array, dc_prev: Array) -> None:
+    _cells("lstm_backward", dh.shape, dh, dc, c_prev, c, gates, dA, dc_prev)
+
+
+@_kernel
+def gru_gates_forward(h_prev: Array, A: Array, gates: Array, rh: Array) -> None:
+    _cells("gru_gates_forward", h_prev.shape, h_prev, A, gates, rh)
+
+
+@_kernel
+def gru_forward(h_prev: Array, gates: Array, A: Array, h_hat: Array, h: Array) -> None:
+    _cells("gru_forward", h_prev.shape, h_prev, gates, A, h_hat, h)
+
+
+@_kernel
+def gru_backward(dh: Array, gates: Array, h_hat: Array, dA: Array) -> None:
+    _cells("gru_backward", dh.shape, dh, gates, h_hat, dA)
+
+
+@_kernel
+def gru_gates_backward(
+    dh: Array, drh: Array, h_prev: Array, gates: Array, h_hat: Array, dA: Array, dh_prev: Array
+) -> None:
+    _cells("gru_gates_backward", dh.shape, dh, drh, h_prev, gates, h_hat, dA, dh_prev)
 
 
 # Optimizers

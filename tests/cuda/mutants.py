@@ -33,7 +33,6 @@ class Mutant:
 
 
 PRODUCTS = ("affine_forward", "affine_backward")
-LOSSES = ("softmax_cross_entropy_forward", "cross_entropy_forward")
 
 MUTANTS = (
     # Barriers
@@ -136,6 +135,20 @@ MUTANTS = (
         "row < N ?",
         ("take_rows",),
     ),
+    Mutant("add_rows: one row too many", "    if (task >= N * parts)", "    if (task > N * parts)", ("add_rows",)),
+    Mutant("add_rows: one index too many", "k0 + lane < B && index", "k0 + lane <= B && index", ("add_rows",)),
+    Mutant(
+        "add_rows: columns unguarded",
+        "        if (first + e * WARP < D)\n            out[",
+        "        if (first < D)\n            out[",
+        ("add_rows",),
+    ),
+    Mutant(
+        "every block takes the first one's elements",
+        "return (Size)blockIdx.x * THREADS + threadIdx.x;",
+        "return threadIdx.x;",
+        ("lstm_backward",),
+    ),
     # Reductions
     Mutant(
         "warp_sum: half of the lanes",
@@ -160,6 +173,30 @@ MUTANTS = (
         "        y[j] = exp(x[j] - largest);",
         "        y[j] = exp(x[j]);",
         ("softmax_forward",),
+    ),
+    Mutant(
+        "add_rows: only the first of a warp's finds",
+        "for (; found; found &= found - 1)",
+        "for (; found; found = 0)",
+        ("add_rows",),
+    ),
+    Mutant(
+        "add_rows: the lane beside the one that found the row",
+        "(k0 + __ffs(found) - 1) * D",
+        "(k0 + __ffs(found) % WARP) * D",
+        ("add_rows",),
+    ),
+    Mutant(
+        "add_rows: all parts of a row are its first",
+        "first = task % parts * ROW_PART + lane;",
+        "first = lane;",
+        ("add_rows",),
+    ),
+    Mutant(
+        "add_rows: added to what was there",
+        "out[row * D + first + e * WARP] = sum[e];",
+        "out[row * D + first + e * WARP] += sum[e];",
+        ("add_rows",),
     ),
     Mutant(
         "squared_norm: all blocks write one part",
@@ -197,6 +234,75 @@ MUTANTS = (
         "(x < 0 ? z :",
         "(x > 0 ? z :",
         ("sigmoid_forward",),
+    ),
+    Mutant("tanh taken for sigmoid", "        return tanh(x);", "        return sigmoid(x);", ("tanh_forward",)),
+    Mutant(
+        "tanh's gradient in another order",
+        "return dout * (1 - y * y);",
+        "return dout * (1 - y) * (1 + y);",
+        ("tanh_backward",),
+    ),
+    Mutant(
+        "a mask that does not scale",
+        "out[i] = x[i] * mask[i];",
+        "out[i] = mask[i] != 0 ? x[i] : (REAL)0;",
+        ("multiply_by_mask",),
+    ),
+    Mutant(
+        "the loss over time has the books' 1e-7",
+        "-log((double)probability + delta)",
+        "-log((double)probability + DELTA)",
+        ("softmax_log_loss_forward",),
+    ),
+    Mutant(
+        "the books' loss has no 1e-7",
+        "-log((double)probability + delta)",
+        "-log((double)probability)",
+        ("softmax_cross_entropy_forward",),
+    ),
+    Mutant(
+        "LSTM: input gate and new memory exchanged",
+        "g = tanh(A[at + D]), i = sigmoid(A[at + 2 * D])",
+        "g = tanh(A[at + 2 * D]), i = sigmoid(A[at + D])",
+        ("lstm_forward",),
+    ),
+    Mutant("LSTM: the state without tanh", "h[e] = o * tanh(memory);", "h[e] = o * memory;", ("lstm_forward",)),
+    Mutant(
+        "LSTM: the gradient of the memory without that of the state",
+        "s = dc[e] + dh[e] * o * (1 - tanh_c * tanh_c);",
+        "s = dc[e];",
+        ("lstm_backward",),
+    ),
+    Mutant(
+        "LSTM: the new memory's gradient as if it were a sigmoid",
+        "dA[at + D] = s * i * (1 - g * g);",
+        "dA[at + D] = s * i * g * (1 - g);",
+        ("lstm_backward",),
+    ),
+    Mutant("LSTM: dc_prev without the forget gate", "dc_prev[e] = s * f;", "dc_prev[e] = s;", ("lstm_backward",)),
+    Mutant(
+        "GRU: the update gate taken for the reset gate",
+        "rh[e] = r * h_prev[e];",
+        "rh[e] = gates[at] * h_prev[e];",
+        ("gru_gates_forward",),
+    ),
+    Mutant(
+        "GRU: old and new state exchanged",
+        "h[e] = (1 - z) * h_prev[e] + z * candidate;",
+        "h[e] = z * h_prev[e] + (1 - z) * candidate;",
+        ("gru_forward",),
+    ),
+    Mutant(
+        "GRU: the reset gate in the new memory's gradient",
+        "dA[e] = dh[e] * gates[e / D * 2 * D + e % D] *",
+        "dA[e] = dh[e] * gates[e / D * 2 * D + D + e % D] *",
+        ("gru_backward",),
+    ),
+    Mutant(
+        "GRU: dh_prev without what comes through the reset gate",
+        "dh_prev[e] = dh[e] * (1 - z) + drh[e] * r;",
+        "dh_prev[e] = dh[e] * (1 - z);",
+        ("gru_gates_backward",),
     ),
     Mutant(
         "the loss's gradient divided before it is multiplied",

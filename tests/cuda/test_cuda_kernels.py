@@ -175,10 +175,11 @@ def test_labels_out_of_range_stray_nowhere_and_spoil_the_loss(device, dtype, wro
         device.softmax_cross_entropy_backward(y, t, 8.0, dx)  # dout / N is 1
         assert np.array_equal(dx[4], y[4]) and not np.array_equal(dx[3], y[3])
         assert np.isnan(device.cross_entropy_forward(y, t))
-    case = make_case("sigmoid_cross_entropy_forward", sizes, dtype)
-    case.values["t"].flags.writeable = True
-    case.values["t"][4] = wrong
-    assert np.isnan(case.call(device))
+    for name in ("sigmoid_cross_entropy_forward", "softmax_log_loss_forward"):
+        case = make_case(name, sizes, dtype)
+        case.values["t"].flags.writeable = True
+        case.values["t"][4] = wrong
+        assert np.isnan(case.call(device)) and case.fences_hold()
 
 
 def test_an_index_out_of_range_gives_a_row_of_nan(cupy):
@@ -193,9 +194,43 @@ def check_index_out_of_range(cupy):
         assert np.isnan(cuda.to_host(out)[1]).all() and (cuda.to_host(out)[[0, 2]] == 1).all()
 
 
+def test_an_index_out_of_range_adds_to_no_row(cupy):
+    check_rows_are_added_only_where_they_belong(cupy)
+
+
+def check_rows_are_added_only_where_they_belong(cupy):
+    """Other indices and rows lie on both sides: none of them may count."""
+    for wrong in (-1, 3, 2**40):
+        index = cupy.asarray(np.array([1, 1, 2, wrong, 2, 0, 0]))[2:5]
+        dout = cupy.asarray(np.full((9, 4), 1, np.float32))[3:6]
+        out = cupy.full((5, 4), 7, np.float32)
+        cuda.add_rows(dout, index, out[1:4])
+        np.testing.assert_array_equal(cuda.to_host(out), np.repeat([[7], [0], [0], [2], [7]], 4, axis=1))
+
+
+@dtypes
+def test_many_words_in_one_row_are_added_in_order(device, dtype):
+    """More than a warp looks at in one go, and more columns than one warp has."""
+    dout = np.random.default_rng(0).standard_normal((150, 300)).astype(dtype)
+    index = np.random.default_rng(1).integers(0, 3, 150)
+    out, expected = np.full((5, 300), np.nan, dtype), np.zeros((5, 300), dtype)
+    np.add.at(expected, index, dout)
+    device.add_rows(dout, index, out)
+    np.testing.assert_array_equal(out, expected)
+
+
+@dtypes
+def test_over_time_a_probability_of_0_costs_infinity(device, dtype):
+    for C in (2, 200):
+        x, t = np.zeros((3, C), dtype), np.zeros(3, np.int64)
+        x[1, 0] = -2000
+        assert device.softmax_log_loss_forward(x, t, np.empty_like(x)) == np.inf
+
+
 def test_rows_without_classes_have_no_loss(device):
     x, t = np.zeros((3, 0), np.float32), np.zeros(3, np.int64)
-    assert np.isnan(device.softmax_cross_entropy_forward(x, t, np.empty_like(x)))
+    for name in ("softmax_cross_entropy_forward", "softmax_log_loss_forward"):
+        assert np.isnan(getattr(device, name)(x, t, np.empty_like(x)))
 
 
 # Bad arguments

@@ -13,15 +13,19 @@ import test_kernels as every_backend
 from cases import make_case
 from mutants import MUTANTS
 from on_device import ON_GPU
-from test_cuda_kernels import check_index_out_of_range, check_softmax_of_large_scores
+from test_cuda_kernels import (
+    check_index_out_of_range,
+    check_rows_are_added_only_where_they_belong,
+    check_softmax_of_large_scores,
+)
 from test_cuda_steps import Net, check_alike, make_data
 
 from scratchnet.backends import cuda
 
-# Sizes with tails everywhere, more than one tile, block and panel, and rows for warps and for blocks.
+# Sizes with tails everywhere, more than one tile, block and panel, and rows for warps, for several and for blocks.
 SIZES = (
     dict(N=9, D=37, M=35, C=10, B=11, n=300),
-    dict(N=3, D=70, M=5, C=300, B=2, n=33),
+    dict(N=3, D=150, M=5, C=300, B=40, n=33),
 )
 
 
@@ -37,6 +41,8 @@ def check(device, kernels, monkeypatch):
             check_softmax_of_large_scores(device, np.float32)
         elif name == "take_rows":
             check_index_out_of_range(device.cupy)
+        elif name == "add_rows":
+            check_rows_are_added_only_where_they_belong(device.cupy)
         elif ON_GPU[name].returns_float and name != "squared_norm":
             check_labels_out_of_range(device, name)
 
