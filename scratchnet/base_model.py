@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from ._passed_on import pass_on_np
 from .config import GPU as GPU  # book 2's scripts expect these from here, by a star import
 from .util import flatten, is_on_gpu, is_writable, load_pickle, moved
 from .util import to_cpu as to_cpu
 from .util import to_gpu as to_gpu
 from .weights import checked_cast, whole_file
+
+pass_on_np(__name__)
 
 
 class BaseModel:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .backends import as_array, is_on_gpu, moved
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -79,7 +81,7 @@ def most_similar(
         print(f"{query} is not found")
         return
     print(f"\n[query] {query}")
-    units = _unit(word_matrix, 1e-8)
+    units = _unit(moved(word_matrix, to_gpu=False), 1e-8)
     own = units[word_to_id[query]]
     # Row by row: one product for all rows adds in another order, and would print other last digits.
     similarity = np.array([np.dot(unit, own) for unit in units], dtype=np.float64)
@@ -131,6 +133,7 @@ def analogy(
             print(f"{word} is not found")
             return
     print(f"\n[analogy] {a}:{b} = {c}:?")
+    word_matrix = moved(word_matrix, to_gpu=False)
     first, second, third = (word_matrix[word_to_id[word]] for word in (a, b, c))
     query = normalize(second - first + third)
     similarity = np.dot(word_matrix, query)
@@ -289,7 +292,7 @@ def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: in
     model
         Anything with forward(xs, ts) -> loss; where it takes train_flg, it is called with train_flg=False.
     corpus : ndarray
-        Word numbers in the order of the text.
+        Word numbers in the order of the text; they are given to the model where they lie.
     batch_size, time_size : int
         Stretches evaluated at once, and their length.
 
@@ -303,7 +306,7 @@ def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: in
     Source: book 2, `common/util.py`.
     """
     print("evaluating perplexity ...")
-    corpus = np.asarray(corpus)
+    corpus = as_array(corpus)
     length = len(corpus) - 1
     iterations = length // (batch_size * time_size)
     if iterations < 1:
@@ -315,7 +318,7 @@ def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: in
     total = 0.0
     for i in range(iterations):
         begins = np.arange(batch_size)[:, None] * (length // batch_size) + i * time_size + np.arange(time_size)
-        xs, ts = corpus[begins % len(corpus)], corpus[(begins + 1) % len(corpus)]
+        xs, ts = (corpus[moved(places % len(corpus), to_gpu=is_on_gpu(corpus))] for places in (begins, begins + 1))
         total += float(model.forward(xs, ts, **flags))
         sys.stdout.write(f"\r{i} / {iterations}")
         sys.stdout.flush()
@@ -354,11 +357,11 @@ def eval_seq2seq(
     -----
     Source: book 2, `common/util.py`; ch. 7.3.5.
     """
-    answer = np.asarray(correct).flatten()
+    answer = moved(correct, to_gpu=False).flatten()
     guess = model.generate(question, answer[0], len(answer) - 1)
     asked, right, said = (
         "".join(id_to_char[int(c)] for c in characters)
-        for characters in (np.asarray(question).flatten(), answer[1:], guess)
+        for characters in (moved(question, to_gpu=False).flatten(), answer[1:], guess)
     )
     if verbose if verbos is None else verbos:
         print("Q", asked[::-1] if is_reverse else asked)

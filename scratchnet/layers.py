@@ -10,7 +10,8 @@ so that a script may put another array into `params`. An activation keeps the ar
 books' do: `backward` needs it unchanged.
 
 With CuPy arrays as parameters the same layers run on the GPU, and nothing there waits for it: a loss is then a
-0-d CuPy array.
+0-d CuPy array. Labels and word numbers that come from the CPU are checked before they are uploaded. Those that lie
+on the GPU already are not read back: one that is out of range makes the loss, or the row that it chooses, NaN.
 
 Source: *Deep Learning from Scratch* 2, ch. 1, 4 and 6; 1, ch. 5.
 """
@@ -25,6 +26,7 @@ from ._layer import Array
 from ._layer import Layer as Layer
 from ._layer import empty as _empty
 from ._layer import rows as _rows
+from ._passed_on import pass_on_np
 from .backends import (
     as_array,
     as_float_array,
@@ -46,10 +48,13 @@ from .backends import (
     quick_softmax_cross_entropy_backward,
     quick_softmax_cross_entropy_forward,
     quick_take_rows,
+    random_like,
 )
 from .config import GPU as GPU  # book 2's scripts expect these three from here, by a star import
 from .functions import cross_entropy_error as cross_entropy_error
 from .functions import softmax as softmax
+
+pass_on_np(__name__)
 
 
 def _lies_transposed(W: Array) -> bool:
@@ -548,7 +553,8 @@ class Dropout(Layer):
 
     Notes
     -----
-    The mask is drawn as in the book, by numpy.random.rand(*x.shape) from NumPy's global stream.
+    The mask is drawn as in the book, by numpy.random.rand(*x.shape) from NumPy's global stream; on the GPU from
+    CuPy's.
     Source: *Deep Learning from Scratch* 1, ch. 6.4.3; 2, ch. 6.5.2.
     """
 
@@ -572,7 +578,7 @@ class Dropout(Layer):
         return out
 
     def _drawn_mask(self, x: Array, scale: float) -> Array:
-        mask: Array = (np.random.rand(*x.shape) > self.dropout_ratio).astype(x.dtype)
+        mask: Array = (random_like(x) > self.dropout_ratio).astype(x.dtype)
         return mask if scale == 1 else mask * x.dtype.type(scale)
 
     def backward(self, dout: Any) -> Array:
@@ -625,10 +631,19 @@ class Embedding(Layer):
         self.params[0] = value
 
     def _indices(self, idx: Any, W: Array) -> Array:
-        """Return word numbers as int64 in [0, V), in one row, where W lies; negative ones count from the end."""
-        words, array = len(W), moved(idx, to_gpu=False)
+        """Return word numbers as int64 in one row, where W lies; negative ones count from the end.
+
+        They are in [0, V), those excepted that were on the GPU before: they are not read back.
+        """
+        words, array = len(W), as_array(idx)
         if array.dtype.kind not in "iu" and array.size:
             raise IndexError(self._error(f"idx must hold whole numbers, got dtype {array.dtype}"))
+        if is_on_gpu(array):
+            if not is_on_gpu(W):
+                raise ValueError(self._error("idx is on the GPU, W is on the CPU; scratchnet.to_cpu moves it"))
+            index = array.reshape(-1).astype(np.int64, copy=False)
+            chosen: Array = np.where(index < 0, index + words, index)
+            return chosen
         index = np.require(array.reshape(-1), np.int64, ["C", "A"])
         if index.size and index.min() < 0:
             index = np.where(index < 0, index + words, index)

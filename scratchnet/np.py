@@ -1,19 +1,23 @@
 """NumPy's names, or CuPy's where `config.GPU` is True, as the books' modules import them.
 
-`from scratchnet.np import *` gives `np` and `GPU`.
+`from scratchnet.np import *` gives `np` and `GPU`. The switch is looked at when a name is asked for.
 """
 
 from typing import Any
 
 import numpy
 
+from . import config
 from .backends import load_cupy
-from .config import GPU
 
 __all__ = ["GPU", "np"]
 
-np: Any = load_cupy() if GPU else numpy
+GPU: bool
+np: Any
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(np, name)
+    if name == "GPU":
+        return config.GPU
+    chosen = load_cupy() if config.GPU else numpy
+    return chosen if name == "np" else getattr(chosen, name)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ._passed_on import pass_on_np
 from .backends import (
     as_operand,
     backend_for,
@@ -25,6 +26,8 @@ from .backends import (
 from .config import GPU as GPU  # book 2's scripts expect this from here, by a star import
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+pass_on_np(__name__)
 
 _INF = float("inf")
 # What a setting must be, and its range, the upper end excluded.

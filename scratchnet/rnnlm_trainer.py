@@ -17,7 +17,7 @@ from ._fitting import (
     log_line,
     show_where_there_is_a_window,
 )
-from .util import clip_grads, flatten, remove_duplicate, stretches
+from .util import as_array, clip_grads, flatten, is_on_gpu, moved, remove_duplicate, stretches
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -72,11 +72,14 @@ class RnnlmTrainer:
         self.current_epoch = 0
 
     def get_batch(self, x: Any, t: Any, batch_size: int, time_size: int) -> tuple[Array, Array]:
-        """Return the next batch of words and of the words after them, (batch_size, time_size) each."""
-        x, t = np.asarray(x), np.asarray(t)
+        """Return the next batch of words and of the words after them, (batch_size, time_size) each.
+
+        They lie where x and t do, on the CPU or on the GPU.
+        """
         positions = stretches(len(x), batch_size, time_size, self.time_idx)
         self.time_idx += time_size
-        return x[positions], t[positions]
+        xs, ts = (as_array(words)[moved(positions, to_gpu=is_on_gpu(words))] for words in (x, t))
+        return xs, ts
 
     def fit(
         self,
@@ -95,7 +98,8 @@ class RnnlmTrainer:
         Parameters
         ----------
         xs, ts
-            Word numbers in the order of the text, and for each the number of the word after it.
+            Word numbers in the order of the text, and for each the number of the word after it. For a model on
+            the GPU they may lie on either side; only those on the CPU are checked.
         max_epoch : int
             Number of epochs; 0 does nothing.
         batch_size, time_size : int
@@ -115,7 +119,7 @@ class RnnlmTrainer:
         KeyboardInterrupt
             After Ctrl-C, when the running step has ended; model and trainer can be used and trained on.
         """
-        xs, ts = np.asarray(xs), np.asarray(ts)
+        xs, ts = as_array(xs), as_array(ts)
         check_numbers(
             max_grad,
             max_epoch=(max_epoch, 0),
@@ -132,15 +136,16 @@ class RnnlmTrainer:
                 f"fit: the text has {len(xs)} words, expected batch_size * time_size, {words}, or more"
             )
         self.time_idx, self.ppl_list, self.eval_interval = 0, [], eval_interval
-        total, count, start = 0.0, 0, time.perf_counter()
+        total: Any = 0.0  # on the GPU it stays there until a line needs it
+        count, start = 0, time.perf_counter()
         with finish_step_on_interrupt() as interrupted:
             for _ in range(max_epoch):
                 for step in range(steps):
                     interrupted()
-                    total += self._step(*self.get_batch(xs, ts, batch_size, time_size), max_grad)
+                    total = total + self._step(*self.get_batch(xs, ts, batch_size, time_size), max_grad)
                     count += 1
                     if eval_interval is not None and step % eval_interval == 0:
-                        self.ppl_list.append(float(np.exp(total / count)))
+                        self.ppl_list.append(float(np.exp(float(total) / count)))
                         total, count = 0.0, 0
                         if verbose:
                             seconds = time.perf_counter() - start
@@ -149,8 +154,10 @@ class RnnlmTrainer:
                 self.current_epoch += 1
             interrupted()
 
-    def _step(self, xs: Array, ts: Array, max_grad: float | None) -> float:
-        loss = float(self.model.forward(xs, ts))
+    def _step(self, xs: Array, ts: Array, max_grad: float | None) -> Any:
+        loss = self.model.forward(xs, ts)
+        if not is_on_gpu(loss):
+            loss = float(loss)
         self.model.backward()
         params, grads = remove_duplicate(flatten(self.model.params), flatten(self.model.grads))
         if max_grad is not None:

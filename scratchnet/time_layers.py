@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ._layer import Array, empty, rows
+from ._passed_on import pass_on_np
 from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
 from .backends import (
     as_array,
@@ -23,14 +24,16 @@ from .backends import (
     as_operand,
     backend_for,
     check_labels,
+    is_on_gpu,
+    moved,
     quick_affine_backward,
     quick_affine_forward,
     quick_matmul_add,
     quick_tanh_backward,
 )
+from .config import GPU
 from .functions import cross_entropy_error, sigmoid, softmax
 from .layers import (
-    GPU,
     Affine,
     Dropout,
     Embedding,
@@ -78,6 +81,8 @@ __all__ = [
     "sigmoid",
     "softmax",
 ]
+
+pass_on_np(__name__)
 
 
 class _Step(Recurrent):
@@ -484,11 +489,12 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         self._counted = None
         if t.size == len(x) and t.dtype.kind == "i":
             counted = t.reshape(-1) != self.ignore_label
-            if np.count_nonzero(counted) != counted.size:
+            if np.count_nonzero(counted) != counted.size:  # this waits for the GPU where the labels are there
                 t = np.where(counted, t.reshape(-1), 0)
-                self._counted = counted.nonzero()[0]
-        labels = as_labels(self._error("ts"), t, *x.shape)
-        check_labels(self._error("ts"), labels, x.shape[1])
+                self._counted = moved(counted.nonzero()[0], to_gpu=is_on_gpu(x))
+        labels = as_labels(self._error("ts"), t, *x.shape, on_gpu=is_on_gpu(x))
+        if not is_on_gpu(labels):
+            check_labels(self._error("ts"), labels, x.shape[1])
         if self._counted is not None:
             x, labels = self._taken(x, self._counted), labels[self._counted]
         y = empty(x.shape, x)

@@ -21,6 +21,7 @@ from ._fitting import (
     log_line,
     show_where_there_is_a_window,
 )
+from ._passed_on import pass_on_np
 from .config import GPU
 from .plan import NoPlanError, Plan, make_plan, record_plan
 from .rnnlm_trainer import RnnlmTrainer
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+pass_on_np(__name__)
 
 _LINES = {
     "en": "| epoch %d |  iter %d / %d | time %d[s] | loss %.2f",

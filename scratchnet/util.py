@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ._passed_on import pass_on_np
 from ._unpickle import RefusedPickleError, load_pickle
 from .backends import (
     NoGPUError,
@@ -92,6 +93,8 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+pass_on_np(__name__)
 
 
 def to_gpu(x: Any) -> Any:

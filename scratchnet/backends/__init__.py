@@ -25,6 +25,7 @@ from .operands import (
     is_plain,
     is_writable,
     moved,
+    random_like,
     side_by_side,
     uploaded,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "quick_take_rows",
     "quick_tanh_backward",
     "quick_update",
+    "random_like",
     "reference",
     "reference_uses",
     "set_num_threads",

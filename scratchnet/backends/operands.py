@@ -49,6 +49,14 @@ def uploaded(where: str, value: Any) -> Array:
     return moved(array, to_gpu=True)
 
 
+def random_like(x: Array) -> Array:
+    """Return random numbers from 0 to 1 in the shape of x, where it lies: NumPy's global stream, or CuPy's."""
+    if not is_on_gpu(x):
+        return np.random.rand(*x.shape)
+    drawn: Array = sys.modules["cupy"].random.rand(*x.shape, dtype=x.dtype)
+    return drawn
+
+
 def is_plain(array: Array) -> bool:
     """Whether a kernel can write into an array as it lies: contiguous, aligned and writable."""
     return array.flags.c_contiguous if is_on_gpu(array) else array.flags.carray

@@ -105,12 +105,13 @@ def test_the_books_switch_without_a_gpu():
     code = """
 from scratchnet import config
 config.GPU = True
-try:
-    import scratchnet.np
-except Exception as error:
-    print(type(error).__name__)
+for module in ("np", "layers", "util"):
+    try:
+        exec(f"from scratchnet.{module} import *")
+    except Exception as error:
+        print(type(error).__name__)
 """
-    assert fresh(code, CUDA_VISIBLE_DEVICES="") == "NoGPUError\n"
+    assert fresh(code, CUDA_VISIBLE_DEVICES="") == "NoGPUError\n" * 3
 
 
 REASON = """

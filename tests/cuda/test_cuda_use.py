@@ -291,11 +291,13 @@ def test_arrays_move_both_ways(cupy):
 def test_the_books_switch(cupy, monkeypatch):
     monkeypatch.setattr(scratchnet.config, "GPU", True)
     assert scratchnet.TwoLayerNet(2, 3, 2).device == "cuda"
-    monkeypatch.delitem(__import__("sys").modules, "scratchnet.np", raising=False)
-    names: dict = {}
-    exec("from scratchnet.np import *", names)
-    assert names["np"] is cupy and names["GPU"] is True
-    monkeypatch.delitem(__import__("sys").modules, "scratchnet.np")
+    for module in ("np", "functions", "layers", "time_layers", "optimizer", "trainer", "util", "base_model"):
+        names: dict = {}
+        exec(f"from scratchnet.{module} import *", names)
+        assert names["np"] is cupy and names["GPU"] is True, module
+    monkeypatch.setattr(scratchnet.config, "GPU", False)
+    exec("from scratchnet.layers import *", names)
+    assert names["np"] is np and names["GPU"] is False
 
 
 def test_the_command_line(cupy, tmp_path, capsys):
