@@ -167,11 +167,12 @@ def test_windows_of_every_size_stride_and_padding(dtype):
 @dtypes
 @backends
 def test_pooling_takes_the_first_of_equals_and_any_nan(backend, dtype):
-    x = np.array([[1, 1, 0, 5], [1, 1, 5, 5], [np.nan, 9, -np.inf, -np.inf], [9, np.nan, -np.inf, -np.inf]], dtype)
-    out, argmax = np.empty((1, 1, 2, 2), dtype), np.empty((1, 1, 2, 2), np.int64)
-    backend.max_pool_forward(x[None, None], 2, 2, 2, out, argmax)
-    np.testing.assert_array_equal(out[0, 0], [[1, 5], [np.nan, -np.inf]])
-    assert argmax[0, 0].tolist() == [[0, 3], [8, 10]]
+    nan, inf = np.nan, np.inf
+    x = [[1, 1, 0, 5, 2, nan], [1, 1, 5, 5, 3, nan], [nan, 9, -inf, -inf, -1, -2], [9, nan, -inf, -inf, nan, 4]]
+    out, argmax = np.empty((1, 1, 2, 3), dtype), np.empty((1, 1, 2, 3), np.int64)
+    backend.max_pool_forward(np.array([[x]], dtype), 2, 2, 2, out, argmax)
+    np.testing.assert_array_equal(out[0, 0], [[1, 5, nan], [nan, -inf, nan]])
+    assert argmax[0, 0].tolist() == [[0, 3, 5], [12, 14, 22]]
 
 
 @backends

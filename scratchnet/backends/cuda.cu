@@ -101,6 +101,20 @@ __device__ inline double sum_of_terms(const double *terms, Size n, double *share
     return block_sum(sum, shared);
 }
 
+// Of a block whose lanes are columns and whose warps have added up some rows each: the sum over all, to every thread
+// of the column. sums[WARPS][WARP]
+__device__ inline REAL column_sum(REAL sum, REAL (*sums)[WARP])
+{
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    sums[warp][lane] = sum;
+    __syncthreads();
+    sum = sums[0][lane];
+    for (int other = 1; other < WARPS; other++)
+        sum += sums[other][lane];
+    __syncthreads(); // before sums is written again
+    return sum;
+}
+
 // The threads that work on one row: a warp for short rows, a block for long ones.
 
 struct WarpRow {
@@ -179,9 +193,9 @@ activation_backward(const REAL *dout, const REAL *y, REAL *dx, Size n, Size acti
 
 #define SIDE 16 // of the square of threads
 
-struct Matrix { // element (i, j) at data[i * row + j * column]
+struct Matrix { // element (i, j) of image n at data[n * image + i * row + j * column]
     const REAL *data;
-    Size row, column;
+    Size row, column, image;
 };
 
 struct Product {             // out[N,M] = activation(a[N,K] b[K,M] + bias), or the gradient before y's activation
@@ -193,6 +207,8 @@ struct Product {             // out[N,M] = activation(a[N,K] b[K,M] + bias), or 
     const REAL *y;           // [N,M] or NULL: out = gradient before the activation that gave y
     Size y_activation;
     REAL *column_sums;       // [M] or NULL: sums of b's columns, as if a had one more row, of ones
+    Size images;             // the products of so many images are added up
+    const REAL *row_bias;    // [N] or NULL: added to every column of out
 };
 
 template <int TILE> struct Panels { // an odd pitch: a column of a panel lies in different banks
@@ -235,26 +251,28 @@ template <int TILE> __device__ void product_tile(const Product &p, Size tile, RE
     const Size i0 = tile / across * TILE, j0 = tile % across * TILE;
     REAL *left_panel = panels, *right_panel = panels + Panels<TILE>::NUMBERS;
     REAL sum[EACH][EACH] = {};
-    for (Size k0 = 0; k0 < p.K; k0 += DEPTH) {
-        load_panel<TILE>(p.a.data, p.a.row, p.a.column, i0, p.N, k0, p.K, p.column_sums != nullptr, left_panel);
-        load_panel<TILE>(p.b.data, p.b.column, p.b.row, j0, p.M, k0, p.K, false, right_panel);
-        __syncthreads();
+    for (Size n = 0; n < p.images; n++)
+        for (Size k0 = 0; k0 < p.K; k0 += DEPTH) {
+            const REAL *a = p.a.data + n * p.a.image, *b = p.b.data + n * p.b.image;
+            load_panel<TILE>(a, p.a.row, p.a.column, i0, p.N, k0, p.K, p.column_sums != nullptr, left_panel);
+            load_panel<TILE>(b, p.b.column, p.b.row, j0, p.M, k0, p.K, false, right_panel);
+            __syncthreads();
 #pragma unroll
-        for (int k = 0; k < DEPTH; k++) {
-            REAL left[EACH], right[EACH];
+            for (int k = 0; k < DEPTH; k++) {
+                REAL left[EACH], right[EACH];
 #pragma unroll
-            for (int i = 0; i < EACH; i++) {
-                left[i] = left_panel[k * PITCH + row + i * SIDE];
-                right[i] = right_panel[k * PITCH + column + i * SIDE];
+                for (int i = 0; i < EACH; i++) {
+                    left[i] = left_panel[k * PITCH + row + i * SIDE];
+                    right[i] = right_panel[k * PITCH + column + i * SIDE];
+                }
+#pragma unroll
+                for (int i = 0; i < EACH; i++)
+#pragma unroll
+                    for (int j = 0; j < EACH; j++)
+                        sum[i][j] = fma(left[i], right[j], sum[i][j]);
             }
-#pragma unroll
-            for (int i = 0; i < EACH; i++)
-#pragma unroll
-                for (int j = 0; j < EACH; j++)
-                    sum[i][j] = fma(left[i], right[j], sum[i][j]);
+            __syncthreads(); // before the panels are written again
         }
-        __syncthreads(); // before the panels are written again
-    }
 #pragma unroll
     for (int i = 0; i < EACH; i++)
 #pragma unroll
@@ -265,6 +283,8 @@ template <int TILE> __device__ void product_tile(const Product &p, Size tile, RE
             if (to_row < p.N) {
                 const Size at = to_row * p.M + to_column;
                 REAL value = activated(p.activation, p.bias ? sum[i][j] + p.bias[to_column] : sum[i][j]);
+                if (p.row_bias)
+                    value += p.row_bias[to_row];
                 if (p.y)
                     value = gradient_before(p.y_activation, value, p.y[at]);
                 p.out[at] = value;
@@ -280,7 +300,7 @@ __device__ void affine_forward(const REAL *x, const REAL *W, const REAL *b, REAL
                                Size activation, REAL *panels)
 {
     const Product product = { { x, D, 1 }, { W, M, 1 }, N, D, M, out, b, activation, nullptr, NO_ACTIVATION,
-                              nullptr };
+                              nullptr, 1, nullptr };
     product_tile<TILE>(product, blockIdx.x, panels);
 }
 
@@ -307,11 +327,11 @@ __device__ void affine_backward(const REAL *dout, const REAL *x, const REAL *W, 
     const Size of_dx = dx ? tiles(N, D, TILE) : 0;
     if (blockIdx.x < of_dx) {
         const Product product = { { dout, M, 1 }, { W, 1, M }, N, M, D, dx, nullptr, NO_ACTIVATION, x,
-                                  x_activation, nullptr };
+                                  x_activation, nullptr, 1, nullptr };
         product_tile<TILE>(product, blockIdx.x, panels);
     } else {
         const Product product = { { x, 1, D }, { dout, M, 1 }, D, N, M, dW, nullptr, NO_ACTIVATION, nullptr,
-                                  NO_ACTIVATION, db };
+                                  NO_ACTIVATION, db, 1, nullptr };
         product_tile<TILE>(product, blockIdx.x - of_dx, panels);
     }
 }
@@ -345,13 +365,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) sum_rows(const REAL *x, RE
     if (j < D)
         for (Size i = warp; i < N; i += WARPS)
             sum += x[i * D + j];
-    sums[warp][lane] = sum;
-    __syncthreads();
-    if (warp == 0 && j < D) {
-        for (int other = 1; other < WARPS; other++)
-            sum += sums[other][lane];
+    sum = column_sum(sum, sums);
+    if (warp == 0 && j < D)
         out[j] = sum;
-    }
 }
 
 // out[N,D]: N copies of x[D]
@@ -540,6 +556,235 @@ sum_terms(const double *terms, Size n, double divisor, double *out)
     const double sum = sum_of_terms(terms, n, shared);
     if (threadIdx.x == 0)
         out[0] = sum / divisor;
+}
+
+// ---- Images ---------------------------------------------------------------------------------------
+//
+// A plane is one channel of one image. A window of P x Q has Y x X places in it, `stride` apart, `pad` zeros round it.
+
+// col[planes,P,Q,Y,X] = x[planes,H,W] at (i stride + p - pad, j stride + q - pad), 0 outside of it
+extern "C" __global__ void __launch_bounds__(THREADS)
+im2col(const REAL *x, REAL *col, Size planes, Size H, Size W, Size P, Size Q, Size Y, Size X, Size stride, Size pad)
+{
+    for (Size e = first_element(); e < planes * P * Q * Y * X; e += element_step()) {
+        const Size line = e / X, element = line / Y, line_of_window = element / Q, plane = line_of_window / P;
+        const Size j = e - line * X, i = line - element * Y;
+        const Size q = element - line_of_window * Q, p = line_of_window - plane * P;
+        const Size row = i * stride + p - pad, column = j * stride + q - pad;
+        const bool inside = 0 <= row && row < H && 0 <= column && column < W;
+        col[e] = inside ? x[(plane * H + row) * W + column] : (REAL)0;
+    }
+}
+
+// The last of `places` places whose window may see the number at `at`, counted from the padding's edge.
+__device__ inline Size last_place(Size at, Size stride, Size places)
+{
+    const Size place = at / stride;
+    return place < places ? place : places - 1;
+}
+
+// dx[planes,H,W] = the sum of col[planes,P,Q,Y,X] where im2col reads it, in the order of p and q: from place to place
+// back, a number is seen by an element of the window that lies further on.
+extern "C" __global__ void __launch_bounds__(THREADS)
+col2im(const REAL *col, REAL *dx, Size planes, Size H, Size W, Size P, Size Q, Size Y, Size X, Size stride, Size pad)
+{
+    for (Size e = first_element(); e < planes * H * W; e += element_step()) {
+        const Size left = e % W + pad, top = e / W % H + pad, plane = e / W / H;
+        const Size first_i = last_place(top, stride, Y), first_j = last_place(left, stride, X);
+        REAL sum = 0;
+        for (Size i = first_i, p = top - i * stride; i >= 0 && p < P; i--, p += stride)
+            for (Size j = first_j, q = left - j * stride; j >= 0 && q < Q; j--, q += stride)
+                sum += col[(((plane * P + p) * Q + q) * Y + i) * X + j];
+        dx[e] = sum;
+    }
+}
+
+// out[n] = W[A,B] in[n] + b for images in[N,B,L], out[N,A,L]; W's element (i, j) at i * row + j * column; b[A] may be
+// NULL. A block per image and tile.
+template <int TILE>
+__device__ void convolve(const REAL *W, Size row, Size column, const REAL *in, const REAL *b, REAL *out, Size A,
+                         Size B, Size L, REAL *panels)
+{
+    const Size each = tiles(A, L, TILE), n = blockIdx.x / each;
+    const Product product = { { W, row, column, 0 }, { in + n * B * L, L, 1, 0 }, A, B, L, out + n * A * L, nullptr,
+                              NO_ACTIVATION, nullptr, NO_ACTIVATION, nullptr, 1, b };
+    product_tile<TILE>(product, blockIdx.x % each, panels);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+convolve_32(const REAL *W, Size row, Size column, const REAL *in, const REAL *b, REAL *out, Size A, Size B, Size L)
+{
+    __shared__ REAL panels[2 * Panels<32>::NUMBERS];
+    convolve<32>(W, row, column, in, b, out, A, B, L, panels);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+convolve_64(const REAL *W, Size row, Size column, const REAL *in, const REAL *b, REAL *out, Size A, Size B, Size L)
+{
+    __shared__ REAL panels[2 * Panels<64>::NUMBERS];
+    convolve<64>(W, row, column, in, b, out, A, B, L, panels);
+}
+
+// parts[blocks / tiles,K+1,M]: part s is the sum over the images [s each, s each + each) of col[n] dout[n]', which is
+// a part of dW transposed, and in row K that of dout[n], a part of db; of dout[N,M,L], col[N,K,L].
+extern "C" __global__ void __launch_bounds__(THREADS)
+filter_gradient_parts(const REAL *dout, const REAL *col, REAL *parts, Size N, Size M, Size K, Size L, Size each)
+{
+    __shared__ REAL panels[2 * Panels<32>::NUMBERS];
+    const Size of_part = tiles(K + 1, M, 32), part = blockIdx.x / of_part, first = part * each;
+    const Size images = N - first < each ? N - first : each;
+    REAL *out = parts + part * (K + 1) * M;
+    const Product product = { { col + first * K * L, L, 1, K * L }, { dout + first * M * L, 1, L, M * L }, K, L, M, out,
+                              nullptr, NO_ACTIVATION, nullptr, NO_ACTIVATION, out + K * M, images, nullptr };
+    product_tile<32>(product, blockIdx.x % of_part, panels);
+}
+
+// dW[M,K] and db[M] += the sum of parts[count,K+1,M], in order
+extern "C" __global__ void __launch_bounds__(THREADS)
+add_filter_gradient_parts(const REAL *parts, REAL *dW, REAL *db, Size count, Size M, Size K)
+{
+    const Size numbers = (K + 1) * M;
+    for (Size e = first_element(); e < numbers; e += element_step()) {
+        REAL sum = 0;
+        for (Size part = 0; part < count; part++)
+            sum += parts[part * numbers + e];
+        const Size k = e / M, m = e % M;
+        *(k < K ? dW + m * K + k : db + m) += sum;
+    }
+}
+
+// out[planes,Y,X] = the largest of each window of P x Q in x[planes,H,W], argmax = its place row W + column, the first
+// of equals. A NaN is the largest: no comparison with it is true.
+extern "C" __global__ void __launch_bounds__(THREADS)
+max_pool_forward(const REAL *x, REAL *out, Label *argmax, Size planes, Size H, Size W, Size P, Size Q, Size Y, Size X,
+                 Size stride)
+{
+    for (Size e = first_element(); e < planes * Y * X; e += element_step()) {
+        const Size row = e / X, image = row / Y; // of places; each division is a call
+        const Size corner = (row - image * Y) * stride * W + (e - row * X) * stride;
+        const REAL *plane = x + image * H * W;
+        Size best = corner;
+        REAL most = plane[corner];
+        for (Size p = 0; p < P; p++)
+            for (Size q = 0; q < Q; q++) {
+                const REAL value = plane[corner + p * W + q];
+                if (!(value <= most) && most == most) {
+                    most = value;
+                    best = corner + p * W + q;
+                }
+            }
+        out[e] = most;
+        argmax[e] = best;
+    }
+}
+
+// dx[planes,HW] = the sum of dout[planes,L] where argmax points to, in the order of L. A warp per plane, 32 windows at
+// a time: each of the lanes that point to one place adds up all, so they write the same.
+extern "C" __global__ void __launch_bounds__(THREADS)
+max_pool_backward(const REAL *dout, const Label *argmax, REAL *dx, Size planes, Size L, Size HW)
+{
+    const Size plane = row_of_warp();
+    if (plane >= planes) // all threads of a warp alike
+        return;
+    const int lane = threadIdx.x % WARP;
+    dout += plane * L;
+    argmax += plane * L;
+    dx += plane * HW;
+    for (Size i = lane; i < HW; i += WARP)
+        dx[i] = 0;
+    __syncwarp();
+    for (Size first = 0; first < L; first += WARP) {
+        const bool is_window = first + lane < L;
+        const Label given = is_window ? argmax[first + lane] : -1;
+        const Label place = 0 <= given && given < HW ? given : -1;
+        const REAL value = is_window ? dout[first + lane] : (REAL)0;
+        REAL sum = place >= 0 ? dx[place] : (REAL)0;
+        for (int other = 0; other < WARP; other++) {
+            const Label its_place = __shfl_sync(ALL_LANES, place, other);
+            const REAL its_value = __shfl_sync(ALL_LANES, value, other);
+            if (its_place == place)
+                sum += its_value;
+        }
+        if (place >= 0)
+            dx[place] = sum;
+        __syncwarp();
+    }
+}
+
+// ---- Batch normalization --------------------------------------------------------------------------
+//
+// Of x[N,D] a block takes WARP columns, warp w of it the rows w, w + WARPS, ... No rows have mean and variance 0.
+
+// mean, var, std = sqrt(var + eps), each [D]; xhat = (x - mean) / std; out = gamma xhat + beta
+extern "C" __global__ void __launch_bounds__(THREADS)
+batch_normalization_forward(const REAL *x, const REAL *gamma, const REAL *beta, double eps, REAL *mean, REAL *var,
+                            REAL *std, REAL *xhat, REAL *out, Size N, Size D)
+{
+    __shared__ REAL sums[WARPS][WARP];
+    const int warp = threadIdx.x / WARP;
+    const Size j = (Size)blockIdx.x * WARP + threadIdx.x % WARP, last = j < D ? N : 0;
+    const REAL rows = (REAL)(N ? N : 1);
+    REAL sum = 0;
+    for (Size i = warp; i < last; i += WARPS)
+        sum += x[i * D + j];
+    const REAL m = column_sum(sum, sums) / rows;
+    sum = 0;
+    for (Size i = warp; i < last; i += WARPS) {
+        const REAL d = x[i * D + j] - m;
+        sum += d * d;
+    }
+    const REAL v = column_sum(sum, sums) / rows, s = sqrt(v + (REAL)eps);
+    if (warp == 0 && j < D) {
+        mean[j] = m;
+        var[j] = v;
+        std[j] = s;
+    }
+    for (Size i = warp; i < last; i += WARPS) {
+        const REAL h = (x[i * D + j] - m) / s;
+        xhat[i * D + j] = h;
+        out[i * D + j] = gamma[j] * h + beta[j];
+    }
+}
+
+// out = gamma (x - mean) / sqrt(var + eps) + beta. Several blocks share the rows of some columns.
+extern "C" __global__ void __launch_bounds__(THREADS)
+batch_normalization_inference(const REAL *x, const REAL *gamma, const REAL *beta, const REAL *mean, const REAL *var,
+                              double eps, REAL *out, Size N, Size D)
+{
+    const Size across = (D + WARP - 1) / WARP, shares = gridDim.x / across;
+    const Size j = blockIdx.x % across * WARP + threadIdx.x % WARP;
+    if (j >= D)
+        return;
+    const REAL m = mean[j], s = sqrt(var[j] + (REAL)eps), g = gamma[j], b = beta[j];
+    for (Size i = blockIdx.x / across * WARPS + threadIdx.x / WARP; i < N; i += shares * WARPS)
+        out[i * D + j] = g * ((x[i * D + j] - m) / s) + b;
+}
+
+// dbeta[D] = rows' sum of dout; dgamma[D] = rows' sum of dout xhat;
+// dx = gamma / std (dout - (dbeta + xhat dgamma) / N)
+extern "C" __global__ void __launch_bounds__(THREADS)
+batch_normalization_backward(const REAL *dout, const REAL *xhat, const REAL *gamma, const REAL *std, REAL *dx,
+                             REAL *dgamma, REAL *dbeta, Size N, Size D)
+{
+    __shared__ REAL sums[WARPS][WARP];
+    const int warp = threadIdx.x / WARP;
+    const Size j = (Size)blockIdx.x * WARP + threadIdx.x % WARP, last = j < D ? N : 0;
+    const REAL rows = (REAL)(N ? N : 1);
+    REAL of_beta = 0, of_gamma = 0;
+    for (Size i = warp; i < last; i += WARPS) {
+        of_beta += dout[i * D + j];
+        of_gamma += dout[i * D + j] * xhat[i * D + j];
+    }
+    of_beta = column_sum(of_beta, sums);
+    of_gamma = column_sum(of_gamma, sums);
+    if (warp == 0 && j < D) {
+        dbeta[j] = of_beta;
+        dgamma[j] = of_gamma;
+    }
+    for (Size i = warp; i < last; i += WARPS) {
+        const Size e = i * D + j;
+        dx[e] = gamma[j] / std[j] * (dout[e] - (of_beta + xhat[e] * of_gamma) / rows);
+    }
 }
 
 // ---- Gated cells and dropout ----------------------------------------------------------------------

@@ -36,35 +36,11 @@ OPTIMIZERS = {
     "adam_update": 5,
 }
 
-# Kernels of the contract that are not written for the GPU yet; asking for one says so.
-NOT_ON_GPU = frozenset(
-    {
-        "im2col",
-        "col2im",
-        "convolution_forward",
-        "convolution_backward",
-        "max_pool_forward",
-        "max_pool_backward",
-        "batch_normalization_forward",
-        "batch_normalization_inference",
-        "batch_normalization_backward",
-    }
-)
-
-
-def __getattr__(name: str) -> Any:
-    if name in NOT_ON_GPU:
-        raise NotImplementedError(
-            f"{name} does not run on the GPU yet, and so neither do the layers that call it; keep such a model on "
-            "the CPU (scratchnet.to_cpu moves arrays)"
-        )
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 # Choices among kernels that give the same result. None of them has been measured yet.
 MOST_BLOCKS = 2048  # of loops over elements: about two for each place of a large GPU
 LARGE_TILES = 64  # from this many 64 x 64 tiles on, an output is computed in those, below in 32 x 32
 WARP_CLASSES = 128  # up to this length a warp takes a row, beyond it a block
+FILTER_BLOCKS = 256  # about so many add up the gradient of filters, some images each
 CUBLAS_OPERATIONS = 2e8  # from this many (2 N D M) on, cuBLAS computes the product, unless a graph is captured
 
 # The GPU
@@ -235,10 +211,10 @@ def element_blocks(n: int) -> int:
     return min(ceil_div(n, THREADS), MOST_BLOCKS)
 
 
-def tile_of(*outputs: tuple[int, int]) -> tuple[int, int]:
+def tile_of(*outputs: tuple[int, int], images: int = 1) -> tuple[int, int]:
     """Return the tile's side and the number of tiles for a launch that computes outputs of these shapes."""
     for side in (64, 32):
-        tiles = sum(ceil_div(rows, side) * ceil_div(columns, side) for rows, columns in outputs)
+        tiles = images * sum(ceil_div(rows, side) * ceil_div(columns, side) for rows, columns in outputs)
         if tiles >= LARGE_TILES:
             break
     return side, tiles
@@ -500,6 +476,100 @@ def sigmoid_cross_entropy_forward(x: Array, t: Array, y: Array) -> Array:
 @_kernel
 def sigmoid_cross_entropy_backward(y: Array, t: Array, dout: float, dx: Array) -> None:
     launch("sigmoid_cross_entropy_backward", y.dtype, element_blocks(y.size), y, t, float(dout), dx, y.size)
+
+
+# Images
+
+
+def _windows(planes: Array, of_windows: tuple[int, ...], stride: int, pad: int) -> tuple[int, ...]:
+    """Return what im2col and col2im are told of images [N,C,H,W] and windows [N,C,P,Q,Y,X]."""
+    N, C, H, W = planes.shape
+    return N * C, H, W, *of_windows[2:], int(stride), int(pad)
+
+
+@_kernel
+def im2col(x: Array, stride: int, pad: int, col: Array) -> None:
+    launch("im2col", x.dtype, element_blocks(col.size), x, col, *_windows(x, col.shape, stride, pad))
+
+
+@_kernel
+def col2im(col: Array, stride: int, pad: int, dx: Array) -> None:
+    launch("col2im", dx.dtype, element_blocks(dx.size), col, dx, *_windows(dx, col.shape, stride, pad))
+
+
+@_kernel
+def convolution_forward(col: Array, W: Array, b: Array, out: Array) -> None:
+    (N, K, L), M = col.shape, len(W)
+    side, tiles = tile_of((M, L), images=N)
+    launch(f"convolve_{side}", W.dtype, tiles, W, K, 1, col, b, out, M, K, L)
+
+
+@_kernel
+def convolution_backward(dout: Array, col: Array, W: Array, dcol: Array, dW: Array, db: Array) -> None:
+    (N, K, L), M = col.shape, len(W)
+    side, tiles = tile_of((K, L), images=N)
+    launch(f"convolve_{side}", W.dtype, tiles, W, 1, K, dout, None, dcol, K, M, L)
+    of_part = ceil_div(K + 1, 32) * ceil_div(M, 32)
+    if N == 0 or M == 0:
+        return
+    each = ceil_div(N, min(N, max(1, FILTER_BLOCKS // of_part)))
+    count = ceil_div(N, each)
+    parts = load_cupy().empty((count, K + 1, M), W.dtype)
+    launch("filter_gradient_parts", W.dtype, count * of_part, dout, col, parts, N, M, K, L, each)
+    launch("add_filter_gradient_parts", W.dtype, element_blocks((K + 1) * M), parts, dW, db, count, M, K)
+
+
+@_kernel
+def max_pool_forward(x: Array, P: int, Q: int, stride: int, out: Array, argmax: Array) -> None:
+    (N, C, H, W), (Y, X) = x.shape, out.shape[2:]
+    sizes = N * C, H, W, int(P), int(Q), Y, X, int(stride)
+    launch("max_pool_forward", x.dtype, element_blocks(out.size), x, out, argmax, *sizes)
+
+
+@_kernel
+def max_pool_backward(dout: Array, argmax: Array, dx: Array) -> None:
+    (N, C, H, W), (Y, X) = dx.shape, dout.shape[2:]
+    launch("max_pool_backward", dx.dtype, ceil_div(N * C, THREADS // WARP), dout, argmax, dx, N * C, Y * X, H * W)
+
+
+# Batch normalization
+
+
+@_kernel
+def batch_normalization_forward(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    mean: Array,
+    var: Array,
+    std: Array,
+    xhat: Array,
+    out: Array,
+) -> None:
+    N, D = x.shape
+    arrays = x, gamma, beta, float(eps), mean, var, std, xhat, out
+    launch("batch_normalization_forward", x.dtype, ceil_div(D, WARP), *arrays, N, D)
+
+
+@_kernel
+def batch_normalization_inference(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float, out: Array
+) -> None:
+    N, D = x.shape
+    across = ceil_div(D, WARP)
+    shares = min(ceil_div(N, THREADS // WARP), max(1, MOST_BLOCKS // max(across, 1)))
+    arrays = x, gamma, beta, mean, var, float(eps), out
+    launch("batch_normalization_inference", x.dtype, across * shares, *arrays, N, D)
+
+
+@_kernel
+def batch_normalization_backward(
+    dout: Array, xhat: Array, gamma: Array, std: Array, dx: Array, dgamma: Array, dbeta: Array
+) -> None:
+    N, D = dout.shape
+    arrays = dout, xhat, gamma, std, dx, dgamma, dbeta
+    launch("batch_normalization_backward", dx.dtype, ceil_div(D, WARP), *arrays, N, D)
 
 
 # Gated cells and dropout

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 import standin
 
-from scratchnet.backends import KERNELS, cuda
+from scratchnet.backends import cuda
 
-ON_GPU = {name: kernel for name, kernel in KERNELS.items() if name not in cuda.NOT_ON_GPU}
 CACHED = (cuda.load_cupy, cuda._source, cuda.module, cuda._function, cuda.null)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import scratchnet
 from scratchnet.__main__ import main
-from scratchnet.backends import KERNELS, cuda
+from scratchnet.backends import cuda
 
 has_cupy = pytest.mark.skipif(find_spec("cupy") is None, reason="CuPy is not installed: pip install cupy-cuda12x")
 
@@ -139,10 +139,3 @@ def test_cupy_without_a_folder_for_its_kernels():
         said.startswith("CuPy is installed, but its import failed: ")
         and "set CUPY_CACHE_DIR to a folder that can be written" in said
     )
-
-
-@pytest.mark.parametrize("name", sorted(cuda.NOT_ON_GPU))
-def test_kernels_that_the_gpu_does_not_have_say_so(name):
-    assert name in KERNELS
-    with pytest.raises(NotImplementedError, match=f"{name} does not run on the GPU yet"):
-        getattr(cuda, name)

@@ -14,9 +14,8 @@ import on_device
 import pytest
 import test_kernels as every_backend
 from cases import EMPTY, LARGE, SMALL, is_possible, make_case
-from on_device import ON_GPU
 
-from scratchnet.backends import cuda
+from scratchnet.backends import KERNELS, cuda, reference
 
 DTYPES = [np.float32, np.float64]
 # Lengths and widths about the edges of warps, blocks and tiles, beyond those that all backends share.
@@ -29,7 +28,7 @@ EDGES = [
         (9, 257, 300, 260, 3, 513),
     )
 ]
-kernels = pytest.mark.parametrize("name", ON_GPU)
+kernels = pytest.mark.parametrize("name", KERNELS)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 schedules = pytest.mark.parametrize("schedule", emulator.SCHEDULES)
 
@@ -75,8 +74,51 @@ def test_both_sizes_of_tiles(device, dtype, side, monkeypatch):
     monkeypatch.setattr(cuda, "LARGE_TILES", 0 if side == 64 else 10**9)
     assert cuda.tile_of((1, 1))[0] == side
     for sizes in (*SMALL, *EDGES, dict(N=130, D=70, M=129)):
-        for name in ("affine_forward", "affine_backward"):
+        for name in ("affine_forward", "affine_backward", "convolution_forward", "convolution_backward"):
             every_backend.check_parity(make_case(name, sizes, dtype), device)
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 10**6])
+@dtypes
+def test_gradient_of_filters_in_one_part_and_in_many(device, dtype, blocks, monkeypatch):
+    monkeypatch.setattr(cuda, "FILTER_BLOCKS", blocks)
+    for N in (1, 2, 5, 7):
+        case = make_case("convolution_backward", dict(N=N, K=33, L=35, M=34), dtype)
+        every_backend.check_parity(case, device)
+
+
+@dtypes
+def test_windows_of_every_size_stride_and_padding(device, dtype):
+    for name in ("im2col", "col2im", "max_pool_forward", "max_pool_backward"):
+        for P, Q in ((1, 1), (3, 2), (2, 5), (5, 5)):
+            for stride in (1, 2, 7):
+                for pad in (0, 2, 6):
+                    sizes = dict(N=2, C=2, H=6, W=5, P=P, Q=Q, stride=stride, pad=pad)
+                    every_backend.check_parity(make_case(name, sizes, dtype), device)
+
+
+@dtypes
+def test_pooling_takes_the_first_of_equals_and_any_nan(device, dtype):
+    every_backend.test_pooling_takes_the_first_of_equals_and_any_nan(device, dtype)
+
+
+@dtypes
+def test_windows_that_share_their_largest_are_added_in_order(device, dtype):
+    check_shared_largest(device, dtype)
+
+
+def check_shared_largest(device, dtype):
+    """More windows than a warp has lanes, most of which point to few places; and some that point to none."""
+    dout = np.random.default_rng(0).standard_normal((2, 3, 10, 9)).astype(dtype)
+    argmax = np.random.default_rng(1).integers(0, 5, dout.shape)
+    dx, expected = np.full((2, 3, 5, 4), np.nan, dtype), np.empty((2, 3, 5, 4), dtype)
+    reference.max_pool_backward(dout, argmax, expected)
+    device.max_pool_backward(dout, argmax, dx)
+    np.testing.assert_array_equal(dx, expected)
+    for wrong in (-1, 20, 2**40):
+        device.max_pool_backward(dout, np.where(argmax == 4, wrong, argmax), dx)
+        np.testing.assert_array_equal(dx.reshape(6, 20)[:, :4], expected.reshape(6, 20)[:, :4])
+        assert not dx.reshape(6, 20)[:, 4:].any()
 
 
 @dtypes
@@ -95,7 +137,7 @@ def test_large_products_by_cublas(device, dtype, monkeypatch):
 def test_more_elements_than_threads(device, monkeypatch):
     """Loops over elements go round: with few blocks the same results."""
     monkeypatch.setattr(cuda, "MOST_BLOCKS", 2)
-    for name in ON_GPU:
+    for name in KERNELS:
         every_backend.check_parity(make_case(name, LARGE[0], np.float32), device)
 
 
@@ -142,7 +184,7 @@ def test_nan_and_inf_pass_as_in_numpy(device, name, dtype):
     every_backend.test_nan_and_inf_pass_as_in_numpy(device, name, dtype)
 
 
-@pytest.mark.parametrize("name", [k.name for k in ON_GPU.values() if any(a.alias for a in k.arguments)])
+@pytest.mark.parametrize("name", [k.name for k in KERNELS.values() if any(a.alias for a in k.arguments)])
 def test_in_place_where_the_contract_allows_it(device, name):
     every_backend.test_in_place_where_the_contract_allows_it(device, name)
 
@@ -267,7 +309,7 @@ def test_arrays_of_the_host_are_refused(cupy):
 
 @kernels
 def test_arrays_that_are_not_contiguous_are_refused(cupy, name):
-    for argument in ON_GPU[name].arguments:
+    for argument in KERNELS[name].arguments:
         if not argument.is_array:
             continue
         case = make_case(name, dict(N=5, D=3, M=4, C=6, B=7, n=8), np.float32)
@@ -313,7 +355,7 @@ def test_nothing_synchronises(cupy):
     """Every kernel can be captured: no copy to the host, no wait."""
     if cupy.__name__ != "standin":
         pytest.skip("CuPy refuses allocations in some captures; the stand-in tells copies from them")
-    for name in ON_GPU:
+    for name in KERNELS:
         case = make_case(name, SMALL[4], np.float32)
         values = {k: cupy.asarray(v) if isinstance(v, np.ndarray) else v for k, v in case.values.items()}
         with pytest.MonkeyPatch.context() as patch:

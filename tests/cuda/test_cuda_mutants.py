@@ -12,19 +12,19 @@ import pytest
 import test_kernels as every_backend
 from cases import make_case
 from mutants import MUTANTS
-from on_device import ON_GPU
 from test_cuda_kernels import (
     check_index_out_of_range,
     check_rows_are_added_only_where_they_belong,
+    check_shared_largest,
     check_softmax_of_large_scores,
 )
 from test_cuda_steps import Net, check_alike, make_data
 
-from scratchnet.backends import cuda
+from scratchnet.backends import KERNELS, cuda
 
 # Sizes with tails everywhere, more than one tile, block and panel, and rows for warps, for several and for blocks.
 SIZES = (
-    dict(N=9, D=37, M=35, C=10, B=11, n=300),
+    dict(N=10, D=37, M=35, C=10, B=11, n=300),
     dict(N=3, D=150, M=5, C=300, B=40, n=33),
 )
 
@@ -34,6 +34,7 @@ def check(device, kernels, monkeypatch):
     for name in kernels:
         for schedule in emulator.SCHEDULES:
             monkeypatch.setattr(cuda, "MOST_BLOCKS", 1 if schedule == "reverse" else 4)
+            monkeypatch.setattr(cuda, "FILTER_BLOCKS", 1 if schedule == "reverse" else 20)
             with emulator.schedule(schedule, 1):
                 for sizes in SIZES:
                     every_backend.check_parity(make_case(name, sizes, np.float32), device)
@@ -41,9 +42,13 @@ def check(device, kernels, monkeypatch):
             check_softmax_of_large_scores(device, np.float32)
         elif name == "take_rows":
             check_index_out_of_range(device.cupy)
+        elif name == "max_pool_forward":
+            every_backend.test_pooling_takes_the_first_of_equals_and_any_nan(device, np.float32)
+        elif name == "max_pool_backward":
+            check_shared_largest(device, np.float32)
         elif name == "add_rows":
             check_rows_are_added_only_where_they_belong(device.cupy)
-        elif ON_GPU[name].returns_float and name != "squared_norm":
+        elif KERNELS[name].returns_float and name != "squared_norm":
             check_labels_out_of_range(device, name)
 
 
@@ -86,7 +91,7 @@ def plant(monkeypatch):
 
 def test_without_a_bug_nothing_is_noticed(plant, monkeypatch):
     plant(plant.source)
-    check(plant.device, ON_GPU, monkeypatch)
+    check(plant.device, KERNELS, monkeypatch)
     check_steps(plant.device, ("layers", "rows", "persistent"))
 
 
