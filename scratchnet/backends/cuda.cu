@@ -209,6 +209,7 @@ struct Product {             // out[N,M] = activation(a[N,K] b[K,M] + bias), or 
     REAL *column_sums;       // [M] or NULL: sums of b's columns, as if a had one more row, of ones
     Size images;             // the products of so many images are added up
     const REAL *row_bias;    // [N] or NULL: added to every column of out
+    bool adds;               // to what out holds
 };
 
 template <int TILE> struct Panels { // an odd pitch: a column of a panel lies in different banks
@@ -285,6 +286,8 @@ template <int TILE> __device__ void product_tile(const Product &p, Size tile, RE
                 REAL value = activated(p.activation, p.bias ? sum[i][j] + p.bias[to_column] : sum[i][j]);
                 if (p.row_bias)
                     value += p.row_bias[to_row];
+                if (p.adds)
+                    value += p.out[at];
                 if (p.y)
                     value = gradient_before(p.y_activation, value, p.y[at]);
                 p.out[at] = value;
@@ -300,7 +303,7 @@ __device__ void affine_forward(const REAL *x, const REAL *W, const REAL *b, REAL
                                Size activation, REAL *panels)
 {
     const Product product = { { x, D, 1 }, { W, M, 1 }, N, D, M, out, b, activation, nullptr, NO_ACTIVATION,
-                              nullptr, 1, nullptr };
+                              nullptr, 1, nullptr, false };
     product_tile<TILE>(product, blockIdx.x, panels);
 }
 
@@ -327,11 +330,11 @@ __device__ void affine_backward(const REAL *dout, const REAL *x, const REAL *W, 
     const Size of_dx = dx ? tiles(N, D, TILE) : 0;
     if (blockIdx.x < of_dx) {
         const Product product = { { dout, M, 1 }, { W, 1, M }, N, M, D, dx, nullptr, NO_ACTIVATION, x,
-                                  x_activation, nullptr, 1, nullptr };
+                                  x_activation, nullptr, 1, nullptr, false };
         product_tile<TILE>(product, blockIdx.x, panels);
     } else {
         const Product product = { { x, 1, D }, { dout, M, 1 }, D, N, M, dW, nullptr, NO_ACTIVATION, nullptr,
-                                  NO_ACTIVATION, db, 1, nullptr };
+                                  NO_ACTIVATION, db, 1, nullptr, false };
         product_tile<TILE>(product, blockIdx.x - of_dx, panels);
     }
 }
@@ -350,6 +353,30 @@ affine_backward_64(const REAL *dout, const REAL *x, const REAL *W, REAL *dx, REA
 {
     __shared__ REAL panels[2 * Panels<64>::NUMBERS];
     affine_backward<64>(dout, x, W, dx, dW, db, N, D, M, x_activation, panels);
+}
+
+// out[N,M] = x[N,D] W, or out += x W; W's element (i, j) at i * row + j * column. A block per tile.
+template <int TILE>
+__device__ void matmul(const REAL *x, const REAL *W, Size row, Size column, REAL *out, Size N, Size D, Size M,
+                       Size adds, REAL *panels)
+{
+    const Product product = { { x, D, 1 }, { W, row, column }, N, D, M, out, nullptr, NO_ACTIVATION, nullptr,
+                              NO_ACTIVATION, nullptr, 1, nullptr, adds != 0 };
+    product_tile<TILE>(product, blockIdx.x, panels);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+matmul_32(const REAL *x, const REAL *W, Size row, Size column, REAL *out, Size N, Size D, Size M, Size adds)
+{
+    __shared__ REAL panels[2 * Panels<32>::NUMBERS];
+    matmul<32>(x, W, row, column, out, N, D, M, adds, panels);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+matmul_64(const REAL *x, const REAL *W, Size row, Size column, REAL *out, Size N, Size D, Size M, Size adds)
+{
+    __shared__ REAL panels[2 * Panels<64>::NUMBERS];
+    matmul<64>(x, W, row, column, out, N, D, M, adds, panels);
 }
 
 // ---- Rows --------------------------------------------------------------------------------------
@@ -607,7 +634,7 @@ __device__ void convolve(const REAL *W, Size row, Size column, const REAL *in, c
 {
     const Size each = tiles(A, L, TILE), n = blockIdx.x / each;
     const Product product = { { W, row, column, 0 }, { in + n * B * L, L, 1, 0 }, A, B, L, out + n * A * L, nullptr,
-                              NO_ACTIVATION, nullptr, NO_ACTIVATION, nullptr, 1, b };
+                              NO_ACTIVATION, nullptr, NO_ACTIVATION, nullptr, 1, b, false };
     product_tile<TILE>(product, blockIdx.x % each, panels);
 }
 
@@ -635,7 +662,7 @@ filter_gradient_parts(const REAL *dout, const REAL *col, REAL *parts, Size N, Si
     const Size images = N - first < each ? N - first : each;
     REAL *out = parts + part * (K + 1) * M;
     const Product product = { { col + first * K * L, L, 1, K * L }, { dout + first * M * L, 1, L, M * L }, K, L, M, out,
-                              nullptr, NO_ACTIVATION, nullptr, NO_ACTIVATION, out + K * M, images, nullptr };
+                              nullptr, NO_ACTIVATION, nullptr, NO_ACTIVATION, out + K * M, images, nullptr, false };
     product_tile<32>(product, blockIdx.x % of_part, panels);
 }
 

@@ -320,14 +320,22 @@ def launch_affine_backward(
 
 @_kernel
 def matmul_add(x: Array, W: Array, out: Array) -> None:
-    product = load_cupy().empty_like(out)
-    affine_forward(x, W, None, product)
-    load_cupy().add(out, product, out=out)
+    (N, D), M = x.shape, W.shape[1]
+    if _takes_cublas(N, D, M):
+        load_cupy().add(out, load_cupy().matmul(x, W), out=out)
+        return
+    side, tiles = tile_of((N, M))
+    launch(f"matmul_{side}", W.dtype, tiles, x, W, M, 1, out, N, D, M, 1)
 
 
 @_kernel
 def matmul_transposed(dout: Array, W: Array, dx: Array) -> None:
-    affine_forward(dout, load_cupy().ascontiguousarray(W.T), None, dx)
+    (N, M), D = dout.shape, len(W)
+    if _takes_cublas(N, D, M):
+        load_cupy().matmul(dout, W.T, out=dx)
+        return
+    side, tiles = tile_of((N, D))
+    launch(f"matmul_{side}", W.dtype, tiles, dout, W, 1, M, dx, N, M, D, 0)
 
 
 @_kernel

@@ -1,7 +1,8 @@
 """Book 1's layers: they hold W, b, dW and db, and every backward makes new gradients.
 
 As in `scratchnet.layers`, a layer checks, allocates and calls kernels; W's dtype decides (gamma's, for batch
-normalization). The weights are attributes that are read at every call, so a script may put others there.
+normalization). The weights are attributes that are read at every call, so a script may put others there. With CuPy
+arrays as weights they run on the GPU.
 
 Source: *Deep Learning from Scratch* 1, ch. 5 to 7.
 """
@@ -14,7 +15,17 @@ from typing import Any
 import numpy as np
 
 from .. import layers
-from ..backends import as_array, as_float_array, as_operand, backend_for, check_parameter, window_places
+from .._layer import empty
+from ..backends import (
+    as_array,
+    as_float_array,
+    as_operand,
+    backend_for,
+    check_parameter,
+    is_on_gpu,
+    moved,
+    window_places,
+)
 from ..layers import Dropout, Relu, Sigmoid
 from .functions import (
     cross_entropy_error,
@@ -61,6 +72,7 @@ __all__ = [
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _BLOCK_BYTES = 1 << 18  # of windows that a convolution works on at a time: they stay in the cache
+_BLOCK_BYTES_ON_GPU = 1 << 28  # there few launches count more
 _EPS = 1e-6  # the book's 10e-7
 
 
@@ -128,10 +140,11 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
     def forward(self, x: Any, t: Any) -> float:
         """Return the mean loss of the scores x (N, C) against class indices (N,) or one-hot labels (N, C)."""
         self.loss = super().forward(x, t)
-        shares = as_array(t)
+        shares = moved(as_array(t), to_gpu=is_on_gpu(x))
         self._shares = None
-        if shares.dtype.kind == "f" and shares.shape == np.shape(x) and not _is_one_hot(shares, self.t):
-            self._shares = shares
+        if shares.dtype.kind == "f" and shares.shape == np.shape(x):
+            if is_on_gpu(shares) or not _is_one_hot(shares, self.t):  # a look at them would wait for the GPU
+                self._shares = shares
         return self.loss
 
     def backward(self, dout: Any = 1) -> Array:
@@ -288,7 +301,7 @@ class Convolution(layers.Layer):
         W, b = self._weights()
         images = self._images(x, W)
         col, places = self._windows(images, W)
-        out = np.empty((len(images), len(W), *places), W.dtype)
+        out = empty((len(images), len(W), *places), W)
         kernels, filters = backend_for(W), W.reshape(len(W), prod(W.shape[1:]))
         for block in _blocks(len(images), len(col)):
             windows = col[: block.stop - block.start]
@@ -304,7 +317,7 @@ class Convolution(layers.Layer):
         col, places = self._windows(images, W)
         d = self._as_dout(dout, (len(images), len(W), *places), W)
         dx, dcol = np.empty_like(images), np.empty_like(col)
-        dW, db = np.zeros((len(W), prod(W.shape[1:])), W.dtype), np.zeros(b.shape, W.dtype)
+        dW, db = np.zeros_like(W, shape=(len(W), prod(W.shape[1:]))), np.zeros_like(W, shape=b.shape)
         kernels, filters = backend_for(W), W.reshape(dW.shape)
         for block in _blocks(len(images), len(col)):
             windows, dwindows = col[: block.stop - block.start], dcol[: block.stop - block.start]
@@ -338,8 +351,9 @@ class Convolution(layers.Layer):
         _check_window(self, images.shape, W.shape[2:], self.stride, self.pad)
         Y, X = (window_places(images.shape[a], W.shape[a], self.stride, self.pad) for a in (2, 3))
         shape = (*W.shape[1:], Y, X)
-        size = max(1, min(len(images), _BLOCK_BYTES // max(1, prod(shape) * W.itemsize)))
-        return np.empty((size, *shape), W.dtype), (Y, X)
+        most = _BLOCK_BYTES_ON_GPU if is_on_gpu(W) else _BLOCK_BYTES
+        size = max(1, min(len(images), most // max(1, prod(shape) * W.itemsize)))
+        return empty((size, *shape), W), (Y, X)
 
 
 class Pooling(layers.Layer):
@@ -382,17 +396,17 @@ class Pooling(layers.Layer):
         _check_window(self, x.shape, (self.pool_h, self.pool_w), self.stride, 0)
         Y = window_places(x.shape[2], self.pool_h, self.stride)
         X = window_places(x.shape[3], self.pool_w, self.stride)
-        out = np.empty((*x.shape[:2], Y, X), x.dtype)
-        places = np.empty(out.shape, np.int64)
+        out = empty((*x.shape[:2], Y, X), x)
+        places = np.empty_like(out, np.int64)
         backend_for(x).max_pool_forward(x, self.pool_h, self.pool_w, self.stride, out, places)
-        self.arg_max, self._shape, self._like = places, x.shape, np.empty(0, x.dtype)
+        self.arg_max, self._shape, self._like = places, x.shape, empty((0,), x)
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return dx of x's shape: dout where the largest numbers were, else 0."""
         places = self._after_forward(self.arg_max)
         d = self._as_dout(dout, places.shape, self._after_forward(self._like))
-        dx = np.empty(self._shape, d.dtype)
+        dx = empty(self._shape, d)
         backend_for(d).max_pool_backward(d, places, dx)
         return dx
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._layer import empty
 from ..backends import as_float_array, backend_for, window_places
 
 __all__ = ["col2im", "conv_output_size", "im2col", "np", "shuffle_dataset", "smooth_curve"]
@@ -79,9 +80,9 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     if x.ndim != 4:
         raise ValueError(f"im2col: input_data has shape {x.shape}, expected (N, C, H, W)")
     shape = _shape_of_windows("im2col", x.shape, filter_h, filter_w, stride, pad)
-    col = np.empty(shape, x.dtype)
+    col = empty(shape, x)
     backend_for(x).im2col(x, stride, pad, col)
-    return np.ascontiguousarray(col.transpose(0, 4, 5, 1, 2, 3)).reshape(_rows_and_columns(shape))
+    return col.transpose(0, 4, 5, 1, 2, 3).copy().reshape(_rows_and_columns(shape))
 
 
 def col2im(
@@ -103,8 +104,8 @@ def col2im(
     if rows.size != np.prod(shape):
         raise ValueError(f"col2im: col has shape {rows.shape}, expected {_rows_and_columns(shape)}")
     N, C, P, Q, Y, X = shape
-    windows = np.ascontiguousarray(rows.reshape(N, Y, X, C, P, Q).transpose(0, 3, 4, 5, 1, 2))
-    images = np.empty(input_shape, rows.dtype)
+    windows = rows.reshape(N, Y, X, C, P, Q).transpose(0, 3, 4, 5, 1, 2).copy()
+    images = empty(tuple(input_shape), rows)
     backend_for(rows).col2im(windows, stride, pad, images)
     return images
 

@@ -50,7 +50,7 @@ MUTANTS = (
     ),
     Mutant(
         "product: no barrier after the panels are loaded",
-        "false, right_panel);\n        __syncthreads();\n",
+        "false, right_panel);\n            __syncthreads();\n",
         "false, right_panel);\n",
         PRODUCTS,
     ),
@@ -320,6 +320,12 @@ MUTANTS = (
         "{ { x, 1, D }, { dout, M, 1 }, D, N, M,",
         "{ { x, N, 1 }, { dout, M, 1 }, D, N, M,",
         ("affine_backward",),
+    ),
+    Mutant(
+        "matmul: added to what is there, or not, unasked",
+        "                if (p.adds)\n",
+        "                if (!p.adds)\n",
+        ("matmul_add",),
     ),
     Mutant(
         "affine_backward: the tiles of dW begin one too late",

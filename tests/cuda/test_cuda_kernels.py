@@ -28,6 +28,8 @@ EDGES = [
         (9, 257, 300, 260, 3, 513),
     )
 ]
+PRODUCTS = ("affine_forward", "affine_backward", "matmul_add", "matmul_transposed")
+PRODUCTS += ("convolution_forward", "convolution_backward")
 kernels = pytest.mark.parametrize("name", KERNELS)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 schedules = pytest.mark.parametrize("schedule", emulator.SCHEDULES)
@@ -64,7 +66,7 @@ def test_parity_without_the_optional_arguments(device, name, dtype):
 @dtypes
 def test_product_at_every_tile_edge(device, dtype):
     for N, D, M in ((31, 32, 33), (33, 31, 64), (64, 65, 1), (1, 33, 65), (65, 1, 32)):
-        for name in ("affine_forward", "affine_backward"):
+        for name in PRODUCTS[:4]:
             every_backend.check_parity(make_case(name, dict(N=N, D=D, M=M), dtype), device)
 
 
@@ -74,7 +76,7 @@ def test_both_sizes_of_tiles(device, dtype, side, monkeypatch):
     monkeypatch.setattr(cuda, "LARGE_TILES", 0 if side == 64 else 10**9)
     assert cuda.tile_of((1, 1))[0] == side
     for sizes in (*SMALL, *EDGES, dict(N=130, D=70, M=129)):
-        for name in ("affine_forward", "affine_backward", "convolution_forward", "convolution_backward"):
+        for name in PRODUCTS:
             every_backend.check_parity(make_case(name, sizes, dtype), device)
 
 
@@ -130,6 +132,8 @@ def test_large_products_by_cublas(device, dtype, monkeypatch):
             ("affine_forward", ("b",)),
             ("affine_backward", ()),
             ("affine_backward", ("dx", "db")),
+            ("matmul_add", ()),
+            ("matmul_transposed", ()),
         ):
             every_backend.check_parity(make_case(name, sizes, dtype, absent=absent), device)
 

@@ -1,0 +1,75 @@
+"""Book 1's layers on the GPU, against the CPU: over CuPy or its stand-in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scratchnet.book1 import layers
+from scratchnet.book1.layers import Affine, BatchNormalization, Convolution, Pooling, SoftmaxWithLoss
+from scratchnet.book1.util import col2im, im2col
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # float32, sums in another order
+
+
+def randn(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
+
+
+IMAGES = randn(5, 3, 8, 7)
+# (layer of weights that `upload` has put somewhere, input, the output's gradient, names of the weights' gradients)
+LAYERS = {
+    "Affine": (lambda up: Affine(up(randn(168, 4)), up(randn(4))), IMAGES, randn(5, 4), ("dW", "db")),
+    "BatchNormalization": (
+        lambda up: BatchNormalization(up(randn(168)), up(randn(168, seed=1))),
+        IMAGES,
+        randn(5, 3, 8, 7, seed=1),
+        ("dgamma", "dbeta", "running_mean", "running_var"),
+    ),
+    "Convolution": (
+        lambda up: Convolution(up(randn(4, 3, 3, 2)), up(randn(4)), stride=1, pad=1),
+        IMAGES,
+        randn(5, 4, 8, 8),
+        ("dW", "db"),
+    ),
+    "Convolution with gaps": (
+        lambda up: Convolution(up(randn(2, 3, 2, 2)), up(randn(2)), stride=3),
+        IMAGES,
+        randn(5, 2, 3, 2),
+        ("dW", "db"),
+    ),
+    "Pooling": (lambda up: Pooling(2, 2), IMAGES, randn(5, 3, 4, 3), ()),
+    "Pooling, windows that overlap": (lambda up: Pooling(3, 2, stride=1), IMAGES, randn(5, 3, 6, 6), ()),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_gives_what_it_gives_on_the_cpu(cupy, name, monkeypatch):
+    monkeypatch.setattr(layers, "_BLOCK_BYTES_ON_GPU", 2000)  # some blocks
+    make, x, dout, gradients = LAYERS[name]
+    results = []
+    for up in (np.copy, cupy.asarray):
+        layer = make(up)
+        out, dx = layer.forward(up(x)), layer.backward(up(dout))
+        results.append([out, dx, *(getattr(layer, gradient) for gradient in gradients)])
+        if name == "BatchNormalization":
+            results[-1].append(layer.forward(up(x * 2), train_flg=False))
+    for got, expected in zip(results[1], results[0], strict=True):
+        assert isinstance(got, cupy.ndarray)
+        np.testing.assert_allclose(cupy.asnumpy(got), expected, **CLOSE)
+
+
+def test_labels_that_are_shares(cupy):
+    scores, shares = randn(4, 3), np.array([[0.2, 0.3, 0.5], [1, 0, 0], [0, 0.5, 0.5], [0, 1, 0]], np.float32)
+    for labels in (shares, cupy.asarray(shares)):
+        here, there = SoftmaxWithLoss(), SoftmaxWithLoss()
+        loss = there.forward(cupy.asarray(scores), labels)
+        np.testing.assert_allclose(float(loss), here.forward(scores, shares), rtol=1e-5)
+        np.testing.assert_allclose(cupy.asnumpy(there.backward()), here.backward(), **CLOSE)
+
+
+def test_images_become_windows_and_windows_images(cupy):
+    there, expected = im2col(cupy.asarray(IMAGES), 3, 2, 2, 1), im2col(IMAGES, 3, 2, 2, 1)
+    np.testing.assert_array_equal(cupy.asnumpy(there), expected)
+    images = col2im(there, IMAGES.shape, 3, 2, 2, 1)
+    np.testing.assert_array_equal(cupy.asnumpy(images), col2im(expected, IMAGES.shape, 3, 2, 2, 1))
