@@ -10,8 +10,8 @@
 //   outputs     overwritten in full, never accumulated into
 //   sums        in an order that depends on sizes alone, without atomic additions: two runs agree to the bit
 //   labels      are not checked again: with one outside [0, C) nothing is read or written. It matches no class,
-//               and the loss that it belongs to becomes NaN; a row index out of range yields a row of NaN, and what
-//               would be added there is added nowhere
+//               and the loss that it belongs to becomes NaN; a row index out of range yields a row of NaN, and
+//               what would be added there is added nowhere
 //
 // Every block has THREADS threads in one row of blocks. No #include: no header has to be installed.
 
@@ -101,8 +101,8 @@ __device__ inline double sum_of_terms(const double *terms, Size n, double *share
     return block_sum(sum, shared);
 }
 
-// Of a block whose lanes are columns and whose warps have added up some rows each: the sum over all, to every thread
-// of the column. sums[WARPS][WARP]
+// Of a block whose lanes are columns and whose warps have added up some rows each: the sum over all, to every
+// thread of the column. sums[WARPS][WARP]
 __device__ inline REAL column_sum(REAL sum, REAL (*sums)[WARP])
 {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
@@ -414,9 +414,9 @@ take_rows(const REAL *x, const Label *index, REAL *out, Size N, Size B, Size D)
     }
 }
 
-// out[N,D] = 0, then out[index[k],:] += dout[k,:] for k = 0, 1, ... of dout[B,D]. A warp looks through the indices for
-// one row of out and ROW_PART of its columns, each lane having some of them, 32 apart: so a row is summed in the order
-// of k, by nobody else. With the few thousand words of a batch that is quicker than to sort them first.
+// out[N,D] = 0, then out[index[k],:] += dout[k,:] for k = 0, 1, ... of dout[B,D]. A warp looks through all indices
+// for one row of out and ROW_PART of its columns, each lane having some of them, 32 apart: so a row is summed in
+// the order of k, by nobody else. Made for the few thousand words of a batch; many more would have to be sorted.
 #define ROW_EACH 4 // columns of a lane
 #define ROW_PART (ROW_EACH * WARP)
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -587,11 +587,13 @@ sum_terms(const double *terms, Size n, double divisor, double *out)
 
 // ---- Images ---------------------------------------------------------------------------------------
 //
-// A plane is one channel of one image. A window of P x Q has Y x X places in it, `stride` apart, `pad` zeros round it.
+// A plane is one channel of one image. A window of P x Q has Y x X places in it, `stride` apart; `pad` zeros lie
+// round the plane.
 
 // col[planes,P,Q,Y,X] = x[planes,H,W] at (i stride + p - pad, j stride + q - pad), 0 outside of it
 extern "C" __global__ void __launch_bounds__(THREADS)
-im2col(const REAL *x, REAL *col, Size planes, Size H, Size W, Size P, Size Q, Size Y, Size X, Size stride, Size pad)
+im2col(const REAL *x, REAL *col, Size planes, Size H, Size W, Size P, Size Q, Size Y, Size X, Size stride,
+       Size pad)
 {
     for (Size e = first_element(); e < planes * P * Q * Y * X; e += element_step()) {
         const Size line = e / X, element = line / Y, line_of_window = element / Q, plane = line_of_window / P;
@@ -610,10 +612,11 @@ __device__ inline Size last_place(Size at, Size stride, Size places)
     return place < places ? place : places - 1;
 }
 
-// dx[planes,H,W] = the sum of col[planes,P,Q,Y,X] where im2col reads it, in the order of p and q: from place to place
-// back, a number is seen by an element of the window that lies further on.
+// dx[planes,H,W] = the sum of col[planes,P,Q,Y,X] where im2col reads it, in the order of p and q: from place to
+// place back, a number is seen by an element of the window that lies further on.
 extern "C" __global__ void __launch_bounds__(THREADS)
-col2im(const REAL *col, REAL *dx, Size planes, Size H, Size W, Size P, Size Q, Size Y, Size X, Size stride, Size pad)
+col2im(const REAL *col, REAL *dx, Size planes, Size H, Size W, Size P, Size Q, Size Y, Size X, Size stride,
+       Size pad)
 {
     for (Size e = first_element(); e < planes * H * W; e += element_step()) {
         const Size left = e % W + pad, top = e / W % H + pad, plane = e / W / H;
@@ -626,14 +629,14 @@ col2im(const REAL *col, REAL *dx, Size planes, Size H, Size W, Size P, Size Q, S
     }
 }
 
-// out[n] = W[A,B] in[n] + b for images in[N,B,L], out[N,A,L]; W's element (i, j) at i * row + j * column; b[A] may be
-// NULL. A block per image and tile.
+// out[n] = W[A,B] in[n] + b for images in[N,B,L], out[N,A,L]; W's element (i, j) at i * row + j * column; b[A] may
+// be NULL. A block per image and tile.
 template <int TILE>
 __device__ void convolve(const REAL *W, Size row, Size column, const REAL *in, const REAL *b, REAL *out, Size A,
                          Size B, Size L, REAL *panels)
 {
     const Size each = tiles(A, L, TILE), n = blockIdx.x / each;
-    const Product product = { { W, row, column, 0 }, { in + n * B * L, L, 1, 0 }, A, B, L, out + n * A * L, nullptr,
+    const Product product = { { W, row, column }, { in + n * B * L, L, 1 }, A, B, L, out + n * A * L, nullptr,
                               NO_ACTIVATION, nullptr, NO_ACTIVATION, nullptr, 1, b, false };
     product_tile<TILE>(product, blockIdx.x % each, panels);
 }
@@ -652,8 +655,8 @@ convolve_64(const REAL *W, Size row, Size column, const REAL *in, const REAL *b,
     convolve<64>(W, row, column, in, b, out, A, B, L, panels);
 }
 
-// parts[blocks / tiles,K+1,M]: part s is the sum over the images [s each, s each + each) of col[n] dout[n]', which is
-// a part of dW transposed, and in row K that of dout[n], a part of db; of dout[N,M,L], col[N,K,L].
+// parts[blocks / tiles,K+1,M]: part s is the sum over the images [s each, s each + each) of col[n] dout[n]', which
+// is a part of dW transposed, and in row K that of dout[n], a part of db; of dout[N,M,L], col[N,K,L].
 extern "C" __global__ void __launch_bounds__(THREADS)
 filter_gradient_parts(const REAL *dout, const REAL *col, REAL *parts, Size N, Size M, Size K, Size L, Size each)
 {
@@ -661,8 +664,9 @@ filter_gradient_parts(const REAL *dout, const REAL *col, REAL *parts, Size N, Si
     const Size of_part = tiles(K + 1, M, 32), part = blockIdx.x / of_part, first = part * each;
     const Size images = N - first < each ? N - first : each;
     REAL *out = parts + part * (K + 1) * M;
-    const Product product = { { col + first * K * L, L, 1, K * L }, { dout + first * M * L, 1, L, M * L }, K, L, M, out,
-                              nullptr, NO_ACTIVATION, nullptr, NO_ACTIVATION, out + K * M, images, nullptr, false };
+    const Matrix a = { col + first * K * L, L, 1, K * L }, b = { dout + first * M * L, 1, L, M * L };
+    const Product product = { a, b, K, L, M, out, nullptr, NO_ACTIVATION, nullptr, NO_ACTIVATION, out + K * M,
+                              images, nullptr, false };
     product_tile<32>(product, blockIdx.x % of_part, panels);
 }
 
@@ -680,11 +684,11 @@ add_filter_gradient_parts(const REAL *parts, REAL *dW, REAL *db, Size count, Siz
     }
 }
 
-// out[planes,Y,X] = the largest of each window of P x Q in x[planes,H,W], argmax = its place row W + column, the first
-// of equals. A NaN is the largest: no comparison with it is true.
+// out[planes,Y,X] = the largest of each window of P x Q in x[planes,H,W], argmax = its place row W + column, the
+// first of equals. A NaN is the largest: no comparison with it is true.
 extern "C" __global__ void __launch_bounds__(THREADS)
-max_pool_forward(const REAL *x, REAL *out, Label *argmax, Size planes, Size H, Size W, Size P, Size Q, Size Y, Size X,
-                 Size stride)
+max_pool_forward(const REAL *x, REAL *out, Label *argmax, Size planes, Size H, Size W, Size P, Size Q, Size Y,
+                 Size X, Size stride)
 {
     for (Size e = first_element(); e < planes * Y * X; e += element_step()) {
         const Size row = e / X, image = row / Y; // of places; each division is a call
@@ -705,8 +709,8 @@ max_pool_forward(const REAL *x, REAL *out, Label *argmax, Size planes, Size H, S
     }
 }
 
-// dx[planes,HW] = the sum of dout[planes,L] where argmax points to, in the order of L. A warp per plane, 32 windows at
-// a time: each of the lanes that point to one place adds up all, so they write the same.
+// dx[planes,HW] = the sum of dout[planes,L] where argmax points to, in the order of L. A warp per plane, 32
+// windows at a time: each of the lanes that point to one place adds up all, so they write the same.
 extern "C" __global__ void __launch_bounds__(THREADS)
 max_pool_backward(const REAL *dout, const Label *argmax, REAL *dx, Size planes, Size L, Size HW)
 {
@@ -775,8 +779,8 @@ batch_normalization_forward(const REAL *x, const REAL *gamma, const REAL *beta, 
 
 // out = gamma (x - mean) / sqrt(var + eps) + beta. Several blocks share the rows of some columns.
 extern "C" __global__ void __launch_bounds__(THREADS)
-batch_normalization_inference(const REAL *x, const REAL *gamma, const REAL *beta, const REAL *mean, const REAL *var,
-                              double eps, REAL *out, Size N, Size D)
+batch_normalization_inference(const REAL *x, const REAL *gamma, const REAL *beta, const REAL *mean,
+                              const REAL *var, double eps, REAL *out, Size N, Size D)
 {
     const Size across = (D + WARP - 1) / WARP, shares = gridDim.x / across;
     const Size j = blockIdx.x % across * WARP + threadIdx.x % WARP;
@@ -843,8 +847,8 @@ lstm_forward(const REAL *c_prev, const REAL *A, REAL *gates, REAL *c, REAL *h, S
     }
 }
 
-// s = dc + dh o (1 - tanh(c)^2); dA[N,4D] = s c_prev f (1 - f), s i (1 - g^2), s g i (1 - i), dh tanh(c) o (1 - o);
-// dc_prev[N,D] = s f
+// s = dc + dh o (1 - tanh(c)^2); dc_prev[N,D] = s f;
+// dA[N,4D] = s c_prev f (1 - f), s i (1 - g^2), s g i (1 - i), dh tanh(c) o (1 - o)
 extern "C" __global__ void __launch_bounds__(THREADS)
 lstm_backward(const REAL *dh, const REAL *dc, const REAL *c_prev, const REAL *c, const REAL *gates, REAL *dA,
               REAL *dc_prev, Size N, Size D)
@@ -896,8 +900,8 @@ gru_backward(const REAL *dh, const REAL *gates, const REAL *h_hat, REAL *dA, Siz
 
 // dA[N,2D] = dh (h_hat - h_prev) z (1 - z), drh h_prev r (1 - r); dh_prev[N,D] = dh (1 - z) + drh r
 extern "C" __global__ void __launch_bounds__(THREADS)
-gru_gates_backward(const REAL *dh, const REAL *drh, const REAL *h_prev, const REAL *gates, const REAL *h_hat, REAL *dA,
-                   REAL *dh_prev, Size N, Size D)
+gru_gates_backward(const REAL *dh, const REAL *drh, const REAL *h_prev, const REAL *gates, const REAL *h_hat,
+                   REAL *dA, REAL *dh_prev, Size N, Size D)
 {
     for (Size e = first_element(); e < N * D; e += element_step()) {
         const Size at = e / D * 2 * D + e % D;
