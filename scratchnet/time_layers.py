@@ -462,8 +462,8 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
     Notes
     -----
     The loss is the mean of -log(y_t) over the steps that count, 0 where none does. Unlike SoftmaxWithLoss it
-    has no 1e-7 in the logarithm, as in the book: a probability of 0 costs infinity. Labels that lie on the GPU make
-    forward wait for it once, to see whether some do not count.
+    has no 1e-7 in the logarithm, as in the book: a probability of 0 costs infinity. Labels that lie on the GPU
+    make forward wait for it once, to see whether some do not count.
     Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
     """
 

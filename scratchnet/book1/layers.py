@@ -142,9 +142,9 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
         self.loss = super().forward(x, t)
         shares = moved(as_array(t), to_gpu=is_on_gpu(x))
         self._shares = None
-        if shares.dtype.kind == "f" and shares.shape == np.shape(x):
-            if is_on_gpu(shares) or not _is_one_hot(shares, self.t):  # a look at them would wait for the GPU
-                self._shares = shares
+        fits = shares.dtype.kind == "f" and shares.shape == np.shape(x)
+        if fits and (is_on_gpu(shares) or not _is_one_hot(shares, self.t)):  # to look there would wait for the GPU
+            self._shares = shares
         return self.loss
 
     def backward(self, dout: Any = 1) -> Array:
