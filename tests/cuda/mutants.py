@@ -79,18 +79,6 @@ MUTANTS = (
         ("batch_normalization_forward", "batch_normalization_backward"),
     ),
     Mutant(
-        "max_pool_backward: zeros that other lanes have yet to write",
-        "        dx[i] = 0;\n    __syncwarp();\n",
-        "        dx[i] = 0;\n",
-        ("max_pool_backward",),
-    ),
-    Mutant(
-        "max_pool_backward: sums that other lanes have yet to write",
-        "            dx[place] = sum;\n        __syncwarp();\n",
-        "            dx[place] = sum;\n",
-        ("max_pool_backward",),
-    ),
-    Mutant(
         "softmax: rows beyond the last leave a warp in pieces",
         "return (Size)blockIdx.x * WARPS + threadIdx.x / WARP;",
         "return ((Size)blockIdx.x * THREADS + threadIdx.x + 1) / WARP;",
@@ -141,87 +129,6 @@ MUTANTS = (
         ("sum_rows",),
     ),
     Mutant(
-        "batch normalization: the last columns' statistics unguarded",
-        "    if (warp == 0 && j < D) {\n        mean[j]",
-        "    if (warp == 0) {\n        mean[j]",
-        ("batch_normalization_forward",),
-    ),
-    Mutant(
-        "batch normalization: columns unguarded where there is nothing to learn",
-        "    if (j >= D)\n        return;\n    const REAL m = mean[j]",
-        "    if (j > D)\n        return;\n    const REAL m = mean[j]",
-        ("batch_normalization_inference",),
-    ),
-    Mutant(
-        "batch normalization: a block takes only its first rows",
-        "i < N; i += shares * WARPS)",
-        "i < N; i += N)",
-        ("batch_normalization_inference",),
-    ),
-    Mutant("im2col: the image's edge unguarded", "0 <= column && column < W;", "0 <= column;", ("im2col",)),
-    Mutant("im2col: no stride", "row = i * stride + p - pad,", "row = i + p - pad,", ("im2col",)),
-    Mutant(
-        "col2im: places beyond the last",
-        "return place < places ? place : places - 1;",
-        "return place;",
-        ("col2im",),
-    ),
-    Mutant("col2im: the window's edge unguarded", "j >= 0 && q < Q; j--", "j >= 0; j--", ("col2im",)),
-    Mutant(
-        "max pooling: the last of equals",
-        "if (!(value <= most) && most == most) {",
-        "if (!(value < most) && most == most) {",
-        ("max_pool_forward",),
-    ),
-    Mutant(
-        "max pooling: a NaN is passed over",
-        "if (!(value <= most) && most == most) {",
-        "if (value > most) {",
-        ("max_pool_forward",),
-    ),
-    Mutant(
-        "max_pool_backward: a place out of range",
-        "0 <= given && given < HW ? given : -1;",
-        "0 <= given ? given : -1;",
-        ("max_pool_backward",),
-    ),
-    Mutant(
-        "max_pool_backward: a lane adds only its own window",
-        "            if (its_place == place)\n",
-        "            if (its_place == place && other == lane)\n",
-        ("max_pool_backward",),
-    ),
-    Mutant(
-        "convolution: the bias of the columns",
-        "value += p.row_bias[to_row];",
-        "value += p.row_bias[to_column % p.N];",
-        ("convolution_forward",),
-    ),
-    Mutant(
-        "convolution: all blocks take the first image",
-        "const Size each = tiles(A, L, TILE), n = blockIdx.x / each;",
-        "const Size each = tiles(A, L, TILE), n = 0;",
-        ("convolution_forward",),
-    ),
-    Mutant(
-        "convolution: only the first image of a part",
-        "n * p.a.image, *b = p.b.data + n * p.b.image;",
-        "0, *b = p.b.data;",
-        ("convolution_backward",),
-    ),
-    Mutant(
-        "convolution: the last part goes on beyond the last image",
-        "images = N - first < each ? N - first : each;",
-        "images = each;",
-        ("convolution_backward",),
-    ),
-    Mutant(
-        "convolution: the filters' gradient overwritten",
-        "*(k < K ? dW + m * K + k : db + m) += sum;",
-        "*(k < K ? dW + m * K + k : db + m) = sum;",
-        ("convolution_backward",),
-    ),
-    Mutant(
         "cross_entropy: labels unguarded",
         "        terms[i] = 0 <= t[i] && t[i] < C ? ",
         "        terms[i] = true ? ",
@@ -238,14 +145,6 @@ MUTANTS = (
         "0 <= row && row < N ?",
         "row < N ?",
         ("take_rows",),
-    ),
-    Mutant("add_rows: one row too many", "    if (task >= N * parts)", "    if (task > N * parts)", ("add_rows",)),
-    Mutant("add_rows: one index too many", "k0 + lane < B && index", "k0 + lane <= B && index", ("add_rows",)),
-    Mutant(
-        "add_rows: columns unguarded",
-        "        if (first + e * WARP < D)\n            out[",
-        "        if (first < D)\n            out[",
-        ("add_rows",),
     ),
     Mutant(
         "every block takes the first one's elements",
@@ -279,30 +178,6 @@ MUTANTS = (
         ("softmax_forward",),
     ),
     Mutant(
-        "add_rows: only the first of a warp's finds",
-        "for (; found; found &= found - 1)",
-        "for (; found; found = 0)",
-        ("add_rows",),
-    ),
-    Mutant(
-        "add_rows: the lane beside the one that found the row",
-        "(k0 + __ffs(found) - 1) * D",
-        "(k0 + __ffs(found) % WARP) * D",
-        ("add_rows",),
-    ),
-    Mutant(
-        "add_rows: all parts of a row are its first",
-        "first = task % parts * ROW_PART + lane;",
-        "first = lane;",
-        ("add_rows",),
-    ),
-    Mutant(
-        "add_rows: added to what was there",
-        "out[row * D + first + e * WARP] = sum[e];",
-        "out[row * D + first + e * WARP] += sum[e];",
-        ("add_rows",),
-    ),
-    Mutant(
         "squared_norm: all blocks write one part",
         "        parts[blockIdx.x] = sum;",
         "        parts[0] = sum;",
@@ -320,12 +195,6 @@ MUTANTS = (
         "{ { x, 1, D }, { dout, M, 1 }, D, N, M,",
         "{ { x, N, 1 }, { dout, M, 1 }, D, N, M,",
         ("affine_backward",),
-    ),
-    Mutant(
-        "matmul: added to what is there, or not, unasked",
-        "                if (p.adds)\n",
-        "                if (!p.adds)\n",
-        ("matmul_add",),
     ),
     Mutant(
         "affine_backward: the tiles of dW begin one too late",
@@ -346,31 +215,6 @@ MUTANTS = (
         ("sigmoid_forward",),
     ),
     Mutant(
-        "batch normalization: the variance round 0",
-        "const REAL d = x[i * D + j] - m;",
-        "const REAL d = x[i * D + j];",
-        ("batch_normalization_forward",),
-    ),
-    Mutant(
-        "batch normalization: the sums of the gradient not divided",
-        "(of_beta + xhat[e] * of_gamma) / rows);",
-        "(of_beta + xhat[e] * of_gamma));",
-        ("batch_normalization_backward",),
-    ),
-    Mutant("tanh taken for sigmoid", "        return tanh(x);", "        return sigmoid(x);", ("tanh_forward",)),
-    Mutant(
-        "tanh's gradient in another order",
-        "return dout * (1 - y * y);",
-        "return dout * (1 - y) * (1 + y);",
-        ("tanh_backward",),
-    ),
-    Mutant(
-        "a mask that does not scale",
-        "out[i] = x[i] * mask[i];",
-        "out[i] = mask[i] != 0 ? x[i] : (REAL)0;",
-        ("multiply_by_mask",),
-    ),
-    Mutant(
         "the loss over time has the books' 1e-7",
         "-log((double)probability + delta)",
         "-log((double)probability + DELTA)",
@@ -381,50 +225,6 @@ MUTANTS = (
         "-log((double)probability + delta)",
         "-log((double)probability)",
         ("softmax_cross_entropy_forward",),
-    ),
-    Mutant(
-        "LSTM: input gate and new memory exchanged",
-        "g = tanh(A[at + D]), i = sigmoid(A[at + 2 * D])",
-        "g = tanh(A[at + 2 * D]), i = sigmoid(A[at + D])",
-        ("lstm_forward",),
-    ),
-    Mutant("LSTM: the state without tanh", "h[e] = o * tanh(memory);", "h[e] = o * memory;", ("lstm_forward",)),
-    Mutant(
-        "LSTM: the gradient of the memory without that of the state",
-        "s = dc[e] + dh[e] * o * (1 - tanh_c * tanh_c);",
-        "s = dc[e];",
-        ("lstm_backward",),
-    ),
-    Mutant(
-        "LSTM: the new memory's gradient as if it were a sigmoid",
-        "dA[at + D] = s * i * (1 - g * g);",
-        "dA[at + D] = s * i * g * (1 - g);",
-        ("lstm_backward",),
-    ),
-    Mutant("LSTM: dc_prev without the forget gate", "dc_prev[e] = s * f;", "dc_prev[e] = s;", ("lstm_backward",)),
-    Mutant(
-        "GRU: the update gate taken for the reset gate",
-        "rh[e] = r * h_prev[e];",
-        "rh[e] = gates[at] * h_prev[e];",
-        ("gru_gates_forward",),
-    ),
-    Mutant(
-        "GRU: old and new state exchanged",
-        "h[e] = (1 - z) * h_prev[e] + z * candidate;",
-        "h[e] = z * h_prev[e] + (1 - z) * candidate;",
-        ("gru_forward",),
-    ),
-    Mutant(
-        "GRU: the reset gate in the new memory's gradient",
-        "dA[e] = dh[e] * gates[e / D * 2 * D + e % D] *",
-        "dA[e] = dh[e] * gates[e / D * 2 * D + D + e % D] *",
-        ("gru_backward",),
-    ),
-    Mutant(
-        "GRU: dh_prev without what comes through the reset gate",
-        "dh_prev[e] = dh[e] * (1 - z) + drh[e] * r;",
-        "dh_prev[e] = dh[e] * (1 - z);",
-        ("gru_gates_backward",),
     ),
     Mutant(
         "the loss's gradient divided before it is multiplied",
@@ -527,3 +327,218 @@ MUTANTS = (
         ways=("layers",),
     ),
 )
+
+# Bugs that one kernel alone meets. One of each kernel is planted at a time, which is compiled once.
+IN_ONE_KERNEL = (
+    Mutant(
+        "max_pool_backward: zeros that other lanes have yet to write",
+        "        dx[i] = 0;\n    __syncwarp();\n",
+        "        dx[i] = 0;\n",
+        ("max_pool_backward",),
+    ),
+    Mutant(
+        "max_pool_backward: sums that other lanes have yet to write",
+        "            dx[place] = sum;\n        __syncwarp();\n",
+        "            dx[place] = sum;\n",
+        ("max_pool_backward",),
+    ),
+    Mutant(
+        "max_pool_backward: a place out of range",
+        "0 <= given && given < HW ? given : -1;",
+        "0 <= given ? given : -1;",
+        ("max_pool_backward",),
+    ),
+    Mutant(
+        "max_pool_backward: a lane adds only its own window",
+        "            if (its_place == place)\n",
+        "            if (its_place == place && other == lane)\n",
+        ("max_pool_backward",),
+    ),
+    Mutant(
+        "batch normalization: the last columns' statistics unguarded",
+        "    if (warp == 0 && j < D) {\n        mean[j]",
+        "    if (warp == 0) {\n        mean[j]",
+        ("batch_normalization_forward",),
+    ),
+    Mutant(
+        "batch normalization: the variance round 0",
+        "const REAL d = x[i * D + j] - m;",
+        "const REAL d = x[i * D + j];",
+        ("batch_normalization_forward",),
+    ),
+    Mutant(
+        "batch normalization: columns unguarded where there is nothing to learn",
+        "    if (j >= D)\n        return;\n    const REAL m = mean[j]",
+        "    if (j > D)\n        return;\n    const REAL m = mean[j]",
+        ("batch_normalization_inference",),
+    ),
+    Mutant(
+        "batch normalization: a block takes only its first rows",
+        "i < N; i += shares * WARPS)",
+        "i < N; i += N)",
+        ("batch_normalization_inference",),
+    ),
+    Mutant("im2col: the image's edge unguarded", "0 <= column && column < W;", "0 <= column;", ("im2col",)),
+    Mutant("im2col: no stride", "row = i * stride + p - pad,", "row = i + p - pad,", ("im2col",)),
+    Mutant(
+        "col2im: places beyond the last",
+        "return place < places ? place : places - 1;",
+        "return place;",
+        ("col2im",),
+    ),
+    Mutant("col2im: the window's edge unguarded", "j >= 0 && q < Q; j--", "j >= 0; j--", ("col2im",)),
+    Mutant(
+        "max pooling: the last of equals",
+        "if (!(value <= most) && most == most) {",
+        "if (!(value < most) && most == most) {",
+        ("max_pool_forward",),
+    ),
+    Mutant(
+        "max pooling: a NaN is passed over",
+        "if (!(value <= most) && most == most) {",
+        "if (value > most) {",
+        ("max_pool_forward",),
+    ),
+    Mutant(
+        "convolution: the bias of the columns",
+        "value += p.row_bias[to_row];",
+        "value += p.row_bias[to_column % p.N];",
+        ("convolution_forward",),
+    ),
+    Mutant(
+        "convolution: all blocks take the first image",
+        "const Size each = tiles(A, L, TILE), n = blockIdx.x / each;",
+        "const Size each = tiles(A, L, TILE), n = 0;",
+        ("convolution_forward",),
+    ),
+    Mutant(
+        "convolution: only the first image of a part",
+        "n * p.a.image, *b = p.b.data + n * p.b.image;",
+        "0, *b = p.b.data;",
+        ("convolution_backward",),
+    ),
+    Mutant(
+        "convolution: the last part goes on beyond the last image",
+        "images = N - first < each ? N - first : each;",
+        "images = each;",
+        ("convolution_backward",),
+    ),
+    Mutant(
+        "convolution: the filters' gradient overwritten",
+        "*(k < K ? dW + m * K + k : db + m) += sum;",
+        "*(k < K ? dW + m * K + k : db + m) = sum;",
+        ("convolution_backward",),
+    ),
+    Mutant("add_rows: one row too many", "    if (task >= N * parts)", "    if (task > N * parts)", ("add_rows",)),
+    Mutant("add_rows: one index too many", "k0 + lane < B && index", "k0 + lane <= B && index", ("add_rows",)),
+    Mutant(
+        "add_rows: columns unguarded",
+        "        if (first + e * WARP < D)\n            out[",
+        "        if (first < D)\n            out[",
+        ("add_rows",),
+    ),
+    Mutant(
+        "add_rows: only the first of a warp's finds",
+        "for (; found; found &= found - 1)",
+        "for (; found; found = 0)",
+        ("add_rows",),
+    ),
+    Mutant(
+        "add_rows: the lane beside the one that found the row",
+        "(k0 + __ffs(found) - 1) * D",
+        "(k0 + __ffs(found) % WARP) * D",
+        ("add_rows",),
+    ),
+    Mutant(
+        "add_rows: all parts of a row are its first",
+        "first = task % parts * ROW_PART + lane;",
+        "first = lane;",
+        ("add_rows",),
+    ),
+    Mutant(
+        "add_rows: added to what was there",
+        "out[row * D + first + e * WARP] = sum[e];",
+        "out[row * D + first + e * WARP] += sum[e];",
+        ("add_rows",),
+    ),
+    Mutant(
+        "matmul: added to what is there, or not, unasked",
+        "                if (p.adds)\n",
+        "                if (!p.adds)\n",
+        ("matmul_add",),
+    ),
+    Mutant(
+        "batch normalization: the sums of the gradient not divided",
+        "(of_beta + xhat[e] * of_gamma) / rows);",
+        "(of_beta + xhat[e] * of_gamma));",
+        ("batch_normalization_backward",),
+    ),
+    Mutant("tanh taken for sigmoid", "        return tanh(x);", "        return sigmoid(x);", ("tanh_forward",)),
+    Mutant(
+        "tanh's gradient in another order",
+        "return dout * (1 - y * y);",
+        "return dout * (1 - y) * (1 + y);",
+        ("tanh_backward",),
+    ),
+    Mutant(
+        "a mask that does not scale",
+        "out[i] = x[i] * mask[i];",
+        "out[i] = mask[i] != 0 ? x[i] : (REAL)0;",
+        ("multiply_by_mask",),
+    ),
+    Mutant(
+        "LSTM: input gate and new memory exchanged",
+        "g = tanh(A[at + D]), i = sigmoid(A[at + 2 * D])",
+        "g = tanh(A[at + 2 * D]), i = sigmoid(A[at + D])",
+        ("lstm_forward",),
+    ),
+    Mutant("LSTM: the state without tanh", "h[e] = o * tanh(memory);", "h[e] = o * memory;", ("lstm_forward",)),
+    Mutant(
+        "LSTM: the gradient of the memory without that of the state",
+        "s = dc[e] + dh[e] * o * (1 - tanh_c * tanh_c);",
+        "s = dc[e];",
+        ("lstm_backward",),
+    ),
+    Mutant(
+        "LSTM: the new memory's gradient as if it were a sigmoid",
+        "dA[at + D] = s * i * (1 - g * g);",
+        "dA[at + D] = s * i * g * (1 - g);",
+        ("lstm_backward",),
+    ),
+    Mutant("LSTM: dc_prev without the forget gate", "dc_prev[e] = s * f;", "dc_prev[e] = s;", ("lstm_backward",)),
+    Mutant(
+        "GRU: the update gate taken for the reset gate",
+        "rh[e] = r * h_prev[e];",
+        "rh[e] = gates[at] * h_prev[e];",
+        ("gru_gates_forward",),
+    ),
+    Mutant(
+        "GRU: old and new state exchanged",
+        "h[e] = (1 - z) * h_prev[e] + z * candidate;",
+        "h[e] = z * h_prev[e] + (1 - z) * candidate;",
+        ("gru_forward",),
+    ),
+    Mutant(
+        "GRU: the reset gate in the new memory's gradient",
+        "dA[e] = dh[e] * gates[e / D * 2 * D + e % D] *",
+        "dA[e] = dh[e] * gates[e / D * 2 * D + D + e % D] *",
+        ("gru_backward",),
+    ),
+    Mutant(
+        "GRU: dh_prev without what comes through the reset gate",
+        "dh_prev[e] = dh[e] * (1 - z) + drh[e] * r;",
+        "dh_prev[e] = dh[e] * (1 - z);",
+        ("gru_gates_backward",),
+    ),
+)
+
+
+def planted_together(mutant: Mutant) -> list[Mutant]:
+    """The mutants that share a source: of each kernel the one that has as many of its kernel before it."""
+    if mutant not in IN_ONE_KERNEL:
+        return [mutant]
+
+    def place(other: Mutant) -> int:
+        return [m for m in IN_ONE_KERNEL if m.kernels == other.kernels].index(other)
+
+    return [other for other in IN_ONE_KERNEL if place(other) == place(mutant)]

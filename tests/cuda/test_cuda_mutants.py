@@ -11,7 +11,7 @@ import on_device
 import pytest
 import test_kernels as every_backend
 from cases import make_case
-from mutants import MUTANTS
+from mutants import IN_ONE_KERNEL, MUTANTS, planted_together
 from test_cuda_kernels import (
     check_index_out_of_range,
     check_rows_are_added_only_where_they_belong,
@@ -95,9 +95,12 @@ def test_without_a_bug_nothing_is_noticed(plant, monkeypatch):
     check_steps(plant.device, ("layers", "rows", "persistent"))
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: re.sub(r"\W+", "-", mutant.bug))
+@pytest.mark.parametrize("mutant", MUTANTS + IN_ONE_KERNEL, ids=lambda mutant: re.sub(r"\W+", "-", mutant.bug))
 def test_every_planted_bug_is_noticed(plant, mutant, monkeypatch):
-    plant(mutant.planted(plant.source))
+    source = plant.source
+    for bug in planted_together(mutant):
+        source = bug.planted(source)
+    plant(source)
     cuda.module(np.dtype(np.float32), 0)  # a bug that does not compile would be none
     with pytest.raises((AssertionError, emulator.EmulatorError)):
         check(plant.device, mutant.kernels, monkeypatch)
