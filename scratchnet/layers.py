@@ -59,7 +59,8 @@ pass_on_np(__name__)
 
 def _lies_transposed(W: Array) -> bool:
     """Whether it is W' that lies in memory as a kernel takes it: W is another layer's weights, transposed."""
-    return type(W) is np.ndarray and not is_plain(W) and is_plain(W.T) and W.dtype in (np.float32, np.float64)
+    is_array = type(W) is np.ndarray or is_on_gpu(W)
+    return is_array and not is_plain(W) and is_plain(W.T) and W.dtype in (np.float32, np.float64)
 
 
 class MatMul(Layer):

@@ -56,6 +56,7 @@ LAYERS = {
     "Embedding": (lambda up: Embedding(up(randn(V, D))), (WORDS[0],), (randn(T, D),)),
     "TimeEmbedding": (lambda up: TimeEmbedding(up(randn(V, D))), (WORDS,), (randn(N, T, D),)),
     "TimeAffine": (lambda up: TimeAffine(up(randn(D, V)), up(randn(V))), (XS,), (randn(N, T, V),)),
+    "TimeAffine, tied": (lambda up: TimeAffine(up(randn(V, D)).T, up(randn(V))), (XS,), (randn(N, T, V),)),
     "RNN": (lambda up: RNN(*map(up, weights(1))), (XS[:, 0], H0), (randn(N, H),)),
     "LSTM": (lambda up: LSTM(*map(up, weights(4))), (XS[:, 0], H0, C0), (randn(N, H), randn(N, H, seed=3))),
     "GRU": (lambda up: GRU(*map(up, weights(3))), (XS[:, 0], H0), (randn(N, H),)),
