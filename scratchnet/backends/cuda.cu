@@ -770,10 +770,13 @@ batch_normalization_forward(const REAL *x, const REAL *gamma, const REAL *beta, 
         var[j] = v;
         std[j] = s;
     }
-    for (Size i = warp; i < last; i += WARPS) {
+    if (j >= D)
+        return;
+    const REAL g = gamma[j], b = beta[j];
+    for (Size i = warp; i < N; i += WARPS) {
         const REAL h = (x[i * D + j] - m) / s;
         xhat[i * D + j] = h;
-        out[i * D + j] = gamma[j] * h + beta[j];
+        out[i * D + j] = g * h + b;
     }
 }
 
@@ -812,9 +815,12 @@ batch_normalization_backward(const REAL *dout, const REAL *xhat, const REAL *gam
         dbeta[j] = of_beta;
         dgamma[j] = of_gamma;
     }
-    for (Size i = warp; i < last; i += WARPS) {
+    if (j >= D)
+        return;
+    const REAL slope = gamma[j] / std[j], mean_of_beta = of_beta / rows, mean_of_gamma = of_gamma / rows;
+    for (Size i = warp; i < N; i += WARPS) {
         const Size e = i * D + j;
-        dx[e] = gamma[j] / std[j] * (dout[e] - (of_beta + xhat[e] * of_gamma) / rows);
+        dx[e] = slope * (dout[e] - (mean_of_beta + xhat[e] * mean_of_gamma));
     }
 }
 

@@ -469,8 +469,8 @@ IN_ONE_KERNEL = (
     ),
     Mutant(
         "batch normalization: the sums of the gradient not divided",
-        "(of_beta + xhat[e] * of_gamma) / rows);",
-        "(of_beta + xhat[e] * of_gamma));",
+        "mean_of_gamma = of_gamma / rows;",
+        "mean_of_gamma = of_gamma;",
         ("batch_normalization_backward",),
     ),
     Mutant("tanh taken for sigmoid", "        return tanh(x);", "        return sigmoid(x);", ("tanh_forward",)),
