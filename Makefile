@@ -7,7 +7,7 @@ SOURCES := pyproject.toml setup.py $(wildcard csrc/* scratchnet/backends/*.p*)
 
 export MPLBACKEND ?= Agg
 
-.PHONY: help demo test test-all native debug installed reproducible coverage bench lint docs wheel clean
+.PHONY: help demo test test-long test-all native debug installed reproducible coverage bench lint docs wheel clean
 
 help:            ## show these lines
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -15,8 +15,8 @@ help:            ## show these lines
 demo: $(VENV)/.run    ## install, then train the book's spiral network; pictures and weights go to demo/
 	$(PY) -P -m scratchnet train spiral --out demo
 
-test: $(VENV)/.dev    ## install what the tests need, then run them
-	$(PY) -P -m pytest
+test: $(VENV)/.dev    ## install what the tests need, then run them; under five minutes
+	$(PY) -P -m pytest -m "not long"
 
 bench: $(VENV)/.dev   ## compare with NumPy and, where installed in .venv, PyTorch, JAX and scikit-learn; under 15 minutes
 	mkdir -p bench-results
@@ -37,7 +37,10 @@ docs: $(VENV)/.docs   ## the API from the docstrings, and each layer beside its 
 	$(PY) -P docs/side_by_side.py build/docs
 	$(PY) -P -m pdoc --docformat numpy --math -o build/docs/api scratchnet
 
-test-all: native debug wheel reproducible installed test    ## everything that can be checked on this machine; 15 minutes
+test-all: native debug wheel reproducible installed test test-long    ## everything that can be checked on this machine; half an hour
+
+test-long: $(VENV)/.dev    ## the tests that `make test` leaves out: bugs planted in the GPU's code, NVIDIA's compiler, MNIST
+	$(PY) -P -m pytest -q -m long
 
 native:          ## the C code alone: sanitizers, other compilers and processors
 	bash tools/native.sh
@@ -45,7 +48,7 @@ native:          ## the C code alone: sanitizers, other compilers and processors
 debug: $(VENV)/.dev    ## the tests with every index of the .pyx checked; not the GPU's, which have none
 	rm -rf build/debug-installed
 	SCRATCHNET_BUILD=debug $(PY) -m pip install -q --no-deps --target build/debug-installed .
-	PYTHONPATH=build/debug-installed $(PY) -P -m pytest -q --ignore=tests/cuda
+	PYTHONPATH=build/debug-installed $(PY) -P -m pytest -q -m "not long" --ignore=tests/cuda
 
 installed: wheel    ## the tests against the installed sdist, under every Python, oldest and newest NumPy
 	$(PY) -P tools/installed.py

@@ -94,8 +94,8 @@ class Recurrent(Layer):
                 if first.shape != (N, H):
                     raise ValueError(
                         self._error(
-                            f"the state {name} has shape {first.shape}, expected {(N, H)}; "
-                            "where a new sequence begins, a stateful layer needs reset_state()"
+                            f"the state {name} has shape {first.shape}, expected {(N, H)}"
+                            + ("; where a new sequence begins, call reset_state()" * hasattr(self, "reset_state"))
                         )
                     )
                 state[0] = first

@@ -54,20 +54,28 @@ _ALSO = {
     "base_model": "np.np np.GPU os pickle util.to_cpu util.to_gpu sys",
 }
 
-# Names that only one book has, in modules that both have.
+# Names that only one book has, in modules that both have, and attributes of its layers.
 _NAMES_OF = {
     1: {
+        *(".dW", ".db"),
         *("Convolution", "Pooling", "BatchNormalization", "Relu"),
         *("identity_function", "step_function", "sigmoid_grad", "relu_grad", "softmax_loss"),
         *("sum_squared_error", "mean_squared_error", "sum_squares_error"),
         *("smooth_curve", "shuffle_dataset", "conv_output_size", "im2col", "col2im"),
     },
     2: {
+        ".grads",
         *("MatMul", "Softmax", "SigmoidWithLoss", "Embedding", "RnnlmTrainer", "remove_duplicate"),
         *("preprocess", "cos_similarity", "most_similar", "convert_one_hot", "create_co_matrix", "ppmi"),
         *("create_contexts_target", "to_cpu", "to_gpu", "clip_grads", "eval_perplexity", "eval_seq2seq"),
         *("analogy", "normalize"),
     },
+}
+
+# How a reader says which book it is.
+_CHOICES = {
+    1: "scratchnet run --book 1; in a notebook %load_ext scratchnet.book1",
+    2: "scratchnet run --book 2; in a notebook %load_ext scratchnet",
 }
 
 _PACKAGE = re.compile(r"(?:(?P<root>\w+)\.)?(?P<package>common|dataset)(?:\.(?P<module>\w+))?")
@@ -160,6 +168,13 @@ def _attribute(real: ModuleType, name: str, attribute: str) -> Any:
     try:
         return getattr(real, attribute)
     except AttributeError:
+        other = 3 - _FINDER.book
+        if attribute in _NAMES_OF[other]:  # an ImportError is what `from common.layers import ...` passes on
+            raise ImportError(
+                f"{name!r} has no {attribute!r}: it is book {other}'s, and what is served here is book "
+                f"{_FINDER.book}'s ({_CHOICES[other]}, before the first import)",
+                name=name,
+            ) from None
         raise AttributeError(f"module {name!r} ({real.__name__}) has no attribute {attribute!r}") from None
 
 
@@ -244,7 +259,9 @@ def book_of(script: str | os.PathLike[str]) -> int:
 
     Each import of a module, or of a name, that only one book has counts for that book (`common.gradient`,
     `dataset.mnist`, `from common.layers import Convolution`: book 1; `common.time_layers`, `dataset.spiral`,
-    `from common.util import clip_grads`: book 2). The first of these that is not even decides:
+    `from common.util import clip_grads`: book 2). After a star import the names that are used count as if they had
+    been imported, and so do the attributes dW and db (book 1) and grads (book 2). The first of these that is not
+    even decides:
 
     1. the imports of the script;
     2. the imports of the modules beside it that it imports, and of those that they import;
@@ -287,17 +304,38 @@ def _book_by_folder(folder: Path) -> int | None:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Yield what a file imports: "a.b" for a module, "a.b:c" for a name from it; nothing for a broken file."""
+    """Yield what a file imports: "a.b" for a module, "a.b:c" for a name from it; nothing for a broken file.
+
+    For a star import these are the names that the file uses and does not define, and likewise attributes, ".c".
+    """
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # Python will say so when it runs
         return
+    stars: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
-            yield from (f"{node.module}:{alias.name}" for alias in node.names)
+            yield from (f"{node.module}:{alias.name}" for alias in node.names if alias.name != "*")
+            stars += [node.module for alias in node.names if alias.name == "*"]
+    if stars:
+        used = _used_names(tree)
+        yield from (f"{module}:{name}" for module in stars for name in used)
+
+
+def _used_names(tree: ast.AST) -> set[str]:
+    """Return the names, and the attributes with a dot before them, that are used and set nowhere."""
+    used: set[str] = set()
+    made: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = node.id if isinstance(node, ast.Name) else f".{node.attr}"
+            (used if isinstance(node.ctx, ast.Load) else made).add(name)
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            made.add(node.name)
+    return used - made
 
 
 def _neighbours_imports(names: Sequence[str], folder: Path, seen: set[Path]) -> Iterator[str]:

@@ -49,6 +49,7 @@ def cos_similarity(x: Array, y: Array, eps: float = 1e-8) -> Any:
 
 
 def _unit(x: Array, eps: float) -> Array:
+    x = x.astype(np.float64) if x.dtype.kind in "biu" else x  # the squares of counts may be beyond their dtype
     unit: Array = x / (np.sqrt(np.sum(x**2, axis=-1, keepdims=True)) + eps)
     return unit
 

@@ -6,8 +6,8 @@ where they are not, and the general way follows.
 
 All layers keep the books' promises: `params` and `grads` are lists whose arrays stay the same objects;
 `backward` overwrites the gradients; `forward` returns a new array every time; weights are read at every call,
-so that a script may put another array into `params`. An activation keeps the array that it returns, as the
-books' do: `backward` needs it unchanged.
+so that a script may put another array into `params`. Affine and Relu keep the array that they are given, Sigmoid
+and Softmax the one that they return, as the books' do: `backward` needs it unchanged.
 
 With CuPy arrays as parameters the same layers run on the GPU, and nothing there waits for it: a loss is then a
 0-d CuPy array. Labels and word numbers that come from the CPU are checked before they are uploaded. Those that lie
@@ -276,6 +276,15 @@ class Sigmoid(Layer):
 class Relu(Layer):
     """Rectified linear unit, element by element: 0 where x <= 0, else x.
 
+    Attributes
+    ----------
+    x : ndarray
+        What forward was given; backward finds in it where the gradient is 0, so what it returned may be changed.
+    mask : ndarray of bool
+        Where x <= 0.
+
+    Notes
+    -----
     Source: *Deep Learning from Scratch* 1, ch. 5.5.1.
     """
 
@@ -283,28 +292,34 @@ class Relu(Layer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.out: Array | None = None
+        self.x: Array | None = None
+
+    @property
+    def mask(self) -> Array:
+        """Where x <= 0: there the gradient is 0."""
+        where: Array = self._after_forward(self.x) <= 0
+        return where
 
     def forward(self, x: Any) -> Array:
         """Return relu of x, an array of any shape, in x's floating dtype (integers: float64)."""
         quick = quick_relu_forward(x)
         if quick is not None:
-            self.out = quick
+            self.x = x
             return quick
         x = as_float_array(self._error("x"), x)
         out = _empty(x.shape, x)
         backend_for(x).relu_forward(x, out)
-        self.out = out
+        self.x = x
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return dx: dout where the input was positive, else 0. The caller's dout stays as it is."""
-        quick = quick_relu_backward(dout, self.out)
+        quick = quick_relu_backward(dout, self.x)
         if quick is not None:
             return quick
-        y = self._after_forward(self.out)
-        dx = _empty(y.shape, y)
-        backend_for(y).relu_backward(self._as_dout(dout, y.shape, y), y, dx)
+        x = self._after_forward(self.x)
+        dx = _empty(x.shape, x)
+        backend_for(x).relu_backward(self._as_dout(dout, x.shape, x), x, dx)
         return dx
 
 
@@ -425,6 +440,13 @@ class SoftmaxWithLoss(_Loss):
         return dx
 
 
+def _whole(t: Any) -> Any:
+    """Return answers of a floating dtype as whole numbers, if they are 0 and 1 only."""
+    if isinstance(t, np.ndarray) and t.dtype.kind == "f" and np.isin(t, (0, 1)).all():
+        return t.astype(np.int64)
+    return t
+
+
 class SigmoidWithLoss(_Loss):
     """Sigmoid and binary cross entropy in one: the loss of yes-or-no answers.
 
@@ -451,7 +473,7 @@ class SigmoidWithLoss(_Loss):
             A label is neither 0 nor 1.
         """
         x = as_float_array(self._error("x"), x)
-        labels = self._labels(t, x.size, 2, x, one_hot=False)
+        labels = self._labels(_whole(t), x.size, 2, x, one_hot=False)
         y = _empty(x.shape, x)
         loss: float = backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, y.reshape(-1))
         self.y, self.t = y, labels.reshape(y.shape)

@@ -112,7 +112,9 @@ class Optimizer:
         who = type(self).__name__
         if not (isinstance(params, list | tuple) and isinstance(grads, list | tuple)):
             raise ValueError(
-                f"{who}: params and grads must be lists, got {type(params).__name__} and {type(grads).__name__}"
+                f"{who}: params and grads must be lists, got {type(params).__name__} and {type(grads).__name__}; "
+                f"dictionaries are for book 1's {who}, scratchnet.book1.optimizer.{who} (scratchnet run --book 1, "
+                "in a notebook %load_ext scratchnet.book1)"
             )
         if len(params) != len(grads):
             raise ValueError(

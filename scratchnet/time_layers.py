@@ -95,6 +95,8 @@ class _Step(Recurrent):
         return [state[1] for state in self._run(x[None], list(start))]
 
     def _backward_step(self, *ends: Any) -> tuple[Array, ...]:
+        if ends[0] is None:
+            raise TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
         dx, firsts = self._run_back(None, list(ends))
         return (dx[0], *firsts)
 

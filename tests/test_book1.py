@@ -64,6 +64,19 @@ def test_what_only_looks_one_hot_counts_as_shares(shares):
     np.testing.assert_allclose(layer.backward(), (layer.y - t) / 2, atol=1e-15)
 
 
+def test_a_convolution_s_images_may_be_changed_before_backward():
+    """As in the book, whose layer keeps the windows."""
+    layer, same = (layers.Convolution(normal(3, 2, 3, 3), normal(3)) for _ in range(2))
+    same.W, same.b = layer.W, layer.b
+    x, dout = normal(2, 2, 6, 6), normal(2, 3, 4, 4)
+    same.forward(x.copy())
+    layer.forward(x)
+    x += 1
+    layer.backward(dout)
+    same.backward(dout)
+    np.testing.assert_array_equal(layer.dW, same.dW)
+
+
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_gradient_of_the_loss(one_hot):
     layer, x, t = layers.SoftmaxWithLoss(), normal(4, 3), np.array([0, 2, 1, 1])

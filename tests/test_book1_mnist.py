@@ -28,6 +28,7 @@ def test_two_layers_of_chapter_5():
     assert net.accuracy(x_test, t_test) >= 0.97
 
 
+@pytest.mark.long
 def test_the_convolutional_network_of_chapter_7():
     """Convolution of 30 filters 5 x 5, pooling 2 x 2, two Affine layers, Adam: two epochs, in float32."""
     (x, t), (x_test, t_test) = load_mnist(flatten=False)

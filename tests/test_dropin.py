@@ -300,6 +300,47 @@ def test_a_notebook_s_book_by_its_folder_or_as_it_is_told(write):
         assert run(*PYTHON, "-c", code.format(told or "pass"), cwd=folder / where).stdout == f"{name}\n"
 
 
+@pytest.mark.parametrize(
+    "script, book",
+    [
+        ("from common.functions import *\nprint(sigmoid_grad(1.0))", 1),
+        ("from common.layers import *\nlayer = Affine(W, b)\nprint(layer.dW)", 1),
+        ("from common.layers import *\nparams += layer.params\ngrads += layer.grads", 2),
+        ("from common.layers import *\nlayer = MatMul(W)", 2),
+        ("from common.layers import *\nclass Convolution: pass\nConvolution()", 2),
+        ("from common.layers import *\nclass Mine:\n    def f(self): self.dW = 1; return self.dW", 2),
+    ],
+)
+def test_after_a_star_import_the_names_that_are_used_tell_the_book(write, script, book):
+    assert book_of(write(script=script) / "script.py") == book
+
+
+def test_a_name_of_the_other_book_is_told_as_such(write):
+    folder = write(script="from common.layers import Affine, Convolution")
+    result = run(*RUN, "--book", "2", "script.py", cwd=folder, check=False)
+    assert "'Convolution': it is book 1's" in result.stderr and "--book 1" in result.stderr
+
+
+def test_book_1_in_a_notebook_and_the_hint_to_it(write):
+    folder = write(
+        script="""
+            import scratchnet, scratchnet.book1
+            scratchnet.book1.load_ipython_extension(None)
+            from common.layers import Convolution
+            from common.optimizer import SGD
+            params = {"W": 1.0}
+            SGD(0.5).update(params, {"W": 1.0})
+            print(params["W"], Convolution.__module__)
+            try:
+                scratchnet.SGD().update(params, params)
+            except ValueError as error:
+                print(error)
+        """
+    )
+    value, hint = run(*PYTHON, "script.py", cwd=folder).stdout.splitlines()
+    assert value == "0.5 scratchnet.book1.layers" and "%load_ext scratchnet.book1" in hint
+
+
 def test_no_third_book():
     from scratchnet import dropin
 

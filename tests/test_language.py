@@ -63,6 +63,8 @@ def test_ppmi_s_progress(capsys):
 def test_cos_similarity():
     assert cos_similarity(np.array([1.0, 0]), np.array([1.0, 1])) == pytest.approx(0.5**0.5)
     assert cos_similarity(np.zeros(2), np.ones(2)) == 0
+    counts = np.array([60000, 80000], np.int32)  # their squares are beyond int32
+    assert cos_similarity(counts, counts) == pytest.approx(1)
 
 
 def test_most_similar_prints_what_the_book_does(capsys):

@@ -158,6 +158,25 @@ def test_repeat_and_sum_are_each_other_s_gradient():
     np.testing.assert_array_equal(node.backward(x), np.repeat(x, 7, axis=0))
 
 
+def test_what_relu_returned_may_be_changed():
+    """As in the book, whose layer keeps a mask: a residual is added in place, say."""
+    layer = Relu()
+    h = layer.forward(np.array([[-1.0, 2, -3, 0]]))
+    h += 1
+    assert layer.backward(np.ones((1, 4))).tolist() == [[0, 1, 0, 0]]
+    assert layer.mask.tolist() == [[True, False, True, True]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_yes_and_no_may_be_given_as_real_numbers(dtype):
+    scores, answers = randn(2, 3), np.array([[0, 1, 1], [1, 0, 0]])
+    layer, same = SigmoidWithLoss(), SigmoidWithLoss()
+    assert layer.forward(scores, answers.astype(dtype)) == same.forward(scores, answers)
+    np.testing.assert_array_equal(layer.backward(), same.backward())
+    with pytest.raises(ValueError, match="whole numbers"):
+        layer.forward(scores, answers * 0.95)
+
+
 def test_relu_leaves_the_caller_s_dout_and_lets_nan_pass():
     layer, dout = Relu(), np.ones(3)
     np.testing.assert_array_equal(layer.forward(np.array([-1.0, np.nan, 2.0])), [0, np.nan, 2])

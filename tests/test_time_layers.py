@@ -104,6 +104,14 @@ def test_a_step_takes_its_arguments_in_any_form(step, sequence, books, gates, fo
 
 
 @cells
+def test_a_step_s_gradient_is_not_forgotten(step, sequence, books, gates):
+    layer, states = step(*weights(gates)), [np.zeros((N, H))] * (2 if step is LSTM else 1)
+    layer.forward(randn(N, D), *states)
+    with pytest.raises(TypeError, match=f"{step.__name__}: dh_next is None"):
+        layer.backward(*[None] * len(states))
+
+
+@cells
 def test_gradients_of_one_step(step, sequence, books, gates):
     layer, x = step(*weights(gates)), randn(N, D, seed=1)
     states = [randn(N, H, seed=3 + k) for k in range(2 if step is LSTM else 1)]

@@ -5,3 +5,12 @@ at random. `scratchnet run` serves these modules to book 1's scripts as `common`
 
 Source: *Deep Learning from Scratch* 1.
 """
+
+from typing import Any
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """`%load_ext scratchnet.book1`: serve book 1's `common` and `dataset` in a notebook; see `dropin`."""
+    from .. import dropin
+
+    dropin.install(1)

@@ -307,7 +307,7 @@ class Convolution(layers.Layer):
             windows = col[: block.stop - block.start]
             kernels.im2col(images[block], self.stride, self.pad, windows)
             kernels.convolution_forward(_as_products(windows), filters, b, _as_rows(out[block]))
-        self.x = images
+        self.x = images.copy()  # the book keeps its windows, a copy too: x may be changed before backward
         return out
 
     def backward(self, dout: Any) -> Array:

@@ -95,6 +95,7 @@ def test_without_a_bug_nothing_is_noticed(plant, monkeypatch):
     check_steps(plant.device, ("layers", "rows", "persistent"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", MUTANTS + IN_ONE_KERNEL, ids=lambda mutant: re.sub(r"\W+", "-", mutant.bug))
 def test_every_planted_bug_is_noticed(plant, mutant, monkeypatch):
     source = plant.source

@@ -9,6 +9,8 @@ import pytest
 
 from scratchnet.backends import cuda
 
+pytestmark = pytest.mark.long
+
 ARCHITECTURES = (75, 80, 90, 100, 120)
 MOST_REGISTERS = 65536 // cuda.THREADS // 2  # two blocks of float find room on a multiprocessor
 
