@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -86,19 +86,33 @@ def head(results: dict[str, Any]) -> str:
 
 def targets(contests: Sequence[Contest]) -> str:
     rows = []
-    for contest in contests:
-        for target in contest.get("targets", []):
+    of_layers = [c for c in contests if c["table"] == "layers" and c["targets"]]
+    others = [c for c in contests if c["table"] != "layers" and c.get("targets")]
+    times = Counter(map(label, others))
+    for contest in others:
+        work = label(contest) + (f", {contest['dtype']}" if times[label(contest)] > 1 else "")
+        for target in contest["targets"]:
             sign = f"at most {target['most']}x" if target["most"] else f"{target['least']}x"
             found = reached(contest, target)
             if found is None:
-                rows.append((label(contest), target["against"], sign, "–", "not measured"))
+                rows.append((work, target["against"], sign, "–", "not measured"))
                 continue
             value, name = found
             against = target["against"] if name == target["against"] else f"{target['against']}: {name}"
-            rows.append(
-                (label(contest), against, sign, number(value), "met" if is_met(target, value) else "**no**")
-            )
+            rows.append((work, against, sign, number(value), "met" if is_met(target, value) else "**no**"))
+    if of_layers:
+        rows.append(slowest_layer(of_layers))
     return "## Targets\n\n" + table(("work", "against", "target", "measured", ""), rows)
+
+
+def slowest_layer(contests: Sequence[Contest]) -> tuple[str, ...]:
+    """The targets of the layers in one row of the table: there are hundreds."""
+    slowest = min(contests, key=lambda c: reached(c, c["targets"][0]))
+    target, (value, against) = slowest["targets"][0], reached(slowest, slowest["targets"][0])
+    below = sum(not is_met(target, reached(c, target)[0]) for c in contests)
+    work = f"every layer; the slowest: {label(slowest)}, {slowest['dtype']}, {slowest['way']}"
+    verdict = f"**no**, {below} of {len(contests)}" if below else "met"
+    return work, against, f"{target['least']}x", number(value), verdict
 
 
 def contestants(contests: Sequence[Contest]) -> list[str]:
@@ -125,6 +139,19 @@ def by_dtype(title: str, contests: Sequence[Contest]) -> str:
         for work, found in rows.items()
     ]
     return f"## {title}\n\n" + table(("work", *(f"{name}, {dtype}" for name, dtype in columns)), cells)
+
+
+def layers(contests: Sequence[Contest]) -> str:
+    """A row for a layer in one size, a column for each way and dtype; what is slower than NumPy stands out."""
+    columns = [(way, dtype) for dtype in ("float32", "float64") for way in ("forward", "backward")]
+    rows: dict[str, dict[tuple[str, str], str]] = defaultdict(dict)
+    for c in contests:
+        value = ratio(c, "NumPy")
+        text = number(value)
+        rows[label(c)][c["way"], c["dtype"]] = f"**{text}**" if value is not None and value < 1 else text
+    cells = [(name, *(found.get(column, "–") for column in columns)) for name, found in rows.items()]
+    heading = ("layer", *(f"{way}, {dtype}" for way, dtype in columns))
+    return "## Every layer, against NumPy\n\n" + table(heading, cells)
 
 
 def memory(contests: Sequence[Contest]) -> str:
@@ -171,6 +198,8 @@ def skipped(contests: Sequence[Contest]) -> str:
 
 SECTIONS = {
     "training": partial(plain, "Training"),
+    "books": partial(by_dtype, "The later chapters"),
+    "layers": layers,
     "busy": partial(plain, "Beside a busy process"),
     "inference": partial(plain, "Prediction"),
     "limits": partial(plain, "Kernels and the machine's limits"),

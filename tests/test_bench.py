@@ -134,6 +134,60 @@ def test_torch_expressions_are_right():
         bench.Close(case, "float32")("PyTorch", result())
 
 
+def small(bench):
+    """A layer and a size of it that is neither 1 nor large, for every one."""
+    return [(name, piece.sizes[len(piece.sizes) // 2]) for name, piece in bench.PIECES.items()]
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_are_right_and_wrong_ones_refused(dtype, way):
+    bench = load("test_books")
+    for name, sizes in small(bench):
+        case = bench.LayerCase(name, sizes, dtype)
+        for who in ("scratchnet", "NumPy"):
+            result, run = case.contestant(who, way).make()
+            got = result()
+            run()
+            case.close(way)(who, got)
+            with pytest.raises(AssertionError, match=who):
+                case.close(way)(who, [1.001 * array for array in got])
+
+
+def test_a_gradient_that_is_left_out_is_refused():
+    bench = load("test_books")
+    case = bench.LayerCase("Affine", (30, 2, 10), "float32")
+    dx, dW, db = case.result(case.piece.ours, "backward", "float32")
+    for wrong in ([dx, dW], [dx, dW, 0 * db], [dx, 0 * dW, db]):
+        with pytest.raises((AssertionError, ValueError)):
+            case.close("backward")("wrong", wrong)
+
+
+@pytest.mark.parametrize("chapter", [0, 1, 3, 4])  # the third is the fourth with more words
+def test_steps_of_the_later_chapters_are_right_and_wrong_ones_refused(chapter):
+    bench = load("test_books")
+    chapter = list(bench.CHAPTERS.values())[chapter]
+    plain = bench.package(chapter.book)
+    for dtype in chapter.dtypes:
+        close = bench.close_to(bench.first_losses(chapter.make(plain, np.dtype("float64"))), dtype)
+        for package in (bench.OURS[chapter.book], plain):
+            result, run = bench.stepper("who", chapter.make, package, dtype).make()
+            losses = result()
+            assert np.isfinite(run()) and len(set(losses)) == bench.STEPS
+            close("right", losses)
+            with pytest.raises(AssertionError, match="wrong"):
+                close("wrong", [*losses[:-1], losses[-1] * 1.001])
+
+
+def test_the_plain_packages_of_both_books_stay_apart(monkeypatch):
+    monkeypatch.setitem(sys.modules, "common", "somebody's own")
+    plain, path = load("plain"), sys.path[:]
+    first, second = plain.package(1), plain.package(2)
+    assert hasattr(first.layers, "Convolution") and not hasattr(second.layers, "Convolution")
+    assert sys.modules["common"] == "somebody's own" and sys.path == path
+    assert not [name for name in sys.modules if name.startswith("common.")]
+
+
 def test_the_books_code_trains_as_the_books_do():
     books, data = import_module("books"), import_module("data")
     x, t = data.spiral_data()
@@ -201,6 +255,23 @@ def test_report_says_what_was_met(results):
     assert f"| {work} | float32 | 4.00 | 3.00 | 1.50 |" in text
     assert "| a fit | scratchnet | 1.0 MB | 2.00 | 0.25 |" in text
     assert "it is not installed" in text and "a cpu" in text and "2000-01-01" in text
+
+
+def test_report_has_the_layers_in_one_row_of_the_targets(results):
+    target = dict(against="NumPy", least=1, most=None, among=[])
+    layer = dict(table="layers", work="Affine", sizes="1x2", dtype="float32", way="forward", ours="scratchnet")
+    layer |= dict(by="best", best={"scratchnet": 1.0, "NumPy": 2.0}, targets=[target], skipped={})
+    slow = dict(layer, way="backward", best={"scratchnet": 2.0, "NumPy": 1.0})
+    untimed = dict(slow, work="Dropout", targets=[])
+    step = dict(layer, table="books", work="a step", sizes="3", targets=[dict(target, least=1.5)])
+    more = [layer, slow, untimed, step, dict(step, dtype="float64")]
+    results["benchmarks"] += [{"extra_info": info} for info in more]
+    text = import_module("report").render(results)
+    slowest = "every layer; the slowest: Affine, 1x2, float32, backward"
+    assert f"| {slowest} | NumPy | 1x | 0.50 | **no**, 1 of 2 |" in text
+    assert "| Affine, 1x2 | 2.00 | **0.50** | – | – |" in text and "| Dropout, 1x2 | – | **0.50** |" in text
+    assert "| a step, 3, float32 | NumPy | 1.5x | 2.00 | met |" in text and "| a step, 3, float64 |" in text
+    assert "| a step, 3 | 2.00 | 2.00 |" in text
 
 
 def test_report_command_writes_tables_and_pictures(results, tmp_path, capsys):

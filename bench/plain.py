@@ -1,0 +1,31 @@
+"""The books' packages in plain NumPy, those that the tests run scripts with: both are called `common`."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+MODULES = {1: ("layers", "optimizer"), 2: ("layers", "time_layers", "optimizer", "trainer", "util")}
+
+
+@cache
+def package(book: int) -> SimpleNamespace:
+    """The modules of a book's `common`, by name; afterwards nothing called `common` stays imported."""
+    path, folders = sys.path[:], [str(TESTS / "scripts" / f"book{book}"), str(TESTS)]
+    others = _taken_out()
+    sys.path[:0] = folders
+    try:
+        return SimpleNamespace(**{name: import_module(f"common.{name}") for name in MODULES[book]})
+    finally:
+        sys.path[:] = path
+        _taken_out()
+        sys.modules.update(others)
+
+
+def _taken_out() -> dict:
+    names = [name for name in sys.modules if name.split(".")[0] == "common"]
+    return {name: sys.modules.pop(name) for name in names}
