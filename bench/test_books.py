@@ -206,7 +206,7 @@ def one_hot(x, index, N, C):
 
 
 def yes_or_no(x, index, N):
-    return (), (x(N), index(2, N))
+    return (), (x(N), index(2, N).astype(np.int32))  # as the books' np.ones and np.zeros make them
 
 
 def chosen(x, index, V, D, *shape):

@@ -27,7 +27,7 @@ def time_first(xs: Array) -> Array:
 def _through(k: Any, W: Array, steps: int) -> Callable[[Array, Array], None]:
     """Return what computes dx = d W' into dx, so many times: the transposing is done once where that pays."""
     if steps < 3:
-        W = as_operand("Wh", W, W)
+        W = W if W.flags.c_contiguous else W.copy()  # some of a GRU's columns
         return lambda d, dx: k.matmul_transposed(d, W, dx)
     transposed = W.T.copy()
     return lambda d, dx: k.affine_forward(d, transposed, None, dx)

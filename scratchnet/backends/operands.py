@@ -164,12 +164,14 @@ def _class_indices(where: str, labels: Array, rows: int, classes: int, one_hot: 
     if labels.dtype == np.uint64 and not is_on_gpu(labels):  # the largest do not survive the cast
         check_labels(where, labels.reshape(rows), classes)
     flat = labels.reshape(rows)
-    return flat.astype(np.int64, order="C") if is_on_gpu(flat) else np.require(flat, np.int64, ["C", "A"])
+    if is_on_gpu(flat) or flat.dtype != np.int64:
+        return flat.astype(np.int64, order="C")
+    return np.require(flat, requirements=["C", "A"])
 
 
 def check_labels(where: str, labels: Array, classes: int) -> None:
-    """Raise IndexError, naming the position, where a label is outside [0, classes)."""
-    wrong = (labels < 0) | (labels >= classes)
+    """Raise IndexError, naming the position, where a label, int64 or uint64, is outside [0, classes)."""
+    wrong = labels.view(np.uint64) >= classes  # read so, a label below 0 is above all others
     if np.count_nonzero(wrong):
         i = int(np.flatnonzero(wrong)[0])
         among = f"a number from 0 to {classes - 1}" if classes else "none, for there are 0 to choose from"
