@@ -235,6 +235,6 @@ class GRUCells(Recurrent):
         H = len(Wh)
         for columns, state in ((slice(0, 2 * H), h[:-1]), (slice(2 * H, 3 * H), kept[1])):
             d = rows(dA)[:, columns].copy()
-            part, unread = (empty((H, d.shape[1]), Wh) for _ in range(2))  # W is read for dx only
+            part, unread = empty((H, d.shape[1]), Wh), empty((H, d.shape[1]), Wh)  # W is read for dx only
             k.affine_backward(d, rows(state), unread, None, part, None)
             dWh[:, columns] = part
