@@ -16,12 +16,15 @@ MODULES = {1: ("layers", "optimizer"), 2: ("layers", "time_layers", "optimizer",
 def package(book: int) -> SimpleNamespace:
     """The modules of a book's `common`, by name; afterwards nothing called `common` stays imported."""
     path, folders = sys.path[:], [str(TESTS / "scripts" / f"book{book}"), str(TESTS)]
+    finders = sys.meta_path[:]
     others = _taken_out()
     sys.path[:0] = folders
+    # Not that of scratchnet.dropin, which gives scratchnet's modules where a script asks for `common`.
+    sys.meta_path[:] = [f for f in finders if getattr(f, "__module__", "") != "scratchnet.dropin"]
     try:
         return SimpleNamespace(**{name: import_module(f"common.{name}") for name in MODULES[book]})
     finally:
-        sys.path[:] = path
+        sys.path[:], sys.meta_path[:] = path, finders
         _taken_out()
         sys.modules.update(others)
 

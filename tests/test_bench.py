@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import trajectory
 
+from scratchnet import dropin
 from scratchnet.backends import KERNELS
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
@@ -180,12 +181,15 @@ def test_steps_of_the_later_chapters_are_right_and_wrong_ones_refused(chapter):
 
 
 def test_the_plain_packages_of_both_books_stay_apart(monkeypatch):
+    monkeypatch.setattr(sys, "meta_path", [dropin._FINDER, *sys.meta_path])  # as a notebook has it
     monkeypatch.setitem(sys.modules, "common", "somebody's own")
-    plain, path = load("plain"), sys.path[:]
+    before = {name: module for name, module in sys.modules.items() if name.startswith("common")}
+    plain, path, finders = load("plain"), sys.path[:], sys.meta_path[:]
     first, second = plain.package(1), plain.package(2)
     assert hasattr(first.layers, "Convolution") and not hasattr(second.layers, "Convolution")
-    assert sys.modules["common"] == "somebody's own" and sys.path == path
-    assert not [name for name in sys.modules if name.startswith("common.")]
+    assert "scratchnet" not in first.layers.Affine.__module__ + second.layers.SoftmaxWithLoss.__module__
+    assert {name: module for name, module in sys.modules.items() if name.startswith("common")} == before
+    assert sys.path == path and sys.meta_path == finders
 
 
 def test_the_books_code_trains_as_the_books_do():
