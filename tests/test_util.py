@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scratchnet import show_config
+from scratchnet.backends import check_labels
 from scratchnet.util import accuracy, class_indices, clip_grads, flatten, named_params, predict, row_blocks
 
 # The norm is summed in double on both sides, in another order; then one product in the gradient's dtype.
@@ -248,3 +249,16 @@ def test_accuracy_needs_as_many_labels_as_samples_and_some(x, t):
 def test_scores_without_classes_are_refused():
     with pytest.raises(ValueError, match=r"scores of shape \(5,\), expected \(5, C\)"):
         accuracy(Model(lambda x: x[:, 0]), np.ones((5, 2)), np.zeros(5, int))
+
+
+# check_labels
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint32", "int64", "uint64"])
+def test_labels_of_every_whole_type_are_checked(dtype):
+    check_labels("t", np.array([0, 2, 1], dtype), 3)
+    with pytest.raises(IndexError, match=r"t\[1\] is 3, expected a number from 0 to 2"):
+        check_labels("t", np.array([0, 3, 1], dtype), 3)
+    if dtype.startswith("int"):
+        with pytest.raises(IndexError, match=r"t\[2\] is -1"):
+            check_labels("t", np.array([0, 2, -1], dtype), 3)

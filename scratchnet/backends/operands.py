@@ -170,8 +170,9 @@ def _class_indices(where: str, labels: Array, rows: int, classes: int, one_hot: 
 
 
 def check_labels(where: str, labels: Array, classes: int) -> None:
-    """Raise IndexError, naming the position, where a label, int64 or uint64, is outside [0, classes)."""
-    wrong = labels.view(np.uint64) >= classes  # read so, a label below 0 is above all others
+    """Raise IndexError, naming the position, where a label is outside [0, classes)."""
+    wide = labels if labels.dtype.itemsize == 8 else labels.astype(np.int64)
+    wrong = wide.view(np.uint64) >= classes  # read so, a label below 0 is above all others
     if np.count_nonzero(wrong):
         i = int(np.flatnonzero(wrong)[0])
         among = f"a number from 0 to {classes - 1}" if classes else "none, for there are 0 to choose from"
