@@ -15,6 +15,8 @@ DIFFERENCE = 1e-7
 DIFFERENCE_FLOAT32 = 0.05
 # gradient_check chooses its own h: about three digits in float32.
 GRADIENT_FLOAT32 = 1e-2
+# Backpropagation in float32 against differences in float64: some tens of roundings.
+BACKWARD_FLOAT32 = 50 * np.finfo(np.float32).eps
 
 
 def squares(x):
@@ -199,9 +201,21 @@ def test_two_layer_net_passes(activation):
     assert max(errors.values()) < GRADIENT
 
 
-def test_in_float32_the_check_has_about_three_digits():
-    net = TwoLayerNet(4, 5, 3, 1.0, rng=1)
-    assert max(gradient_check(net, *batch()).values()) < GRADIENT_FLOAT32
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+@pytest.mark.parametrize("hidden", [[5], [5, 5]])
+def test_a_network_in_float32_is_held_against_differences_in_float64(scale, hidden):
+    net = MultiLayerNet(4, hidden, 3, weight_init_std=scale, rng=1)
+    before = [p.copy() for p in net.params]
+    assert max(gradient_check(net, *batch()).values()) < BACKWARD_FLOAT32
+    for p, b in zip(net.params, before, strict=True):
+        assert p.dtype == np.float32 and p.tobytes() == b.tobytes()
+
+
+def test_in_float32_the_check_of_one_s_own_class_has_about_three_digits():
+    class Own(TwoLayerNet):
+        pass
+
+    assert max(gradient_check(Own(4, 5, 3, 1.0, rng=1), *batch()).values()) < GRADIENT_FLOAT32
 
 
 @pytest.mark.parametrize("wrong", range(4))
