@@ -246,6 +246,14 @@ def test_numerical_gradients():
     assert x.tolist() == [[3, 4], [0, 2]]
 
 
+@pytest.mark.parametrize(
+    "layer", [layers.Convolution(np.ones((1, 1, 2, 2)), 0, stride=1.0), layers.Pooling(2.0, 2)]
+)
+def test_a_window_and_its_places_are_whole_numbers(layer):
+    with pytest.raises(TypeError, match=r"whole numbers, got [12]\.0"):
+        layer.forward(np.ones((1, 1, 4, 4)))
+
+
 def test_windows_as_rows():
     x = normal(2, 3, 5, 4)
     col = util.im2col(x, 3, 2, 1, 1)

@@ -415,6 +415,9 @@ def _check_window(
     layer: layers.Layer, images: tuple[int, ...], window: tuple[int, ...], stride: int, pad: int
 ) -> None:
     who = type(layer).__name__
+    for number in (*window, stride, pad):
+        if not isinstance(number, int | np.integer):
+            raise TypeError(f"{who}: the window, stride and pad must be whole numbers, got {number!r}")
     if stride < 1 or pad < 0 or min(window) < 1:
         raise ValueError(
             f"{who}: the window and stride must be 1 or more and pad 0 or more, got {window}, {stride}, {pad}"
