@@ -160,8 +160,14 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
 
 
 def _in_float64(model: Any) -> Any:
-    """Return a copy with float64 weights of a network that is a chain of scratchnet's layers; else the model."""
-    if "step_chain" not in vars(type(model)):
+    """Return a copy with float64 weights of a network that is a chain of scratchnet's layers; else the model.
+
+    As for whole steps, what a class declares counts for itself alone, not for an object with methods of its own.
+    """
+    cls = type(model)
+    if "step_chain" not in vars(cls) or any(hasattr(cls, name) for name in vars(model)):
+        return model
+    if not all("step_role" in vars(type(layer)) for layer in (*model.layers, model.loss_layer)):
         return model
     exact = copy.copy(model)
     exact.layers, exact.loss_layer = copy.deepcopy((model.layers, model.loss_layer))

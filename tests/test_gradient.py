@@ -211,6 +211,28 @@ def test_a_network_in_float32_is_held_against_differences_in_float64(scale, hidd
         assert p.dtype == np.float32 and p.tobytes() == b.tobytes()
 
 
+@pytest.mark.parametrize("what", ["a layer", "a method"])
+def test_a_network_with_something_of_one_s_own_in_it_is_checked_as_it_is(what):
+    class Elsewhere(Affine):
+        """Holds its weights elsewhere than in params."""
+
+        def __init__(self, affine):
+            super().__init__(*affine.params)
+            self.grads = affine.grads
+            self.kept = affine.params[0]
+
+        def forward(self, x):
+            self.x = x
+            return x.astype(np.float32) @ self.kept + self.b
+
+    net = TwoLayerNet(4, 5, 3, 1.0, rng=1)
+    if what == "a layer":
+        net.layers[0] = Elsewhere(net.layers[0])
+    else:
+        net.forward = lambda x, t: TwoLayerNet.forward(net, x, t)
+    assert max(gradient_check(net, *batch()).values()) < GRADIENT_FLOAT32
+
+
 def test_in_float32_the_check_of_one_s_own_class_has_about_three_digits():
     class Own(TwoLayerNet):
         pass
