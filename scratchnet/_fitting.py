@@ -1,4 +1,7 @@
-"""What the trainers share: checks of what they are given, the log's language, Ctrl-C, and showing a picture."""
+"""What the trainers share: checks of what they are given, the log's language, Ctrl-C, and showing a picture.
+
+Checks of what a model does with its gradients and its loss are in `_watching.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,15 @@ def check_trainable(who: str, model: Any, optimizer: Any) -> None:
     """Raise ValueError if the model or the optimizer lacks something that training needs."""
     if isinstance(model, type) or isinstance(optimizer, type):
         raise ValueError(f"{who}: expected a model and an optimizer, got a class; call it to make an object")
-    for needed in ("forward", "backward", "params", "grads"):
+    for needed in ("forward", "backward", "params"):  # grads may appear in backward
         if not hasattr(model, needed):
             raise ValueError(f"{who}: the model has no {needed}, which training needs")
     if not hasattr(optimizer, "update"):
         raise ValueError(f"{who}: the optimizer has no update(params, grads)")
 
 
-def check_numbers(max_grad: float | None, **numbers: tuple[int | None, int]) -> None:
-    """Raise ValueError unless each of fit's numbers is whole and not below its least, and max_grad is positive.
+def check_numbers(who: str, max_grad: float | None = None, **numbers: tuple[int | None, int]) -> None:
+    """Raise ValueError unless each number is whole and not below its least, and max_grad is positive.
 
     `eval_interval` and `max_grad` may be None.
     """
@@ -33,9 +36,9 @@ def check_numbers(max_grad: float | None, **numbers: tuple[int | None, int]) -> 
         if name == "eval_interval" and value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"fit: {name} must be a whole number, {least} or more, got {value!r}")
+            raise ValueError(f"{who}: {name} must be a whole number, {least} or more, got {value!r}")
     if max_grad is not None and not (isinstance(max_grad, int | float | np.number) and max_grad > 0):
-        raise ValueError(f"fit: max_grad must be a number above 0, got {max_grad!r}")
+        raise ValueError(f"{who}: max_grad must be a number above 0, got {max_grad!r}")
 
 
 def log_line(who: str, lines: Mapping[str, str], lang: str | None) -> str:

@@ -29,8 +29,8 @@ def rows(array: Array) -> Array:
 class Layer:
     """What all layers have: two lists, empty where there is nothing to train.
 
-    A layer that whole-step training knows (`plan.py`) says in `step_role` what it is in a chain. The
-    attribute counts only for the class that declares it: one that extends it may compute something else.
+    A layer that whole-step training knows (`plan.py`) says in `step_role` what it is in a chain, and is decorated
+    `as_written`: a class that extends it may compute something else.
     """
 
     params: list[Any]

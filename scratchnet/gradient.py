@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ._as_written import is_as_written
 from .util import flatten, is_on_gpu, named_params, remove_duplicate
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -162,12 +163,9 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
 def _in_float64(model: Any) -> Any:
     """Return a copy with float64 weights of a network that is a chain of scratchnet's layers; else the model.
 
-    As for whole steps, what a class declares counts for itself alone, not for an object with methods of its own.
+    As for whole steps, a class that extends one of scratchnet's, or was changed, may compute something else.
     """
-    cls = type(model)
-    if "step_chain" not in vars(cls) or any(hasattr(cls, name) for name in vars(model)):
-        return model
-    if not all("step_role" in vars(type(layer)) for layer in (*model.layers, model.loss_layer)):
+    if not is_as_written(model) or not all(map(is_as_written, model.step_chain())):
         return model
     exact = copy.copy(model)
     exact.layers, exact.loss_layer = copy.deepcopy((model.layers, model.loss_layer))

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ._as_written import as_written
 from ._layer import Array
 from ._layer import Layer as Layer
 from ._layer import empty as _empty
@@ -181,6 +182,7 @@ class MatMul(Layer):
         return grad if fits else _empty(W.T.shape, W).T
 
 
+@as_written
 class Affine(MatMul):
     """Fully connected layer: out = x W + b.
 
@@ -238,6 +240,7 @@ class Affine(MatMul):
         return W, b
 
 
+@as_written
 class Sigmoid(Layer):
     """Sigmoid function, element by element: out = 1 / (1 + exp(-x)); no overflow for any x.
 
@@ -273,6 +276,7 @@ class Sigmoid(Layer):
         return dx
 
 
+@as_written
 class Relu(Layer):
     """Rectified linear unit, element by element: 0 where x <= 0, else x.
 
@@ -378,6 +382,7 @@ class _Loss(Layer):
             raise ValueError(self._error(f"dout must be a number, got {type(dout).__name__}")) from None
 
 
+@as_written
 class SoftmaxWithLoss(_Loss):
     """Softmax and cross entropy in one: the loss of a classifier.
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from . import config
+from ._as_written import as_written
 from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
 from .util import (
     accuracy,
@@ -56,8 +57,8 @@ class Network:
 
     Notes
     -----
-    A class that declares `step_chain` is a chain of its `layers` and its `loss_layer` and nothing else, so
-    that whole steps can be compiled (`plan.py`); the attribute counts only for the class that declares it.
+    A class that is decorated `as_written` computes its `step_chain` and nothing else, so that whole steps can be
+    compiled (`plan.py`); one that extends it may compute something else.
     """
 
     _activations: ClassVar[dict[str, type[Layer]]] = {"sigmoid": Sigmoid, "relu": Relu}
@@ -87,6 +88,10 @@ class Network:
         self._block_size = max(1, _BLOCK // max(sizes))
         if config.GPU:
             self.to("cuda")
+
+    def step_chain(self) -> list[Any]:
+        """Return the layers that forward calls, in their order, the loss at the end."""
+        return [*self.layers, self.loss_layer]
 
     def _scores(self, x: Any) -> Any:
         if is_on_gpu(self.params[0]):
@@ -216,6 +221,7 @@ def _move(arrays: Sequence[Array], on_gpu: bool, there: dict[int, Array]) -> Non
         there[id(array)] = namesake
 
 
+@as_written
 class TwoLayerNet(Network):
     """The books' network with one hidden layer: Affine, activation, Affine, softmax with cross entropy.
 
@@ -243,8 +249,6 @@ class TwoLayerNet(Network):
     Source: *Deep Learning from Scratch* 2, ch. 1.4.2; 1, ch. 4.5.1.
     """
 
-    step_chain = True
-
     def __init__(
         self,
         input_size: int,
@@ -260,6 +264,7 @@ class TwoLayerNet(Network):
         super().__init__(sizes, activation, [_as_scale(weight_init_std)] * 2, dtype, rng)
 
 
+@as_written
 class MultiLayerNet(Network):
     """The books' network with any number of hidden layers.
 
@@ -290,8 +295,6 @@ class MultiLayerNet(Network):
     -----
     Source: *Deep Learning from Scratch* 1, ch. 6.2 and 6.6.
     """
-
-    step_chain = True
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ._as_written import as_written, is_as_written
 from ._passed_on import pass_on_np
 from .backends import (
     as_operand,
@@ -164,9 +165,9 @@ class Optimizer:
     def step_state(self, params: Sequence[Any]) -> tuple[str, list[list[Array]]] | None:
         """Describe the update to whole-step training: the kernel, and the state's arrays for the parameters.
 
-        None for a class that is not of this module, because it may update in another way.
+        None for a class that is not of this module, or was changed, because it may update in another way.
         """
-        if type(self).__module__ != __name__ or "update" in vars(self):
+        if not is_as_written(self):
             return None
         return self._kernel, self._state_arrays(list(params))
 
@@ -218,6 +219,7 @@ class Optimizer:
         return self._settings + self._state
 
 
+@as_written
 class SGD(Optimizer):
     """Stochastic gradient descent: p -= lr g.
 
@@ -237,6 +239,7 @@ class SGD(Optimizer):
         super().__init__(lr)
 
 
+@as_written
 class Momentum(Optimizer):
     """Gradient descent with momentum: v = momentum v - lr g; p += v.
 
@@ -262,6 +265,7 @@ class Momentum(Optimizer):
         super().__init__(lr)
 
 
+@as_written
 class Nesterov(Momentum):
     """Nesterov's accelerated gradient: p += momentum^2 v - (1 + momentum) lr g, then v = momentum v - lr g.
 
@@ -281,6 +285,7 @@ class Nesterov(Momentum):
     _kernel = "nesterov_update"
 
 
+@as_written
 class AdaGrad(Optimizer):
     """A learning rate for every parameter, falling with its past gradients: h += g^2; p -= lr g / sqrt(h).
 
@@ -302,6 +307,7 @@ class AdaGrad(Optimizer):
         super().__init__(lr)
 
 
+@as_written
 class RMSprop(Optimizer):
     """AdaGrad that forgets: h = decay_rate h + (1 - decay_rate) g^2; p -= lr g / sqrt(h).
 
@@ -327,6 +333,7 @@ class RMSprop(Optimizer):
         super().__init__(lr)
 
 
+@as_written
 class Adam(Optimizer):
     """Adam: m and v follow the gradient and its square; p -= lr m / sqrt(v), both corrected for their start at 0.
 

@@ -17,6 +17,7 @@ from ._fitting import (
     log_line,
     show_where_there_is_a_window,
 )
+from ._watching import FirstBackward, LossWatch, check_links
 from .util import as_array, clip_grads, flatten, is_on_gpu, moved, remove_duplicate, stretches
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -71,6 +72,9 @@ class RnnlmTrainer:
         self.eval_interval: int | None = None
         self.current_epoch = 0
 
+    def __repr__(self) -> str:
+        return f"RnnlmTrainer({self.model!r}, {self.optimizer!r}, current_epoch={self.current_epoch})"
+
     def get_batch(self, x: Any, t: Any, batch_size: int, time_size: int) -> tuple[Array, Array]:
         """Return the next batch of words and of the words after them, (batch_size, time_size) each.
 
@@ -115,12 +119,19 @@ class RnnlmTrainer:
         Raises
         ------
         ValueError
-            xs and ts differ in length or are shorter than one batch, or an option makes no sense.
+            xs and ts differ in length or are shorter than one batch, an option makes no sense, the model's params
+            are not those of its layers, or its first backward does not write a gradient.
         KeyboardInterrupt
             After Ctrl-C, when the running step has ended; model and trainer can be used and trained on.
+
+        Warns
+        -----
+        RuntimeWarning
+            A loss is not a finite number; the first one is named (on the GPU, the line that shows it).
         """
         xs, ts = as_array(xs), as_array(ts)
         check_numbers(
+            "fit",
             max_grad,
             max_epoch=(max_epoch, 0),
             batch_size=(batch_size, 1),
@@ -135,16 +146,24 @@ class RnnlmTrainer:
             raise ValueError(
                 f"fit: the text has {len(xs)} words, expected batch_size * time_size, {words}, or more"
             )
+        check_links("fit", self.model)
         self.time_idx, self.ppl_list, self.eval_interval = 0, [], eval_interval
+        watch = LossWatch("fit", steps)
+        first: FirstBackward | None = FirstBackward("fit", self.model)
         total: Any = 0.0  # on the GPU it stays there until a line needs it
         count, start = 0, time.perf_counter()
         with finish_step_on_interrupt() as interrupted:
-            for _ in range(max_epoch):
+            for epoch in range(max_epoch):
                 for step in range(steps):
                     interrupted()
-                    total = total + self._step(*self.get_batch(xs, ts, batch_size, time_size), max_grad)
+                    loss = self._step(*self.get_batch(xs, ts, batch_size, time_size), max_grad, first)
+                    first = None
+                    if not is_on_gpu(loss):
+                        watch.look([loss], epoch * steps + step)
+                    total = total + loss
                     count += 1
                     if eval_interval is not None and step % eval_interval == 0:
+                        watch.look([float(total)], epoch * steps + step)
                         self.ppl_list.append(float(np.exp(float(total) / count)))
                         total, count = 0.0, 0
                         if verbose:
@@ -154,11 +173,13 @@ class RnnlmTrainer:
                 self.current_epoch += 1
             interrupted()
 
-    def _step(self, xs: Array, ts: Array, max_grad: float | None) -> Any:
+    def _step(self, xs: Array, ts: Array, max_grad: float | None, first: FirstBackward | None) -> Any:
         loss = self.model.forward(xs, ts)
         if not is_on_gpu(loss):
             loss = float(loss)
         self.model.backward()
+        if first is not None:
+            first.check()
         params, grads = remove_duplicate(flatten(self.model.params), flatten(self.model.grads))
         if max_grad is not None:
             clip_grads(grads, max_grad)

@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import numpy as np
 
+from ._engines import Layers, Planned, engine_for
 from ._fitting import (
     check_numbers,
     check_trainable,
@@ -22,22 +23,11 @@ from ._fitting import (
     show_where_there_is_a_window,
 )
 from ._passed_on import pass_on_np
+from ._watching import LossWatch, check_links
 from .config import GPU
-from .plan import NoPlanError, Plan, make_plan, record_plan
+from .plan import NoPlanError
 from .rnnlm_trainer import RnnlmTrainer
-from .util import (
-    accuracy,
-    as_array,
-    check_labels,
-    clip_grads,
-    flatten,
-    is_on_gpu,
-    layers_of,
-    moved,
-    remove_duplicate,
-    row_blocks,
-    to_cpu,
-)
+from .util import accuracy, as_array, clip_grads, flatten, is_on_gpu, moved, remove_duplicate, row_blocks
 
 # With the modules that book 2's scripts expect from here, by a star import.
 __all__ = [
@@ -74,8 +64,8 @@ class Trainer:
     compile : None, False or True
         Whether whole training steps run in C, without Python between the layers (the same numbers, faster).
         None: for scratchnet's own models, where it can be done. True: for any model whose forward is a chain
-        of scratchnet's Affine, Sigmoid and Relu layers with SoftmaxWithLoss at its end; the chain is
-        recorded from its forward, and proved on copies to train as the model's own code does. False: never.
+        of scratchnet's Affine, Sigmoid and Relu layers with SoftmaxWithLoss at its end, if it can be proved (see
+        the notes). False: never.
     lang : None, "en" or "ko"
         Language of the log lines; None takes the environment's SCRATCHNET_LANG, else English.
 
@@ -99,6 +89,15 @@ class Trainer:
 
     Notes
     -----
+    Whole steps train what the model's own code would. Classes, objects or arrays that were changed before a fit,
+    or by a callback, are noticed: the fit goes on as they say, layer by layer where it must. With compile=True the
+    chain is recorded from the model's forward, on a copy, and proved on copies: one step of the model's own code
+    and one of the chain must give the same gradients, parameters and optimizer. That is done at first, in the
+    steps 2, 3 and 5, in the last of every epoch, and after callbacks. A model that keeps something from one step
+    for the next (a count, an average), or draws random numbers, is refused. No proof sees behaviour that begins
+    between two of them, or that depends on batches that they did not see. Whole steps leave nothing in the layers'
+    x, out and y.
+
     Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
     """
 
@@ -118,6 +117,9 @@ class Trainer:
         self.engine = "layers"
         self._compile = compile
 
+    def __repr__(self) -> str:
+        return f"Trainer({self.model!r}, {self.optimizer!r}, current_epoch={self.current_epoch})"
+
     def fit(
         self,
         x: Any,
@@ -131,7 +133,7 @@ class Trainer:
         verbose: bool = True,
         progress: bool = False,
         rng: Any = None,
-        callbacks: Sequence[Callable[[Trainer], Any]] = (),
+        callbacks: Callable[[Trainer], Any] | Sequence[Callable[[Trainer], Any]] = (),
     ) -> None:
         """Train for max_epoch epochs of len(x) // batch_size steps each.
 
@@ -160,19 +162,27 @@ class Trainer:
         rng : None, int or numpy.random.Generator
             Where the epochs' permutations are drawn; None is NumPy's global stream, as in the book.
         callbacks
-            Functions called with the trainer after each epoch; training stops when one returns True.
+            A function, or some, called with the trainer after each epoch; training stops when one returns True.
 
         Raises
         ------
         ValueError
-            x and t differ in length, an option makes no sense (a batch larger than the data, say), or
-            compile=True and the model cannot be compiled.
+            x and t differ in length, an option makes no sense (a batch larger than the data, say),
+            compile=True and the model cannot be compiled, the model's params are not those of its layers, or its
+            first backward does not write a gradient.
         IndexError
             A label is no class of the model.
         ImportError
             progress=True, and tqdm is not installed.
+        RuntimeError
+            compile=True, and a later proof found a difference; names the step. The model is as it was before it.
         KeyboardInterrupt
             After Ctrl-C, when the running step has ended; model and trainer can be used and trained on.
+
+        Warns
+        -----
+        RuntimeWarning
+            A loss is not a finite number; the first one is named.
 
         Notes
         -----
@@ -180,26 +190,22 @@ class Trainer:
         data's own: the same batches as the book's `x = x[idx]` makes. Small epochs may be drawn some ahead.
         """
         x, t = as_array(x), as_array(t)
+        callbacks = [callbacks] if callable(callbacks) else callbacks
         steps = self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks)
         permutation = _permutation(rng)
-        t = self._labels(t)
         if validation is not None:
             validation = self._check_validation(*validation)
-        x, t, validation = self._beside_the_model(x, t, validation)
-        engine = self._choose_engine(x, t, batch_size, max_grad)
-        self.engine = engine.name
+        data, model = self._prepared(x, t, validation), self.model
+        engine = self._engine(data, batch_size, max_grad)
         self.eval_interval = eval_interval
         order = np.arange(len(x))
         window_sum, window_count = 0.0, 0  # losses since the line before, as in the book over epochs' ends
         start = time.perf_counter()
         epoch_sum, step, next_line = 0.0, 0, 0
         left = max_epoch
+        watch = LossWatch("fit", steps)
         with _bar(progress, max_epoch * steps) as bar, finish_step_on_interrupt() as interrupted:
             while left:
-                if callbacks and not engine.is_current():
-                    x, t, validation = self._beside_the_model(x, t, validation)
-                    engine = self._choose_engine(x, t, batch_size, max_grad)
-                    self.engine = engine.name
                 # Where nothing looks at the model between them, several small epochs are one call.
                 epochs = 1 if callbacks or validation is not None else min(left, engine.epochs_at_once(steps))
                 left -= epochs
@@ -210,7 +216,12 @@ class Trainer:
                 rows = batches[0] if epochs == 1 else np.concatenate(batches)
                 while len(rows):
                     interrupted()
-                    losses = engine.train(rows)
+                    try:
+                        losses = engine.train(rows)
+                    except NoPlanError as difference:
+                        place = f"epoch {self.current_epoch + 1}, step {step + 1} of {steps}"
+                        raise RuntimeError(f"fit: compile=True, but in {place} {difference}") from None
+                    watch.look(losses, self.current_epoch * steps + step, x, rows[: len(losses) * batch_size])
                     rows = rows[len(losses) * batch_size :]
                     bar.update(len(losses))
                     for loss in losses:  # plain sums: an epoch of a small net is a few microseconds long
@@ -231,10 +242,19 @@ class Trainer:
                             self.history.append({"epoch": self.current_epoch, "loss": epoch_sum / steps})
                             epoch_sum, step, next_line = 0.0, 0, 0
                 if validation is not None:
-                    self.history[-1] |= self._validate(x, t, validation, batch_size)
+                    self.history[-1] |= self._validate(data, batch_size)
                 answers = [callback(self) for callback in callbacks]
                 if any(isinstance(answer, bool | np.bool_) and answer for answer in answers):
                     break
+                if left and (callbacks or validation is not None):  # somebody else's code has run
+                    if not engine.is_current(self.model, self.optimizer):
+                        check_trainable("fit", self.model, self.optimizer)
+                        data = self._prepared(x, t, validation)
+                        engine = self._engine(
+                            data, batch_size, max_grad, is_first=False, is_new=self.model is not model
+                        )
+                        model = self.model
+                    self.engine = engine.name  # a callback may have called fit
             interrupted()
 
     def plot(self, ylim: tuple[float, float] | None = None, *, ax: Any = None) -> Any:
@@ -276,7 +296,7 @@ class Trainer:
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
             raise ValueError(f"fit: x has shape {x.shape} and t {t.shape}, expected as many labels as samples")
         check_numbers(
-            max_grad, max_epoch=(max_epoch, 0), batch_size=(batch_size, 1), eval_interval=(eval_interval, 1)
+            "fit", max_grad, max_epoch=(max_epoch, 0), batch_size=(batch_size, 1), eval_interval=(eval_interval, 1)
         )
         if batch_size > len(x):
             raise ValueError(f"fit: batch_size is {batch_size}, but there are only {len(x)} samples")
@@ -287,11 +307,7 @@ class Trainer:
                 raise ValueError("fit: the model has no predict, which validation needs")
         if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
             raise ValueError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
-        if len(flatten(self.model.params)) != len(flatten(self.model.grads)):
-            raise ValueError(
-                f"fit: the model has {len(flatten(self.model.params))} parameters and "
-                f"{len(flatten(self.model.grads))} gradients; training needs one for each"
-            )
+        check_links("fit", self.model)
         return len(x) // int(batch_size)
 
     def _labels(self, t: Array) -> Array:
@@ -307,148 +323,50 @@ class Trainer:
                 f"fit: validation has {samples} samples and {labels} labels, expected as many of each, and some"
             )
         self.model.predict(moved(x[:1], to_gpu=_is_on_gpu(self.model)))  # says now what does not fit
-        return x, self._labels(t)
+        return x, t
 
-    def _beside_the_model(self, x: Array, t: Array, validation: tuple[Array, Array] | None) -> Any:
-        """Return the data on the side of the parameters; a callback may have moved them."""
+    def _prepared(self, x: Array, t: Array, validation: tuple[Array, Array] | None) -> _Data:
+        """Return the data as the model takes them: checked labels, and on the side of the parameters."""
         on_gpu = _is_on_gpu(self.model)
-        if validation is not None:
-            validation = moved(validation[0], to_gpu=on_gpu), moved(validation[1], to_gpu=on_gpu)
-        return moved(x, to_gpu=on_gpu), moved(t, to_gpu=on_gpu), validation
 
-    def _choose_engine(self, x: Array, t: Array, batch_size: int, max_grad: float | None) -> _Layers | _Planned:
-        arguments = (self.model, self.optimizer, x, t, batch_size, max_grad)
-        if self._compile is not False:
-            try:
-                return _Planned(make_plan(*arguments), batch_size)
-            except NoPlanError:
-                pass
-        if self._compile:
-            try:
-                return _Planned(record_plan(*arguments), batch_size)
-            except NoPlanError as error:
+        def prepared(samples: Array, labels: Array) -> tuple[Array, Array]:
+            return moved(samples, to_gpu=on_gpu), moved(self._labels(labels), to_gpu=on_gpu)
+
+        return _Data(*prepared(x, t), None if validation is None else prepared(*validation))
+
+    def _engine(
+        self, data: _Data, batch_size: int, max_grad: float | None, *, is_first: bool = True, is_new: bool = True
+    ) -> Layers | Planned:
+        """Return what makes the steps from now on; later in a fit, layer by layer where compile=True cannot be."""
+        arguments = (self.model, self.optimizer, data.x, data.t, batch_size, max_grad)
+        try:
+            engine = engine_for(self._compile, *arguments, is_new=is_new)
+        except NoPlanError as error:
+            if is_first:
                 raise ValueError(f"fit: compile=True, but {error}") from None
-        return (_LayersOnGPU if is_on_gpu(x) else _Layers)(*arguments)
+            engine = engine_for(False, *arguments, is_new=is_new)
+        self.engine = engine.name
+        return engine
 
-    def _validate(self, x: Array, t: Array, validation: tuple[Array, Array], batch_size: int) -> dict[str, float]:
-        val_x, val_t = validation
+    def _validate(self, data: _Data, batch_size: int) -> dict[str, float]:
+        assert data.validation is not None
+        x, t = data.validation
         total = 0.0
-        for part in row_blocks(len(val_x), batch_size):
-            total += float(self.model.forward(val_x[part], val_t[part])) * len(val_x[part])
+        for part in row_blocks(len(x), batch_size):
+            total += float(self.model.forward(x[part], t[part])) * len(x[part])
         return {
-            "accuracy": _accuracy_of(self.model, x, t),
-            "val_loss": total / len(val_x),
-            "val_accuracy": _accuracy_of(self.model, val_x, val_t),
+            "accuracy": _accuracy_of(self.model, data.x, data.t),
+            "val_loss": total / len(x),
+            "val_accuracy": _accuracy_of(self.model, x, t),
         }
 
 
-class _Layers:
-    """Trains layer by layer: the model's own forward and backward, then the optimizer."""
+class _Data(NamedTuple):
+    """Samples and labels of a fit, and of its validation."""
 
-    name = "layers"
-
-    def __init__(
-        self, model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None
-    ) -> None:
-        self.model, self.optimizer = model, optimizer
-        self.x, self.t = x, t
-        self.batch_size, self.max_grad = batch_size, max_grad
-        self._flat = _lists_of_lists(model.params)
-        self._shared = _has_shared(model.params)
-
-    def is_current(self) -> bool:
-        """Whether nothing has to be looked at anew: parameters may be shared now that were not before."""
-        return False
-
-    def epochs_at_once(self, steps: int) -> int:
-        """Return how many epochs of so many steps are worth one call of train."""
-        return 1
-
-    def train(self, rows: Array) -> list[float]:
-        """Make one step on the first batch of the rows; return its loss in a list."""
-        return [self._step(rows[: self.batch_size])]
-
-    def _step(self, batch: Array) -> Any:
-        loss = self._number(self.model.forward(self.x[batch], self.t[batch]))
-        self.model.backward()
-        params, grads = self.model.params, self.model.grads
-        if self._flat or self._shared:
-            params, grads = flatten(params), flatten(grads)
-        if self._shared:
-            params, grads = remove_duplicate(params, grads)
-        if self.max_grad is not None:
-            clip_grads(grads, self.max_grad)
-        self.optimizer.update(params, grads)
-        return loss
-
-    def _number(self, loss: Any) -> Any:
-        """Return the loss as a number, or raise before anything is updated."""
-        return float(loss)
-
-
-class _LayersOnGPU(_Layers):
-    """Trains layer by layer on the GPU; losses stay there for some steps, so that nothing waits for them."""
-
-    name = "cuda-layers"
-    STEPS = 20  # what the GPU may be behind when Ctrl-C comes
-
-    def __init__(self, model: Any, *rest: Any) -> None:
-        super().__init__(model, *rest)
-        self._are_labels_checked = False
-
-    def train(self, rows: Array) -> list[float]:
-        """Make some steps on the batches of the rows; return their losses."""
-        batches = moved(rows[: self.STEPS * self.batch_size], to_gpu=True).reshape(-1, self.batch_size)
-        losses = [self._step(batch) for batch in batches]
-        return [float(loss) for loss in losses]
-
-    def _number(self, loss: Any) -> Any:
-        """Return the loss as it is; the first one shows how many classes there are, so that labels are checked."""
-        if not self._are_labels_checked:
-            self._are_labels_checked = True
-            for layer in layers_of(self.model):
-                y: Any = getattr(layer, "y", None)
-                t: Any = getattr(layer, "t", None)
-                if is_on_gpu(y) and is_on_gpu(t) and self.t.ndim == t.ndim == 1 and self.t.dtype.kind in "iu":
-                    check_labels("t", to_cpu(self.t), y.shape[-1])
-        return loss
-
-
-class _Planned:
-    """Trains by a plan: many steps in one call, but never for longer than signals can wait."""
-
-    PATIENCE = 0.05  # seconds
-    MOST_ROWS = 1 << 14  # drawn ahead, where an epoch has fewer: their numbers stay in the cache
-
-    def __init__(self, plan: Plan, batch_size: int) -> None:
-        self.name = "cuda-plan" if plan.is_on_gpu else "plan"
-        self.is_current = plan.is_current
-        self._plan = plan
-        self._batch_size = batch_size
-        self._steps = 1
-
-    def epochs_at_once(self, steps: int) -> int:
-        """Return how many epochs of so many steps are worth one call of train."""
-        return max(1, min(self._steps // steps, self.MOST_ROWS // (steps * self._batch_size)))
-
-    def train(self, rows: Array) -> list[float]:
-        """Make as many steps as patience allows on the batches of the rows; return their losses."""
-        start = time.perf_counter()
-        losses = self._plan.run(rows[: self._steps * self._batch_size])
-        seconds = time.perf_counter() - start
-        self._steps = max(1, min(int(self._steps * self.PATIENCE / (seconds + 1e-9)), 4 * self._steps))
-        return losses
-
-
-def _lists_of_lists(params: Any) -> bool:
-    """Whether there is a list for every layer; one list of the arrays is then what any optimizer can take."""
-    nested = any(isinstance(entry, list | tuple) for entry in params)
-    return nested and all(isinstance(p, np.ndarray) or is_on_gpu(p) for p in flatten(params))
-
-
-def _has_shared(params: Any) -> bool:
-    arrays = flatten(params)
-    return len(remove_duplicate(arrays, [0] * len(arrays))[0]) < len(arrays)
+    x: Array
+    t: Array
+    validation: tuple[Array, Array] | None
 
 
 def _is_on_gpu(model: Any) -> bool:
@@ -464,7 +382,12 @@ def _permutation(rng: Any) -> Callable[[int], Array]:
         return np.random.permutation
     if isinstance(rng, np.random.RandomState):
         return rng.permutation
-    return np.random.default_rng(rng).permutation
+    try:
+        return np.random.default_rng(rng).permutation
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"fit: rng must be None, a whole number from 0 on or a numpy.random.Generator, got {rng!r}: {error}"
+        ) from None
 
 
 class _Quiet:

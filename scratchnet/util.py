@@ -57,6 +57,7 @@ __all__ = [
     "accuracy",
     "analogy",
     "as_array",
+    "attributes_of",
     "check_labels",
     "check_parameter",
     "class_indices",
@@ -162,10 +163,21 @@ def named_params(params: Any) -> dict[str, Array]:
     return named
 
 
+def attributes_of(thing: Any) -> dict[str, Any]:
+    """Return what an object holds by name, in its dictionary or in the slots of its classes."""
+    slots = [name for cls in type(thing).__mro__ for name in _listed(vars(cls).get("__slots__", ()))]
+    held = {name: getattr(thing, name) for name in slots if name != "__dict__" and hasattr(thing, name)}
+    return held | getattr(thing, "__dict__", {})
+
+
+def _listed(slots: Any) -> Sequence[str]:
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
 def layers_of(model: Any) -> list[Any]:
     """Return every object with forward and backward that a model holds, in lists, tuples and dicts too."""
     found: dict[int, Any] = {}
-    todo = list(vars(model).values())
+    todo = list(attributes_of(model).values())
     while todo:
         value = todo.pop()
         if isinstance(value, list | tuple):

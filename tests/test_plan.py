@@ -157,7 +157,7 @@ def test_a_long_epoch_is_run_in_pieces(monkeypatch):
     monkeypatch.setattr(scratchnet.plan.Plan, "run", lambda *a: calls.append(len(a[1])) or run(*a))
     whole = fit(TwoLayerNet(4, 5, 3, rng=0), SGD(), x, t, None, batch_size=2, max_epoch=2)[1]
     assert calls[0] == 2 and 2 < max(calls) <= 500 and sum(calls) == 1000
-    monkeypatch.setattr(scratchnet.trainer._Planned, "PATIENCE", 0)
+    monkeypatch.setattr(scratchnet._engines.Planned, "PATIENCE", 0)
     assert fit(TwoLayerNet(4, 5, 3, rng=0), SGD(), x, t, None, batch_size=2, max_epoch=2)[1] == whole
     assert set(calls[-500:]) == {2}
 
@@ -362,7 +362,7 @@ class NoLayers:
     "make, message",
     [
         (lambda: ReadersNet(Softmax), "the layer Softmax has no place"),
-        (Decayed, r"params\[0\] differs"),
+        (Decayed, r"grads\[0\] differs"),
         (Scaled, "own loss is"),
         (Centred, "Affine does not take"),
         (Shortcut, "Affine does not take"),

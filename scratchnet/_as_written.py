@@ -1,0 +1,41 @@
+"""Whether a class, or an object of it, still does what its source says.
+
+Python lets anybody put another function into a class or an object at any time. Whole-step training does not call
+those functions, so it has to look.
+"""
+
+from __future__ import annotations
+
+from itertools import repeat
+from operator import is_
+from types import FunctionType
+from typing import Any, TypeVar
+
+C = TypeVar("C", bound=type)
+
+# Python looks for these in every class; those of object stand where nobody wrote one.
+_LOOKED_FOR = ("__getattribute__", "__setattr__")
+
+_WRITTEN: dict[type, tuple[frozenset[str], tuple[str, ...], tuple[Any, ...]]] = {}
+
+
+def as_written(cls: C) -> C:
+    """Remember the methods and properties of a class as its source says them: a decorator."""
+    found = {name: getattr(cls, name) for name in dir(cls) if not name.startswith("__")}
+    kept = {name: value for name, value in found.items() if isinstance(value, FunctionType | property)}
+    kept |= {name: getattr(cls, name) for name in _LOOKED_FOR}
+    _WRITTEN[cls] = frozenset(kept), tuple(kept), tuple(kept.values())
+    return cls
+
+
+def is_as_written(thing: Any) -> bool:
+    """Whether an object is of a class that was remembered, itself, and does what the source of that class says."""
+    cls = type(thing)
+    if cls not in _WRITTEN:
+        return False
+    names, in_order, values = _WRITTEN[cls]
+    try:
+        now = map(getattr, repeat(cls), in_order)
+        return names.isdisjoint(thing.__dict__) and all(map(is_, now, values)) and not hasattr(cls, "__getattr__")
+    except AttributeError:  # somebody deleted a method
+        return False

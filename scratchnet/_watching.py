@@ -1,0 +1,174 @@
+"""What the trainers watch, so that training that goes wrong does not go on without a word.
+
+Whether the arrays that are trained are those that the layers use, whether backward writes every gradient, and
+whether the loss is a number.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from .util import attributes_of, flatten, is_on_gpu, layers_of
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def check_links(who: str, model: Any) -> None:
+    """Raise ValueError if a model's params are copies of its layers' arrays, which training would not change.
+
+    A layer's array that is not among the params may be meant so (it is not trained), and so may an array among the
+    params that no layer has; but not both, with the same numbers in them.
+    """
+    held = list(_arrays_in(model))
+    ids = {id(array) for array in held}
+    params = flatten(model.params)
+    trained = {id(p) for p in params}
+    lost = [(i, p) for i, p in enumerate(params) if _is_array(p) and id(p) not in ids]
+    left = [array for array in held if id(array) not in trained] if lost else []
+    for i, p in lost:
+        for array in left:
+            if array.shape == p.shape and array.dtype == p.dtype and bool((array == p).all()) and p.size:
+                raise ValueError(
+                    f"{who}: params[{i}] of {type(model).__name__} is a copy of an array that the model computes "
+                    f"with, of shape {p.shape}: training would change the copy alone. That happens when a model "
+                    "is copied or loaded by something that does not keep two names for one array; make the lists "
+                    "params and grads from those of the layers again"
+                )
+
+
+def _arrays_in(model: Any) -> Iterator[Any]:
+    """Yield the arrays that a model holds beside its lists params and grads: in attributes, lists and layers."""
+    seen: set[int] = set()
+    todo = [value for name, value in attributes_of(model).items() if name not in ("params", "grads")]
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if _is_array(value):
+            yield value
+        elif isinstance(value, list | tuple):
+            todo += value
+        elif isinstance(value, dict):
+            todo += value.values()
+        elif hasattr(value, "forward"):
+            todo += attributes_of(value).values()
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or is_on_gpu(value)
+
+
+class FirstBackward:
+    """Looks whether the first backward of a fit writes every gradient.
+
+    Parameters
+    ----------
+    who
+        The function's name, for the error.
+    model
+        Before its first forward.
+    """
+
+    def __init__(self, who: str, model: Any) -> None:
+        self._who, self._model = who, model
+        grads = getattr(model, "grads", None)
+        self._before = [(g, g.copy()) for g in flatten(grads or []) if _is_array(g)]
+
+    def check(self) -> None:
+        """Raise ValueError, after backward, if a gradient is missing or was not written; it says which.
+
+        A gradient with the numbers that it had before may have been written: then backward is called once more, to
+        see whether it writes over another number. All gradients are after that as they were.
+        """
+        model = self._model
+        params, grads = flatten(model.params), getattr(model, "grads", None)
+        if grads is None:
+            raise ValueError(f"{self._who}: the model has no grads after backward, which training needs")
+        grads = flatten(grads)
+        if len(params) != len(grads):
+            raise ValueError(
+                f"{self._who}: the model has {len(params)} parameters and {len(grads)} gradients; training needs "
+                "one for each"
+            )
+        as_before = {id(g) for g, before in self._before if g.size and bool((g == before).all())}
+        doubtful = [i for i, g in enumerate(grads) if id(g) in as_before]
+        if not doubtful:
+            return
+        written = [(g, g.copy()) for g in grads if _is_array(g)]
+        for i in doubtful:
+            grads[i][...] = 1.5
+        try:
+            model.backward()
+            unwritten = [i for i in doubtful if bool((grads[i] == 1.5).all())]
+        except Exception:  # a model whose backward cannot be called twice says nothing about its gradients
+            unwritten = []
+        for g, numbers in written:
+            g[...] = numbers
+        if unwritten:
+            whose = _owner(model, grads[unwritten[0]])
+            raise ValueError(
+                f"{self._who}: backward did not write grads[{unwritten[0]}]{whose}, so its parameter would never "
+                "be trained. Layers write their gradients into the arrays of the list grads; those of book 1 have "
+                "dW and db in its place, and are for book 1's Trainer, scratchnet.book1.trainer.Trainer"
+            )
+
+
+def _owner(model: Any, grad: Any) -> str:
+    for layer in layers_of(model):
+        if any(g is grad for g in getattr(layer, "grads", ())):
+            return f" (of a layer {type(layer).__name__}, from {type(layer).__module__})"
+    return ""
+
+
+class LossWatch:
+    """Says once, in a warning, that a loss is not a finite number: the parameters seldom are any more.
+
+    Parameters
+    ----------
+    who
+        The function's name, for the warning.
+    steps
+        Steps in an epoch.
+    """
+
+    def __init__(self, who: str, steps: int) -> None:
+        self._who, self._steps = who, steps
+        self._said = False
+
+    def look(self, losses: Sequence[float], made: int, x: Any = None, rows: Any = None) -> None:
+        """Look at the losses of some steps.
+
+        Parameters
+        ----------
+        losses
+            One for each step.
+        made : int
+            Steps made before them, since the first epoch began.
+        x, rows
+            All samples, and the numbers of those that the steps were made on, batch after batch.
+        """
+        if self._said or isfinite(sum(losses)):
+            return
+        k = next((k for k, loss in enumerate(losses) if not isfinite(loss)), None)
+        if k is None:  # the sum alone was too large
+            return
+        self._said = True
+        epoch, step = divmod(made + k, self._steps)
+        cause = "; a smaller learning rate may help, or max_grad"
+        if _is_array(x):
+            size = len(rows) // len(losses)
+            batch = rows[k * size : (k + 1) * size]
+            wrong = [row for row in batch.tolist() if x[row].dtype.kind == "f" and not np.isfinite(x[row]).all()]
+            if wrong:
+                cause = f"; x holds numbers that are not finite, in row {wrong[0]} for one"
+        warnings.warn(
+            f"{self._who}: the loss is {losses[k]} in epoch {epoch + 1}, step {step + 1} of {self._steps}{cause}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
