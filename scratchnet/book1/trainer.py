@@ -5,10 +5,13 @@ Source: *Deep Learning from Scratch* 1, `common/trainer.py`.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import numpy as np
 
+from .._fitting import check_numbers
+from .._watching import LossWatch
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
 __all__ = ["Trainer"]
@@ -61,7 +64,12 @@ class Trainer:
     Raises
     ------
     ValueError
-        There is no such optimizer.
+        There is no such optimizer, a number is not whole or too small, or samples and labels do not fit.
+
+    Warns
+    -----
+    RuntimeWarning
+        A loss is not a finite number; the first one is named.
     """
 
     def __init__(
@@ -78,8 +86,17 @@ class Trainer:
         evaluate_sample_num_per_epoch: int | None = None,
         verbose: bool = True,
     ) -> None:
-        if optimizer.lower() not in _OPTIMIZERS:
+        if not isinstance(optimizer, str) or optimizer.lower() not in _OPTIMIZERS:
             raise ValueError(f"Trainer: optimizer must be one of {', '.join(_OPTIMIZERS)}, got {optimizer!r}")
+        check_numbers("Trainer", epochs=(epochs, 0), mini_batch_size=(mini_batch_size, 1))
+        if evaluate_sample_num_per_epoch is not None:
+            check_numbers("Trainer", evaluate_sample_num_per_epoch=(evaluate_sample_num_per_epoch, 1))
+        for samples, labels, what in ((x_train, t_train, "train"), (x_test, t_test, "test")):
+            if np.ndim(samples) == 0 or np.ndim(labels) == 0 or len(samples) != len(labels) or len(samples) == 0:
+                raise ValueError(
+                    f"Trainer: x_{what} has shape {np.shape(samples)} and t_{what} {np.shape(labels)}, expected "
+                    "as many labels as samples, and some"
+                )
         self.network = network
         self.verbose = verbose
         self.x_train, self.t_train = x_train, t_train
@@ -92,11 +109,15 @@ class Trainer:
         self.train_size = len(x_train)
         self.iter_per_epoch = max(self.train_size / mini_batch_size, 1)
         self.max_iter = int(epochs * self.iter_per_epoch)
+        self._watch = LossWatch("Trainer", ceil(self.iter_per_epoch))
         self.current_iter = 0
         self.current_epoch = 0
         self.train_loss_list: list[float] = []
         self.train_acc_list: list[float] = []
         self.test_acc_list: list[float] = []
+
+    def __repr__(self) -> str:
+        return f"Trainer({self.network!r}, {self.optimizer!r}, current_iter={self.current_iter})"
 
     def train_step(self) -> None:
         """Make one step on a random batch, and note its loss; evaluate at the beginning of an epoch."""
@@ -105,6 +126,7 @@ class Trainer:
         self.optimizer.update(self.network.params, self.network.gradient(x, t))
         loss = self.network.loss(x, t)
         self.train_loss_list.append(loss)
+        self._watch.look([float(loss)], self.current_iter, self.x_train, batch)
         self._print(f"train loss:{loss}")
         if self.current_iter % self.iter_per_epoch == 0:
             self._evaluate()
