@@ -65,7 +65,8 @@ def _is_array(value: Any) -> bool:
 
 
 class FirstBackward:
-    """Looks whether the first backward of a fit writes every gradient.
+    """Looks whether the first backward of a fit writes every gradient. (On the GPU whether there is one for each
+    parameter: nothing waits there for their numbers.)
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ class FirstBackward:
     def __init__(self, who: str, model: Any) -> None:
         self._who, self._model = who, model
         grads = getattr(model, "grads", None)
-        self._before = [(g, g.copy()) for g in flatten(grads or []) if _is_array(g)]
+        self._before = [(g, g.copy()) for g in flatten(grads or []) if isinstance(g, np.ndarray)]
 
     def check(self) -> None:
         """Raise ValueError, after backward, if a gradient is missing or was not written; it says which.

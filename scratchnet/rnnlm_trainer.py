@@ -163,8 +163,9 @@ class RnnlmTrainer:
                     total = total + loss
                     count += 1
                     if eval_interval is not None and step % eval_interval == 0:
-                        watch.look([float(total)], epoch * steps + step)
-                        self.ppl_list.append(float(np.exp(float(total) / count)))
+                        total = float(total)
+                        watch.look([total], epoch * steps + step)
+                        self.ppl_list.append(float(np.exp(total / count)))
                         total, count = 0.0, 0
                         if verbose:
                             seconds = time.perf_counter() - start
