@@ -204,7 +204,8 @@ class Proved(Planned):
         self, model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None
     ) -> None:
         spread = np.arange(batch_size) * len(x) // batch_size  # data often are in the order of their classes
-        chain = record(model, x[spread], t[spread])
+        beside = moved(spread, to_gpu=is_on_gpu(x))
+        chain = record(model, x[beside], t[beside])
         classes = pair_up(chain)[-1][0].shape[1]
         labels = class_indices("t", t, classes)
         super().__init__(Plan(lambda _: chain, model, optimizer, x, labels, batch_size, max_grad), batch_size)
@@ -224,7 +225,8 @@ class Proved(Planned):
         x, t, batch_size, max_grad = self._arguments
 
         def step_of(model: Any, optimizer: Any) -> Callable[[Array], Any]:
-            return Layers(model, optimizer, x, t, batch_size, max_grad).step
+            layers = Layers(model, optimizer, x, t, batch_size, max_grad)
+            return lambda batch: layers.step(moved(batch, to_gpu=is_on_gpu(x)))
 
         return Twin(self._model, self._optimizer, step_of, (x, t))
 
