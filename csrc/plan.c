@@ -29,19 +29,19 @@ static inline const void *batch_row(const void *data, sn_size row_bytes, sn_size
     return (const char *)data + index[i] * row_bytes;
 }
 
-/* out[B,D] = rows of data, cast */
-#define GATHER(FROM, TO) \
+/* out[B,D] = rows of data, cast; `number` says what row[j] stands for */
+#define GATHER(FROM, number, TO) \
     for (sn_size i = 0; i < B; i++) { \
         const FROM *row = batch_row(data, row_bytes, D * (sn_size)sizeof(FROM), index, i, B); \
         TO *target = (TO *)out + i * D; \
         for (sn_size j = 0; j < D; j++) \
-            target[j] = (TO)row[j]; \
+            target[j] = (TO)(number); \
     }
-#define GATHER_AS(FROM) \
+#define GATHER_AS(FROM, number) \
     if (type == SN_FLOAT64) \
-        GATHER(FROM, double) \
+        GATHER(FROM, number, double) \
     else \
-        GATHER(FROM, float) \
+        GATHER(FROM, number, float) \
     break
 
 static void gather(sn_type type, sn_size B, sn_size D, const void *data, sn_data data_type, sn_size row_bytes,
@@ -54,13 +54,14 @@ static void gather(sn_type type, sn_size B, sn_size D, const void *data, sn_data
         return;
     }
     switch (data_type) {
-    case SN_DATA_U8: GATHER_AS(uint8_t);
-    case SN_DATA_I8: GATHER_AS(int8_t);
-    case SN_DATA_I16: GATHER_AS(int16_t);
-    case SN_DATA_I32: GATHER_AS(int32_t);
-    case SN_DATA_I64: GATHER_AS(int64_t);
-    case SN_DATA_F32: GATHER_AS(float);
-    case SN_DATA_F64: GATHER_AS(double);
+    case SN_DATA_BOOL: GATHER_AS(uint8_t, row[j] != 0);
+    case SN_DATA_U8: GATHER_AS(uint8_t, row[j]);
+    case SN_DATA_I8: GATHER_AS(int8_t, row[j]);
+    case SN_DATA_I16: GATHER_AS(int16_t, row[j]);
+    case SN_DATA_I32: GATHER_AS(int32_t, row[j]);
+    case SN_DATA_I64: GATHER_AS(int64_t, row[j]);
+    case SN_DATA_F32: GATHER_AS(float, row[j]);
+    case SN_DATA_F64: GATHER_AS(double, row[j]);
     }
 }
 
@@ -141,11 +142,11 @@ typedef struct {
     const double *numbers;
 } update_job;
 
-static void update_chunk(void *context, int chunk)
+static void update_chunk(void *context, sn_size chunk)
 {
     const update_job *job = context;
     const sn_parameter *q = job->parameter;
-    const sn_size start = (sn_size)chunk * STRETCH, left = q->n - start;
+    const sn_size start = chunk * STRETCH, left = q->n - start;
     const size_t skip = (size_t)start * (job->type == SN_FLOAT64 ? sizeof(double) : sizeof(float));
     const sn_parameter part = {
         left < STRETCH ? left : STRETCH, (char *)q->p + skip, (char *)q->g + skip,
@@ -161,7 +162,7 @@ void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *paramet
         return;
     }
     update_job job = { type, optimizer, parameter, numbers };
-    sn_parallel((int)((parameter->n + STRETCH - 1) / STRETCH), update_chunk, &job);
+    sn_parallel((parameter->n + STRETCH - 1) / STRETCH, update_chunk, &job);
 }
 
 static void update(sn_plan *plan)

@@ -4,8 +4,9 @@
  * x[N,D] is N rows of D numbers. The caller allocates and checks; a kernel reads its const arguments,
  * overwrites its outputs (never accumulates into them), keeps nothing, allocates nothing and cannot fail.
  * An output overlaps another argument only where `in place` is said. Sizes may be 0: outputs are still
- * fully written. Any number of threads may call kernels at once: the only state is the pool in threads.c, which
- * serves one caller at a time and leaves the others to work alone.
+ * fully written, and what takes no memory takes no time, however large the other sizes are. Any number of
+ * threads may call kernels at once: the only state is the pool in threads.c, which serves one caller at a
+ * time and leaves the others to work alone.
  *
  * Accuracy, u = one unit in the last place of the type:
  *   exact     the same bits as the formula evaluated operation by operation in the type
@@ -186,7 +187,10 @@ void sn_gru_gates_backward(sn_type type, sn_size N, sn_size D, const void *dh, c
 
 typedef enum { SN_NO_ACTIVATION, SN_SIGMOID, SN_RELU } sn_activation;
 typedef enum { SN_SGD, SN_MOMENTUM, SN_NESTEROV, SN_ADAGRAD, SN_RMSPROP, SN_ADAM } sn_optimizer;
-typedef enum { SN_DATA_U8, SN_DATA_I8, SN_DATA_I16, SN_DATA_I32, SN_DATA_I64, SN_DATA_F32, SN_DATA_F64 } sn_data;
+typedef enum {
+    SN_DATA_BOOL,                    /* a byte; any but 0 is 1 */
+    SN_DATA_U8, SN_DATA_I8, SN_DATA_I16, SN_DATA_I32, SN_DATA_I64, SN_DATA_F32, SN_DATA_F64
+} sn_data;
 
 typedef struct {                     /* out = activation(x W + b), with x the layer before or the batch */
     sn_size D, M;

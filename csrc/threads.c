@@ -16,9 +16,9 @@
 int sn_threads(void) { return 1; }
 void sn_set_threads(int n) { (void)n; }
 
-void sn_parallel(int chunks, sn_task task, void *context)
+void sn_parallel(sn_size chunks, sn_task task, void *context)
 {
-    for (int i = 0; i < chunks; i++)
+    for (sn_size i = 0; i < chunks; i++)
         task(context, i);
 }
 
@@ -48,8 +48,9 @@ static _Atomic uint64_t word = CLOSED;
 static struct {                                           /* written by the caller while no helper is in */
     sn_task task;
     void *context;
-    int chunks, most_helpers;
-    atomic_int next;
+    int most_helpers;
+    sn_size chunks;
+    _Atomic sn_size next;
 } job;
 
 static inline void pause_a_little(void)
@@ -63,7 +64,7 @@ static inline void pause_a_little(void)
 
 static void work(void)
 {
-    int i;
+    sn_size i;
     while ((i = atomic_fetch_add_explicit(&job.next, 1, memory_order_relaxed)) < job.chunks)
         job.task(job.context, i);
 }
@@ -146,11 +147,11 @@ void sn_set_threads(int n)
     atomic_store(&threads, n < 1 ? 1 : n > MOST_HELPERS + 1 ? MOST_HELPERS + 1 : n);
 }
 
-void sn_parallel(int chunks, sn_task task, void *context)
+void sn_parallel(sn_size chunks, sn_task task, void *context)
 {
     const int wanted = sn_threads() - 1;
     if (chunks < 2 || wanted < 1 || pthread_mutex_trylock(&entry)) {
-        for (int i = 0; i < chunks; i++)
+        for (sn_size i = 0; i < chunks; i++)
             task(context, i);
         return;
     }

@@ -4,10 +4,10 @@
 
 #include "scratchnet.h"
 
-typedef void (*sn_task)(void *context, int chunk);
+typedef void (*sn_task)(void *context, sn_size chunk);
 
 /* Run task(context, 0), ..., task(context, chunks - 1), in any order, on this thread and perhaps others;
  * return when all have ended. Chunks must not depend on each other. */
-void sn_parallel(int chunks, sn_task task, void *context);
+void sn_parallel(sn_size chunks, sn_task task, void *context);
 
 #endif

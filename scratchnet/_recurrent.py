@@ -24,6 +24,11 @@ def time_first(xs: Array) -> Array:
     return new
 
 
+def _steps(A: Array) -> range:
+    """Return the time steps of A [T, N, D]; none where a step has no numbers, for then there may be any number."""
+    return range(len(A) if A.size else 0)
+
+
 def _through(k: Any, W: Array, steps: int) -> Callable[[Array, Array], None]:
     """Return what computes dx = d W' into dx, so many times: the transposing is done once where that pays."""
     if steps < 3:
@@ -149,7 +154,7 @@ class RNNCells(Recurrent):
 
     def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> None:
         (h,) = states
-        for t in range(len(A)):
+        for t in _steps(A):
             k.matmul_add(h[t], Wh, A[t])
             k.tanh_forward(A[t], h[t + 1])
 
@@ -158,7 +163,7 @@ class RNNCells(Recurrent):
     ) -> list[Array]:
         (dh,), (h,) = ends, states
         through = _through(k, Wh, len(dA))
-        for t in reversed(range(len(dA))):
+        for t in reversed(_steps(dA)):
             if dhs is not None:
                 dh += dhs[t]
             k.tanh_backward(dh, h[t + 1], dA[t])
@@ -175,7 +180,7 @@ class LSTMCells(Recurrent):
     def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> Array:
         h, c = states
         gates = empty(A.shape, A)
-        for t in range(len(A)):
+        for t in _steps(A):
             k.matmul_add(h[t], Wh, A[t])
             k.lstm_forward(c[t], A[t], gates[t], c[t + 1], h[t + 1])
         return gates
@@ -185,7 +190,7 @@ class LSTMCells(Recurrent):
     ) -> list[Array]:
         (dh, dc), (_, c), gates = ends, states, kept
         through, dc_prev = _through(k, Wh, len(dA)), np.empty_like(dc)
-        for t in reversed(range(len(dA))):
+        for t in reversed(_steps(dA)):
             if dhs is not None:
                 dh += dhs[t]
             k.lstm_backward(dh, dc, c[t], c[t + 1], gates[t], dA[t], dc_prev)
@@ -205,7 +210,7 @@ class GRUCells(Recurrent):
         W_gates, W_hat = Wh[:, : 2 * H].copy(), Wh[:, 2 * H :].copy()
         A_gates, A_hat = A[..., : 2 * H].copy(), A[..., 2 * H :].copy()
         gates, rh, h_hat = empty((T, N, 2 * H), A), empty((T, N, H), A), empty((T, N, H), A)
-        for t in range(T):
+        for t in _steps(A):
             k.matmul_add(h[t], W_gates, A_gates[t])
             k.gru_gates_forward(h[t], A_gates[t], gates[t], rh[t])
             k.matmul_add(rh[t], W_hat, A_hat[t])
@@ -220,7 +225,7 @@ class GRUCells(Recurrent):
         through_gates, through_hat = _through(k, Wh[:, : 2 * H], T), _through(k, Wh[:, 2 * H :], T)
         d_gates, d_hat = empty((T, N, 2 * H), dA), empty((T, N, H), dA)
         drh, dh_prev = empty((N, H), dA), empty((N, H), dA)
-        for t in reversed(range(T)):
+        for t in reversed(_steps(dA)):
             if dhs is not None:
                 dh += dhs[t]
             k.gru_backward(dh, gates[t], h_hat[t], d_hat[t])

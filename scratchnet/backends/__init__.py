@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments, window_places
+from .contract import CONTRACT, KERNELS, Argument, Kernel, as_whole, check_arguments, window_places
 from .cuda import NoGPUError, load_cupy, to_device, to_host
 from .operands import (
     as_array,
@@ -73,6 +73,7 @@ __all__ = [
     "as_float_array",
     "as_labels",
     "as_operand",
+    "as_whole",
     "backend_for",
     "check_arguments",
     "check_labels",

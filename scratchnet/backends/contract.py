@@ -10,7 +10,7 @@ One line a kernel, in the notation of the books' formulas:
     b[M]?       may be None
     t[N]<C      int64 labels or indices, each at least 0 and below C; below H times W where <H*W
     lr          a number
-    stride:1    a whole number, 1 or more
+    stride:1    a whole number, 1 or more and at most LARGEST
     -> float    the call returns a number; without it, None
 
 P, Q, Y and X are the sizes of windows and of what comes of them, see `window_places`.
@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from math import prod
-from operator import index
+from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -195,18 +195,64 @@ def window_places(size: int, window: int, stride: int, pad: int = 0) -> int:
     return max(0, (size + 2 * pad - window) // stride + 1)
 
 
-def _check_whole(where: str, value: Any, least: int) -> int:
-    try:
-        number = index(value)
-    except TypeError:
-        raise TypeError(f"{where} must be a whole number, got {type(value).__name__}") from None
+LARGEST = 2**31 - 1  # of strides, paddings and windows: no sum of them with a size leaves C's 63 bits
+
+
+def as_whole(where: str, value: Any, least: int) -> int:
+    """Return a whole number from `least` to LARGEST as Python's int.
+
+    Raises
+    ------
+    ValueError
+        It is none; names `where` and says what came.
+    """
+    value = _taken_out(value)
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{where} must be a whole number, got {_shown(value)}")
+    number = int(value)
     if number < least:
-        raise ValueError(f"{where} must be {least} or more, got {number}")
+        raise ValueError(f"{where} must be {least} or more, got {_shown(number)}")
+    if number > LARGEST:
+        raise ValueError(f"{where} must be {LARGEST} or less, got {_shown(number)}")
     return number
 
 
+def as_real(where: str, value: Any) -> float:
+    """Return a real number as Python's float.
+
+    Raises
+    ------
+    ValueError
+        It is none, or a whole number beyond a float's range; names `where` and says what came.
+    """
+    value = _taken_out(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{where} must be a number, got {_shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{where} must be a number that a float can hold, got {_shown(value)}") from None
+
+
+def _taken_out(value: Any) -> Any:
+    """Return the number that an array without axes holds; anything else as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def _shown(value: Any) -> str:
+    """Return a number as it is printed, if that is short; of all else the type's name."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return type(value).__name__
+    if isinstance(value, Integral) and abs(int(value)) > 2**64:
+        return f"a number of {int(value).bit_length()} bits"
+    return str(value)
+
+
 def _check_windows(kernel: Kernel, sizes: dict[str, Any]) -> None:
-    """Compare the sizes of outputs with the places that the window has."""
+    """Compare the sizes of outputs with the places that the window has.
+
+    What a window of max pooling spans of an image is at most LARGEST: its places are counted in 32 bits.
+    """
     for along, window, places in (("H", "P", "Y"), ("W", "Q", "X")):
         if along in sizes and window in sizes:
             expected = window_places(sizes[along], sizes[window], sizes["stride"], sizes.get("pad", 0))
@@ -215,13 +261,11 @@ def _check_windows(kernel: Kernel, sizes: dict[str, Any]) -> None:
                     f"{kernel.name}: {places} is {sizes[places]}, expected {expected}, the places of a window of "
                     f"{sizes[window]} along {sizes[along]}, stride {sizes['stride']}, pad {sizes.get('pad', 0)}"
                 )
-
-
-def _check_number(where: str, value: Any) -> None:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{where} must be a number, got {type(value).__name__}") from None
+    if "pad" not in sizes and (sizes["P"] - 1) * sizes["W"] + sizes["Q"] > LARGEST:
+        raise ValueError(
+            f"{kernel.name}: a window of {sizes['P']} x {sizes['Q']} spans more than {LARGEST} numbers of an "
+            f"image that is {sizes['W']} wide"
+        )
 
 
 def axis_length(axis: str, sizes: Mapping[str, Any]) -> Any:
@@ -247,6 +291,9 @@ def _bind_shape(kernel: Kernel, argument: Argument, shape: tuple[int, ...], size
     sizes.update((axis, length) for axis, length in zip(argument.shape, shape, strict=True) if axis.isalpha())
 
 
+_MOST_WORK = 100_000  # to find out whether strided arrays overlap, which may take any time: less than a second
+
+
 class HostMemory:
     """NumPy's arrays as the checks see them; a backend with arrays of its own says the same of those."""
 
@@ -254,7 +301,13 @@ class HostMemory:
 
     def refusal(self, value: Any) -> str | None:
         """Why a value is no array of this memory."""
+        if isinstance(value, np.ma.MaskedArray):
+            return "is a masked array, whose mask would be ignored; use .filled(...) or .compressed()"
         return None if isinstance(value, np.ndarray) else f"must be an array, got {type(value).__name__}"
+
+    def plain(self, array: Any) -> Any:
+        """An array without the operators of its own that a subclass such as np.matrix has; the same memory."""
+        return array if type(array) is np.ndarray else array.view(np.ndarray)
 
     def fault(self, array: Any) -> str | None:
         """Why a compiled kernel cannot take an array as it lies."""
@@ -268,7 +321,12 @@ class HostMemory:
 
     def overlap(self, a: Any, b: Any) -> bool:
         """Whether two arrays share an element."""
-        return a.size > 0 and b.size > 0 and np.may_share_memory(a, b) and np.shares_memory(a, b)
+        if not (a.size and b.size and np.may_share_memory(a, b)):
+            return False
+        try:
+            return np.shares_memory(a, b, max_work=_MOST_WORK)
+        except (np.exceptions.TooHardError, OverflowError):
+            return True  # strides so odd that nobody can say are not to be written through
 
     def is_same(self, a: Any, b: Any) -> bool:
         """Whether two arrays of one shape are the same elements."""
@@ -280,8 +338,10 @@ class HostMemory:
 HOST = HostMemory()
 
 
-def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool, memory: HostMemory = HOST) -> None:
-    """Raise what is wrong with a call, before anything is written.
+def check_arguments(
+    kernel: Kernel, values: Sequence[Any], *, compiled: bool, memory: HostMemory = HOST
+) -> list[Any]:
+    """Return the arguments of a call as kernels take them, or raise what is wrong, before anything is written.
 
     Parameters
     ----------
@@ -295,15 +355,19 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool, me
     memory
         Whose arrays they are.
 
+    Returns
+    -------
+    list
+        Python's own numbers, and arrays of no subclass over the memory of those that were given.
+
     Raises
     ------
     ValueError
         Names the argument, what was expected and what came.
-    TypeError
-        A number is none.
     IndexError
         A label or an index is out of range; names its position.
     """
+    taken: list[Any] = []
     sizes: dict[str, Any] = {}
     arrays: list[tuple[Argument, np.ndarray]] = []
     first_real: tuple[str, np.dtype[Any]] | None = None
@@ -311,14 +375,18 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool, me
         where = f"{kernel.name}: {argument.name}"
         if not argument.is_array:
             if argument.least is None:
-                _check_number(where, value)
+                taken.append(as_real(where, value))
             else:
-                sizes[argument.name] = _check_whole(where, value, argument.least)
+                sizes[argument.name] = as_whole(where, value, argument.least)
+                taken.append(sizes[argument.name])
             continue
         if value is None and argument.optional:
+            taken.append(None)
             continue
         if refusal := memory.refusal(value):
             raise ValueError(f"{where} {refusal}")
+        value = memory.plain(value)
+        taken.append(value)
         if argument.kind == "label":
             if value.dtype != np.int64:
                 raise ValueError(f"{where} must have dtype int64, got {value.dtype}")
@@ -351,6 +419,7 @@ def check_arguments(kernel: Kernel, values: Sequence[Any], *, compiled: bool, me
         if argument.limit is not None and not argument.is_written and memory.checks_labels:
             limit = prod(int(size) if size.isdigit() else sizes[size] for size in argument.limit.split("*"))
             check_labels(f"{kernel.name}: {argument.name}", value, limit)
+    return taken
 
 
 def checked(
@@ -362,15 +431,18 @@ def checked(
     """
     kernel = KERNELS[function.__name__]
     names = [argument.name for argument in kernel.arguments]
+    outputs = [] if kernel.returns_float else [i for i, a in enumerate(kernel.arguments) if a.is_written]
+    nothing: Any = None
 
     @wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            values = [*args, *(kwargs[name] for name in names[len(args) :])]
-        except KeyError:
+        if len(args) + len(kwargs) != len(names) or not kwargs.keys() <= set(names[len(args) :]):
             return function(*args, **kwargs)  # raises Python's own TypeError
-        check_arguments(kernel, values, compiled=compiled, memory=memory)
-        return function(*args, **kwargs)
+        values = [*args, *(kwargs[name] for name in names[len(args) :])]
+        taken: Any = check_arguments(kernel, values, compiled=compiled, memory=memory)
+        if outputs and all(taken[i] is None or taken[i].size == 0 for i in outputs):
+            return nothing  # whatever the other sizes are: rows without columns may be any number
+        return function(*taken)
 
     call.__doc__ = f"{kernel.formula}. {note}".strip()
     return call

@@ -18,20 +18,24 @@ Design
 """
 
 cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
+from cpython.long cimport PyLong_CheckExact
 from cpython.pystate cimport PyThreadState
 from cpython.ref cimport PyObject
 
 import os
+from reprlib import repr as _short
 
 import numpy as np
 
-from .contract import KERNELS as _KERNELS, check_arguments as _check_arguments
+from .contract import KERNELS as _KERNELS, LARGEST as _LARGEST, check_arguments as _check_arguments
 
 from .csrc cimport *
 
 cnp.import_array()
 
 cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object number, int *overflow) noexcept
     PyThreadState *PyEval_SaveThread() noexcept
     void PyEval_RestoreThread(PyThreadState *state) noexcept
 
@@ -43,6 +47,9 @@ cdef enum:
     MOST_AXES = 6
     ANY_SHAPE = -1
     NONE = -1
+    MOST_THREADS = 1 << 20      # csrc takes what it can use of them
+
+cdef Py_ssize_t LARGEST = _LARGEST
 
 cdef struct Declared:           # one array argument, as the contract declares it
     bint label
@@ -64,6 +71,7 @@ cdef struct Call:               # what csrc is called with
     sn_type type
     Py_ssize_t size[LETTERS]
     void *data[MOST_ARRAYS]
+    double written              # bytes of all outputs together
 
 
 cdef Contract compiled(str name) except *:
@@ -121,7 +129,7 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
             call.data[i] = NULL
             bytes[i] = 0
             continue
-        if not cnp.PyArray_Check(<object>given[i]):
+        if not cnp.PyArray_CheckExact(<object>given[i]):
             return False
         a = <cnp.ndarray>given[i]
         type = cnp.PyArray_TYPE(a)
@@ -151,10 +159,12 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
         call.data[i] = cnp.PyArray_DATA(a)
         bytes[i] = cnp.PyArray_NBYTES(a)
     call.type = SN_FLOAT64 if real == cnp.NPY_FLOAT64 else SN_FLOAT32
+    call.written = 0
     for i in range(contract.count):
         d = &contract.argument[i]
         start = <char *>call.data[i]
         if d.written:
+            call.written += bytes[i]
             for j in range(contract.count):
                 start_other = <char *>call.data[j]
                 if (i != j and bytes[i] and bytes[j] and start < start_other + bytes[j]
@@ -170,16 +180,41 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
     return True
 
 
+cdef inline bint real(object value, double *number) noexcept:
+    """Fill in a number of a kernel; False if it is none that C has."""
+    cdef int overflow = 0
+    if PyFloat_Check(value):
+        number[0] = PyFloat_AS_DOUBLE(value)
+        return True
+    if not PyLong_CheckExact(value):
+        return False
+    number[0] = <double>PyLong_AsLongLongAndOverflow(value, &overflow)
+    return overflow == 0
+
+
+cdef inline bint whole(object value, int least, Py_ssize_t *number) noexcept:
+    """Fill in a whole number of a kernel; False if it is none from `least` to the contract's largest."""
+    cdef int overflow = 0
+    cdef long long given
+    if not PyLong_CheckExact(value):
+        return False
+    given = PyLong_AsLongLongAndOverflow(value, &overflow)
+    if overflow or given < least or given > LARGEST:
+        return False
+    number[0] = <Py_ssize_t>given
+    return True
+
+
 def _prepared(str name, *values):
-    """The arguments of a call that `bind` did not take, as arrays that it takes; or the error that they are."""
+    """The arguments of a call that was not taken, as those that are; or the error that they are."""
     kernel = _KERNELS[name]
-    arrays = [value if value is None or not argument.is_array or isinstance(value, np.ndarray)
-              else array_over(f"{name}: {argument.name}", value)
-              for argument, value in zip(kernel.arguments, values, strict=True)]
-    _check_arguments(kernel, arrays, compiled=True)
-    if all(array is value for array, value in zip(arrays, values)):
+    given = [value if value is None or not argument.is_array or isinstance(value, np.ndarray)
+             else array_over(f"{name}: {argument.name}", value)
+             for argument, value in zip(kernel.arguments, values, strict=True)]
+    taken = _check_arguments(kernel, given, compiled=True)
+    if all(array is value for array, value in zip(taken, values)):
         raise ValueError(f"{name}: an argument has a dtype or layout that the compiled kernels do not take")
-    return arrays
+    return taken
 
 
 cdef object array_over(str where, object value):
@@ -198,11 +233,14 @@ cdef extern from *:
     #define WORTH_RELEASING(work) ((work) > 20000)
     #endif
     """
-    bint WORTH_RELEASING(Py_ssize_t work)
+    bint WORTH_RELEASING(double work)
 
 
-cdef inline PyThreadState *release(Py_ssize_t work) noexcept:
-    """Let other Python threads run, when the work (multiplications or elements) is worth it."""
+cdef inline PyThreadState *release(double work) noexcept:
+    """Let other Python threads run, when the work (multiplications or elements) is worth it.
+
+    It is counted in double, where no product of sizes overflows.
+    """
     return PyEval_SaveThread() if WORTH_RELEASING(work) else NULL
 
 
@@ -224,12 +262,12 @@ def isas():
     return names
 
 
-cdef void choose_isa(object name) except *:
+cdef void choose_isa(str name) except *:
     """Take the instruction set that SCRATCHNET_ISA names, or the best."""
     if not name:
         sn_use_isa(NULL)
-    elif not sn_use_isa(name.encode()):
-        raise ImportError(f"SCRATCHNET_ISA is {name!r}, but this processor runs {', '.join(isas())}; "
+    elif name not in isas() or not sn_use_isa(name.encode()):
+        raise ImportError(f"SCRATCHNET_ISA is {_short(name)}, but this processor runs {', '.join(isas())}; "
                           "set it to one of these, or unset it")
 
 
@@ -256,17 +294,32 @@ def set_num_threads(n):
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"set_num_threads: n must be a whole number, 1 or more, got {n!r}")
-    sn_set_threads(min(n, 1 << 20))
+    sn_set_threads(min(n, MOST_THREADS))
+
+
+cdef int threads_in(str text) except -1:
+    """The number of threads that a text asks for, at most a million; 0 if it asks for none."""
+    text = text.strip()
+    return min(int(text), MOST_THREADS) if text.isdecimal() and len(text) < 19 else 0
 
 
 cdef int default_threads() except -1:
-    """What the environment says, else the processors that this process may use."""
-    for name in ("SCRATCHNET_NUM_THREADS", "OMP_NUM_THREADS"):
-        text = os.environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may hold a list, for nested teams
-        if text:
-            if not (text.isdecimal() and int(text) > 0):
-                raise ImportError(f"{name} is {os.environ[name]!r}, expected a whole number, 1 or more")
-            return min(int(text), 1 << 20)
+    """What the environment says, else the processors that this process may use.
+
+    Of OMP_NUM_THREADS the first number counts, for it may hold a list, for nested teams. It belongs to others, so
+    what makes no sense in it is passed over, as they do.
+    """
+    cdef int n
+    ours = os.environ.get("SCRATCHNET_NUM_THREADS", "")
+    if ours.strip():
+        n = threads_in(ours)
+        if n == 0:
+            raise ImportError(f"SCRATCHNET_NUM_THREADS is {_short(ours)}, expected a whole number, 1 or more, of at "
+                              "most 18 digits; set it to one, or unset it")
+        return n
+    n = threads_in(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])
+    if n:
+        return n
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -284,7 +337,7 @@ def affine_forward(x, W, b, out):
     cdef PyThreadState *state
     if not bind(&_affine_forward, [<PyObject *>x, <PyObject *>W, <PyObject *>b, <PyObject *>out], &c):
         return affine_forward(*_prepared("affine_forward", x, W, b, out))
-    state = release(c.size[N] * c.size[D] * c.size[M])
+    state = release(c.written + <double>c.size[N] * c.size[D] * c.size[M])
     sn_affine_forward(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2], c.data[3])
     restore(state)
 
@@ -300,7 +353,7 @@ def affine_backward(dout, x, W, dx, dW, db):
                 [<PyObject *>dout, <PyObject *>x, <PyObject *>W,
                  <PyObject *>dx, <PyObject *>dW, <PyObject *>db], &c):
         return affine_backward(*_prepared("affine_backward", dout, x, W, dx, dW, db))
-    state = release(c.size[N] * c.size[D] * c.size[M] * 2)
+    state = release(c.written + <double>c.size[N] * c.size[D] * c.size[M] * 2)
     sn_affine_backward(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2], c.data[3],
                        c.data[4], c.data[5])
     restore(state)
@@ -315,7 +368,7 @@ def matmul_add(x, W, out):
     cdef PyThreadState *state
     if not bind(&_matmul_add, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &c):
         return matmul_add(*_prepared("matmul_add", x, W, out))
-    state = release(c.size[N] * c.size[D] * c.size[M])
+    state = release(c.written + <double>c.size[N] * c.size[D] * c.size[M])
     sn_matmul_add(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
     restore(state)
 
@@ -329,7 +382,7 @@ def matmul_transposed(dout, W, dx):
     cdef PyThreadState *state
     if not bind(&_matmul_transposed, [<PyObject *>dout, <PyObject *>W, <PyObject *>dx], &c):
         return matmul_transposed(*_prepared("matmul_transposed", dout, W, dx))
-    state = release(c.size[N] * c.size[D] * c.size[M])
+    state = release(c.written + <double>c.size[N] * c.size[D] * c.size[M])
     sn_matmul_transposed(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
     restore(state)
 
@@ -343,7 +396,7 @@ def sum_rows(x, out):
     cdef PyThreadState *state
     if not bind(&_sum_rows, [<PyObject *>x, <PyObject *>out], &c):
         return sum_rows(*_prepared("sum_rows", x, out))
-    state = release(c.size[N] * c.size[D])
+    state = release(c.written + <double>c.size[N] * c.size[D])
     sn_sum_rows(c.type, c.size[N], c.size[D], c.data[0], c.data[1])
     restore(state)
 
@@ -357,7 +410,7 @@ def repeat_rows(x, out):
     cdef PyThreadState *state
     if not bind(&_repeat_rows, [<PyObject *>x, <PyObject *>out], &c):
         return repeat_rows(*_prepared("repeat_rows", x, out))
-    state = release(c.size[N] * c.size[D])
+    state = release(<double>c.size[N] * c.size[D])
     sn_repeat_rows(c.type, c.size[N], c.size[D], c.data[0], c.data[1])
     restore(state)
 
@@ -371,7 +424,7 @@ def take_rows(x, index, out):
     cdef PyThreadState *state
     if not bind(&_take_rows, [<PyObject *>x, <PyObject *>index, <PyObject *>out], &c):
         return take_rows(*_prepared("take_rows", x, index, out))
-    state = release(c.size[B] * c.size[D])
+    state = release(<double>c.size[B] * c.size[D])
     sn_take_rows(c.type, c.size[B], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
 
@@ -443,7 +496,7 @@ def softmax_forward(x, y):
     cdef PyThreadState *state
     if not bind(&_softmax_forward, [<PyObject *>x, <PyObject *>y], &c):
         return softmax_forward(*_prepared("softmax_forward", x, y))
-    state = release(c.size[N] * c.size[C])
+    state = release(<double>c.size[N] * c.size[C])
     sn_softmax_forward(c.type, c.size[N], c.size[C], c.data[0], c.data[1])
     restore(state)
 
@@ -457,7 +510,7 @@ def softmax_backward(dout, y, dx):
     cdef PyThreadState *state
     if not bind(&_softmax_backward, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &c):
         return softmax_backward(*_prepared("softmax_backward", dout, y, dx))
-    state = release(c.size[N] * c.size[C])
+    state = release(<double>c.size[N] * c.size[C])
     sn_softmax_backward(c.type, c.size[N], c.size[C], c.data[0], c.data[1], c.data[2])
     restore(state)
 
@@ -490,7 +543,7 @@ def softmax_cross_entropy_forward(x, t, y):
     cdef double loss
     if not bind(&_softmax_cross_entropy_forward, [<PyObject *>x, <PyObject *>t, <PyObject *>y], &c):
         return softmax_cross_entropy_forward(*_prepared("softmax_cross_entropy_forward", x, t, y))
-    state = release(c.size[N] * c.size[C])
+    state = release(<double>c.size[N] * c.size[C])
     loss = sn_softmax_cross_entropy_forward(c.type, c.size[N], c.size[C], c.data[0], <const sn_label
                                             *>c.data[1], c.data[2])
     restore(state)
@@ -500,15 +553,17 @@ def softmax_cross_entropy_forward(x, t, y):
 cdef Contract _softmax_cross_entropy_backward = compiled("softmax_cross_entropy_backward")
 
 
-def softmax_cross_entropy_backward(y, t, double dout, dx):
+def softmax_cross_entropy_backward(y, t, dout, dx):
     """dx[N,C] = (y - onehot(t)) dout / N."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_softmax_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c):
+    cdef double number
+    if not (bind(&_softmax_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c)
+            and real(dout, &number)):
         return softmax_cross_entropy_backward(*_prepared("softmax_cross_entropy_backward", y, t, dout, dx))
-    state = release(c.size[N] * c.size[C])
+    state = release(<double>c.size[N] * c.size[C])
     sn_softmax_cross_entropy_backward(c.type, c.size[N], c.size[C], c.data[0], <const sn_label *>c.data[1],
-                                      dout, c.data[2])
+                                      number, c.data[2])
     restore(state)
 
 
@@ -532,14 +587,16 @@ def sigmoid_cross_entropy_forward(x, t, y):
 cdef Contract _sigmoid_cross_entropy_backward = compiled("sigmoid_cross_entropy_backward")
 
 
-def sigmoid_cross_entropy_backward(y, t, double dout, dx):
+def sigmoid_cross_entropy_backward(y, t, dout, dx):
     """dx[n] = (y - t) dout / n."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_sigmoid_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c):
+    cdef double number
+    if not (bind(&_sigmoid_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c)
+            and real(dout, &number)):
         return sigmoid_cross_entropy_backward(*_prepared("sigmoid_cross_entropy_backward", y, t, dout, dx))
     state = release(c.size[n])
-    sn_sigmoid_cross_entropy_backward(c.type, c.size[n], c.data[0], <const sn_label *>c.data[1], dout,
+    sn_sigmoid_cross_entropy_backward(c.type, c.size[n], c.data[0], <const sn_label *>c.data[1], number,
                                       c.data[2])
     restore(state)
 
@@ -549,8 +606,6 @@ def sigmoid_cross_entropy_backward(y, t, double dout, dx):
 cdef inline bint has_places(Py_ssize_t size, Py_ssize_t window, Py_ssize_t stride, Py_ssize_t pad,
                             Py_ssize_t places) noexcept:
     """Whether a window has so many places along an axis, as `window_places` counts them."""
-    if stride < 1 or window < 0 or pad < 0:
-        return False
     return places == ((size + 2 * pad - window) // stride + 1 if size + 2 * pad >= window else 0)
 
 
@@ -564,34 +619,36 @@ cdef inline bint windows_fit(const Call *c, Py_ssize_t p, Py_ssize_t q, Py_ssize
 cdef Contract _im2col = compiled("im2col")
 
 
-def im2col(x, Py_ssize_t stride, Py_ssize_t pad, col):
+def im2col(x, stride, pad, col):
     """col[N,C,P,Q,Y,X] = x[N,C,H,W] as each element of a window of P x Q sees it from its Y x X places."""
     cdef Call c
     cdef PyThreadState *state
+    cdef Py_ssize_t step, around
     if not (bind(&_im2col, [<PyObject *>x, <PyObject *>col], &c)
-            and windows_fit(&c, c.size[P], c.size[Q], stride, pad)):
-        x, stride, pad, col = _prepared("im2col", x, stride, pad, col)
-        return im2col(x, stride, pad, col)
-    state = release(c.size[N] * c.size[C] * c.size[P] * c.size[Q] * c.size[Y] * c.size[X])
+            and whole(stride, 1, &step) and whole(pad, 0, &around)
+            and windows_fit(&c, c.size[P], c.size[Q], step, around)):
+        return im2col(*_prepared("im2col", x, stride, pad, col))
+    state = release(<double>c.size[N] * c.size[C] * c.size[P] * c.size[Q] * c.size[Y] * c.size[X])
     sn_im2col(c.type, c.size[N], c.size[C], c.size[H], c.size[W], c.size[P], c.size[Q], c.size[Y], c.size[X],
-              c.data[0], stride, pad, c.data[1])
+              c.data[0], step, around, c.data[1])
     restore(state)
 
 
 cdef Contract _col2im = compiled("col2im")
 
 
-def col2im(col, Py_ssize_t stride, Py_ssize_t pad, dx):
+def col2im(col, stride, pad, dx):
     """dx[N,C,H,W] = the sum of col[N,C,P,Q,Y,X] where im2col reads."""
     cdef Call c
     cdef PyThreadState *state
+    cdef Py_ssize_t step, around
     if not (bind(&_col2im, [<PyObject *>col, <PyObject *>dx], &c)
-            and windows_fit(&c, c.size[P], c.size[Q], stride, pad)):
-        col, stride, pad, dx = _prepared("col2im", col, stride, pad, dx)
-        return col2im(col, stride, pad, dx)
-    state = release(c.size[N] * c.size[C] * c.size[P] * c.size[Q] * c.size[Y] * c.size[X])
+            and whole(stride, 1, &step) and whole(pad, 0, &around)
+            and windows_fit(&c, c.size[P], c.size[Q], step, around)):
+        return col2im(*_prepared("col2im", col, stride, pad, dx))
+    state = release(c.written + <double>c.size[N] * c.size[C] * c.size[P] * c.size[Q] * c.size[Y] * c.size[X])
     sn_col2im(c.type, c.size[N], c.size[C], c.size[P], c.size[Q], c.size[Y], c.size[X], c.size[H], c.size[W],
-              c.data[0], stride, pad, c.data[1])
+              c.data[0], step, around, c.data[1])
     restore(state)
 
 
@@ -604,7 +661,7 @@ def convolution_forward(col, W, b, out):
     cdef PyThreadState *state
     if not bind(&_convolution_forward, [<PyObject *>col, <PyObject *>W, <PyObject *>b, <PyObject *>out], &c):
         return convolution_forward(*_prepared("convolution_forward", col, W, b, out))
-    state = release(c.size[N] * c.size[K] * c.size[L] * c.size[M])
+    state = release(c.written + <double>c.size[N] * c.size[K] * c.size[L] * c.size[M])
     sn_convolution_forward(c.type, c.size[N], c.size[K], c.size[L], c.size[M],
                            c.data[0], c.data[1], c.data[2], c.data[3])
     restore(state)
@@ -620,7 +677,7 @@ def convolution_backward(dout, col, W, dcol, dW, db):
     if not bind(&_convolution_backward, [<PyObject *>dout, <PyObject *>col, <PyObject *>W,
                                          <PyObject *>dcol, <PyObject *>dW, <PyObject *>db], &c):
         return convolution_backward(*_prepared("convolution_backward", dout, col, W, dcol, dW, db))
-    state = release(2 * c.size[N] * c.size[K] * c.size[L] * c.size[M])
+    state = release(c.written + 2.0 * c.size[N] * c.size[K] * c.size[L] * c.size[M])
     sn_convolution_backward(c.type, c.size[N], c.size[K], c.size[L], c.size[M],
                             c.data[0], c.data[1], c.data[2], c.data[3], c.data[4], c.data[5])
     restore(state)
@@ -629,17 +686,18 @@ def convolution_backward(dout, col, W, dcol, dW, db):
 cdef Contract _max_pool_forward = compiled("max_pool_forward")
 
 
-def max_pool_forward(x, Py_ssize_t P, Py_ssize_t Q, Py_ssize_t stride, out, argmax):
+def max_pool_forward(x, P, Q, stride, out, argmax):
     """out[N,C,Y,X] = the largest of each window of P x Q of x[N,C,H,W]; argmax = its place y W + x."""
     cdef Call c
     cdef PyThreadState *state
-    if not (P > 0 and Q > 0 and bind(&_max_pool_forward, [<PyObject *>x, <PyObject *>out, <PyObject *>argmax], &c)
-            and windows_fit(&c, P, Q, stride, 0)):
-        x, P, Q, stride, out, argmax = _prepared("max_pool_forward", x, P, Q, stride, out, argmax)
-        return max_pool_forward(x, P, Q, stride, out, argmax)
-    state = release(c.size[N] * c.size[C] * c.size[H] * c.size[W])
+    cdef Py_ssize_t p, q, step
+    if not (bind(&_max_pool_forward, [<PyObject *>x, <PyObject *>out, <PyObject *>argmax], &c)
+            and whole(P, 1, &p) and whole(Q, 1, &q) and whole(stride, 1, &step)
+            and windows_fit(&c, p, q, step, 0) and <double>(p - 1) * c.size[W] + q <= LARGEST):
+        return max_pool_forward(*_prepared("max_pool_forward", x, P, Q, stride, out, argmax))
+    state = release(<double>c.size[N] * c.size[C] * c.size[H] * c.size[W])
     sn_max_pool_forward(c.type, c.size[N], c.size[C], c.size[H], c.size[W], c.size[Y], c.size[X],
-                        c.data[0], P, Q, stride, c.data[1], <sn_label *>c.data[2])
+                        c.data[0], p, q, step, c.data[1], <sn_label *>c.data[2])
     restore(state)
 
 
@@ -652,7 +710,7 @@ def max_pool_backward(dout, argmax, dx):
     cdef PyThreadState *state
     if not bind(&_max_pool_backward, [<PyObject *>dout, <PyObject *>argmax, <PyObject *>dx], &c):
         return max_pool_backward(*_prepared("max_pool_backward", dout, argmax, dx))
-    state = release(c.size[N] * c.size[C] * c.size[H] * c.size[W])
+    state = release(<double>c.size[N] * c.size[C] * c.size[H] * c.size[W])
     sn_max_pool_backward(c.type, c.size[N], c.size[C], c.size[Y], c.size[X], c.size[H], c.size[W],
                          c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
@@ -663,17 +721,19 @@ def max_pool_backward(dout, argmax, dx):
 cdef Contract _batch_normalization_forward = compiled("batch_normalization_forward")
 
 
-def batch_normalization_forward(x, gamma, beta, double eps, mean, var, std, xhat, out):
+def batch_normalization_forward(x, gamma, beta, eps, mean, var, std, xhat, out):
     """std = sqrt(var + eps), xhat[N,D] = (x - mean) / std, out = gamma xhat + beta, by x's own mean and var."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_batch_normalization_forward,
+    cdef double number
+    if not (bind(&_batch_normalization_forward,
                 [<PyObject *>x, <PyObject *>gamma, <PyObject *>beta, <PyObject *>mean, <PyObject *>var,
-                 <PyObject *>std, <PyObject *>xhat, <PyObject *>out], &c):
+                 <PyObject *>std, <PyObject *>xhat, <PyObject *>out], &c)
+            and real(eps, &number)):
         return batch_normalization_forward(
             *_prepared("batch_normalization_forward", x, gamma, beta, eps, mean, var, std, xhat, out))
-    state = release(c.size[N] * c.size[D])
-    sn_batch_normalization_forward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], eps,
+    state = release(c.written + <double>c.size[N] * c.size[D])
+    sn_batch_normalization_forward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], number,
                                    c.data[3], c.data[4], c.data[5], c.data[6], c.data[7])
     restore(state)
 
@@ -681,18 +741,20 @@ def batch_normalization_forward(x, gamma, beta, double eps, mean, var, std, xhat
 cdef Contract _batch_normalization_inference = compiled("batch_normalization_inference")
 
 
-def batch_normalization_inference(x, gamma, beta, mean, var, double eps, out):
+def batch_normalization_inference(x, gamma, beta, mean, var, eps, out):
     """out[N,D] = gamma (x - mean) / sqrt(var + eps) + beta."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_batch_normalization_inference,
+    cdef double number
+    if not (bind(&_batch_normalization_inference,
                 [<PyObject *>x, <PyObject *>gamma, <PyObject *>beta, <PyObject *>mean, <PyObject *>var,
-                 <PyObject *>out], &c):
+                 <PyObject *>out], &c)
+            and real(eps, &number)):
         return batch_normalization_inference(
             *_prepared("batch_normalization_inference", x, gamma, beta, mean, var, eps, out))
-    state = release(c.size[N] * c.size[D])
+    state = release(<double>c.size[N] * c.size[D])
     sn_batch_normalization_inference(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2],
-                                     c.data[3], c.data[4], eps, c.data[5])
+                                     c.data[3], c.data[4], number, c.data[5])
     restore(state)
 
 
@@ -708,7 +770,7 @@ def batch_normalization_backward(dout, xhat, gamma, std, dx, dgamma, dbeta):
                  <PyObject *>dx, <PyObject *>dgamma, <PyObject *>dbeta], &c):
         return batch_normalization_backward(
             *_prepared("batch_normalization_backward", dout, xhat, gamma, std, dx, dgamma, dbeta))
-    state = release(c.size[N] * c.size[D])
+    state = release(c.written + <double>c.size[N] * c.size[D])
     sn_batch_normalization_backward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3],
                                     c.data[4], c.data[5], c.data[6])
     restore(state)
@@ -719,84 +781,94 @@ def batch_normalization_backward(dout, xhat, gamma, std, dx, dgamma, dbeta):
 cdef Contract _sgd_update = compiled("sgd_update")
 
 
-def sgd_update(p, g, double lr):
+def sgd_update(p, g, lr):
     """p -= lr g."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_sgd_update, [<PyObject *>p, <PyObject *>g], &c):
+    cdef double number
+    if not (bind(&_sgd_update, [<PyObject *>p, <PyObject *>g], &c) and real(lr, &number)):
         return sgd_update(*_prepared("sgd_update", p, g, lr))
     state = release(c.size[n])
-    sn_sgd_update(c.type, c.size[n], c.data[0], c.data[1], lr)
+    sn_sgd_update(c.type, c.size[n], c.data[0], c.data[1], number)
     restore(state)
 
 
 cdef Contract _momentum_update = compiled("momentum_update")
 
 
-def momentum_update(p, g, v, double lr, double momentum):
+def momentum_update(p, g, v, lr, momentum):
     """v = momentum v - lr g;  p += v."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_momentum_update, [<PyObject *>p, <PyObject *>g, <PyObject *>v], &c):
+    cdef double number[2]
+    if not (bind(&_momentum_update, [<PyObject *>p, <PyObject *>g, <PyObject *>v], &c)
+            and real(lr, &number[0]) and real(momentum, &number[1])):
         return momentum_update(*_prepared("momentum_update", p, g, v, lr, momentum))
     state = release(c.size[n])
-    sn_momentum_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], lr, momentum)
+    sn_momentum_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], number[0], number[1])
     restore(state)
 
 
 cdef Contract _nesterov_update = compiled("nesterov_update")
 
 
-def nesterov_update(p, g, v, double lr, double momentum):
+def nesterov_update(p, g, v, lr, momentum):
     """p += momentum^2 v - (1 + momentum) lr g;  v = momentum v - lr g."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_nesterov_update, [<PyObject *>p, <PyObject *>g, <PyObject *>v], &c):
+    cdef double number[2]
+    if not (bind(&_nesterov_update, [<PyObject *>p, <PyObject *>g, <PyObject *>v], &c)
+            and real(lr, &number[0]) and real(momentum, &number[1])):
         return nesterov_update(*_prepared("nesterov_update", p, g, v, lr, momentum))
     state = release(c.size[n])
-    sn_nesterov_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], lr, momentum)
+    sn_nesterov_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], number[0], number[1])
     restore(state)
 
 
 cdef Contract _adagrad_update = compiled("adagrad_update")
 
 
-def adagrad_update(p, g, h, double lr):
+def adagrad_update(p, g, h, lr):
     """h += g^2;  p -= lr g / (sqrt(h) + 1e-7)."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_adagrad_update, [<PyObject *>p, <PyObject *>g, <PyObject *>h], &c):
+    cdef double number
+    if not (bind(&_adagrad_update, [<PyObject *>p, <PyObject *>g, <PyObject *>h], &c) and real(lr, &number)):
         return adagrad_update(*_prepared("adagrad_update", p, g, h, lr))
     state = release(c.size[n])
-    sn_adagrad_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], lr)
+    sn_adagrad_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], number)
     restore(state)
 
 
 cdef Contract _rmsprop_update = compiled("rmsprop_update")
 
 
-def rmsprop_update(p, g, h, double lr, double decay_rate):
+def rmsprop_update(p, g, h, lr, decay_rate):
     """h = decay_rate h + (1 - decay_rate) g^2;  p -= lr g / (sqrt(h) + 1e-7)."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_rmsprop_update, [<PyObject *>p, <PyObject *>g, <PyObject *>h], &c):
+    cdef double number[2]
+    if not (bind(&_rmsprop_update, [<PyObject *>p, <PyObject *>g, <PyObject *>h], &c)
+            and real(lr, &number[0]) and real(decay_rate, &number[1])):
         return rmsprop_update(*_prepared("rmsprop_update", p, g, h, lr, decay_rate))
     state = release(c.size[n])
-    sn_rmsprop_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], lr, decay_rate)
+    sn_rmsprop_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], number[0], number[1])
     restore(state)
 
 
 cdef Contract _adam_update = compiled("adam_update")
 
 
-def adam_update(p, g, m, v, double lr, double beta1, double beta2):
+def adam_update(p, g, m, v, lr, beta1, beta2):
     """m += (1 - beta1)(g - m);  v += (1 - beta2)(g^2 - v);  p -= lr m / (sqrt(v) + 1e-7)."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_adam_update, [<PyObject *>p, <PyObject *>g, <PyObject *>m, <PyObject *>v], &c):
+    cdef double number[3]
+    if not (bind(&_adam_update, [<PyObject *>p, <PyObject *>g, <PyObject *>m, <PyObject *>v], &c)
+            and real(lr, &number[0]) and real(beta1, &number[1]) and real(beta2, &number[2])):
         return adam_update(*_prepared("adam_update", p, g, m, v, lr, beta1, beta2))
     state = release(c.size[n])
-    sn_adam_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], c.data[3], lr, beta1, beta2)
+    sn_adam_update(c.type, c.size[n], c.data[0], c.data[1], c.data[2], c.data[3], number[0], number[1], number[2])
     restore(state)
 
 
@@ -819,14 +891,15 @@ def squared_norm(g):
 cdef Contract _scale = compiled("scale")
 
 
-def scale(x, double factor):
+def scale(x, factor):
     """x *= factor."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_scale, [<PyObject *>x], &c):
+    cdef double number
+    if not (bind(&_scale, [<PyObject *>x], &c) and real(factor, &number)):
         return scale(*_prepared("scale", x, factor))
     state = release(c.size[n])
-    sn_scale(c.type, c.size[n], c.data[0], factor)
+    sn_scale(c.type, c.size[n], c.data[0], number)
     restore(state)
 
 
@@ -841,7 +914,7 @@ def add_rows(dout, index, out):
     cdef PyThreadState *state
     if not bind(&_add_rows, [<PyObject *>dout, <PyObject *>index, <PyObject *>out], &c):
         return add_rows(*_prepared("add_rows", dout, index, out))
-    state = release((c.size[B] + c.size[N]) * c.size[D])
+    state = release(<double>(c.size[B] + c.size[N]) * c.size[D])
     sn_add_rows(c.type, c.size[B], c.size[N], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
 
@@ -898,7 +971,7 @@ def softmax_log_loss_forward(x, t, y):
     cdef double loss
     if not bind(&_softmax_log_loss_forward, [<PyObject *>x, <PyObject *>t, <PyObject *>y], &c):
         return softmax_log_loss_forward(*_prepared("softmax_log_loss_forward", x, t, y))
-    state = release(c.size[N] * c.size[C])
+    state = release(<double>c.size[N] * c.size[C])
     loss = sn_softmax_log_loss_forward(c.type, c.size[N], c.size[C], c.data[0], <const sn_label *>c.data[1],
                                        c.data[2])
     restore(state)
@@ -915,7 +988,7 @@ def lstm_forward(c_prev, A, gates, c, h):
     if not bind(&_lstm_forward, [<PyObject *>c_prev, <PyObject *>A, <PyObject *>gates, <PyObject *>c,
                                  <PyObject *>h], &call):
         return lstm_forward(*_prepared("lstm_forward", c_prev, A, gates, c, h))
-    state = release(call.size[N] * call.size[D] * 8)
+    state = release(<double>call.size[N] * call.size[D] * 8)
     sn_lstm_forward(call.type, call.size[N], call.size[D], call.data[0], call.data[1], call.data[2],
                     call.data[3], call.data[4])
     restore(state)
@@ -931,7 +1004,7 @@ def lstm_backward(dh, dc, c_prev, c, gates, dA, dc_prev):
     if not bind(&_lstm_backward, [<PyObject *>dh, <PyObject *>dc, <PyObject *>c_prev, <PyObject *>c,
                                   <PyObject *>gates, <PyObject *>dA, <PyObject *>dc_prev], &call):
         return lstm_backward(*_prepared("lstm_backward", dh, dc, c_prev, c, gates, dA, dc_prev))
-    state = release(call.size[N] * call.size[D] * 8)
+    state = release(<double>call.size[N] * call.size[D] * 8)
     sn_lstm_backward(call.type, call.size[N], call.size[D], call.data[0], call.data[1], call.data[2],
                      call.data[3], call.data[4], call.data[5], call.data[6])
     restore(state)
@@ -947,7 +1020,7 @@ def gru_gates_forward(h_prev, A, gates, rh):
     if not bind(&_gru_gates_forward, [<PyObject *>h_prev, <PyObject *>A, <PyObject *>gates,
                                       <PyObject *>rh], &c):
         return gru_gates_forward(*_prepared("gru_gates_forward", h_prev, A, gates, rh))
-    state = release(c.size[N] * c.size[D] * 8)
+    state = release(<double>c.size[N] * c.size[D] * 8)
     sn_gru_gates_forward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3])
     restore(state)
 
@@ -962,7 +1035,7 @@ def gru_forward(h_prev, gates, A, h_hat, h):
     if not bind(&_gru_forward, [<PyObject *>h_prev, <PyObject *>gates, <PyObject *>A, <PyObject *>h_hat,
                                 <PyObject *>h], &c):
         return gru_forward(*_prepared("gru_forward", h_prev, gates, A, h_hat, h))
-    state = release(c.size[N] * c.size[D] * 8)
+    state = release(<double>c.size[N] * c.size[D] * 8)
     sn_gru_forward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3], c.data[4])
     restore(state)
 
@@ -976,7 +1049,7 @@ def gru_backward(dh, gates, h_hat, dA):
     cdef PyThreadState *state
     if not bind(&_gru_backward, [<PyObject *>dh, <PyObject *>gates, <PyObject *>h_hat, <PyObject *>dA], &c):
         return gru_backward(*_prepared("gru_backward", dh, gates, h_hat, dA))
-    state = release(c.size[N] * c.size[D] * 8)
+    state = release(<double>c.size[N] * c.size[D] * 8)
     sn_gru_backward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3])
     restore(state)
 
@@ -991,7 +1064,7 @@ def gru_gates_backward(dh, drh, h_prev, gates, h_hat, dA, dh_prev):
     if not bind(&_gru_gates_backward, [<PyObject *>dh, <PyObject *>drh, <PyObject *>h_prev, <PyObject *>gates,
                                        <PyObject *>h_hat, <PyObject *>dA, <PyObject *>dh_prev], &c):
         return gru_gates_backward(*_prepared("gru_gates_backward", dh, drh, h_prev, gates, h_hat, dA, dh_prev))
-    state = release(c.size[N] * c.size[D] * 8)
+    state = release(<double>c.size[N] * c.size[D] * 8)
     sn_gru_gates_backward(c.type, c.size[N], c.size[D], c.data[0], c.data[1], c.data[2], c.data[3], c.data[4],
                           c.data[5], c.data[6])
     restore(state)

@@ -52,7 +52,7 @@ def quick_affine_forward(x, W, b):
     rows, out_rows = as_rows(<cnp.ndarray>x), as_rows(out)
     if not bind(&_affine_forward, [<PyObject *>rows, <PyObject *>W, <PyObject *>b, <PyObject *>out_rows], &c):
         return None
-    state = release(c.size[N] * c.size[D] * c.size[M])
+    state = release(c.written + <double>c.size[N] * c.size[D] * c.size[M])
     sn_affine_forward(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2], c.data[3])
     restore(state)
     return out
@@ -77,7 +77,7 @@ def quick_affine_backward(dout, x, W, dW, db):
     if not bind(&_affine_backward, [<PyObject *>dout_rows, <PyObject *>rows, <PyObject *>W,
                                     <PyObject *>dx_rows, <PyObject *>dW, <PyObject *>db], &c):
         return None
-    state = release(2 * c.size[N] * c.size[D] * c.size[M])
+    state = release(c.written + 2.0 * c.size[N] * c.size[D] * c.size[M])
     sn_affine_backward(c.type, c.size[N], c.size[D], c.size[M],
                        c.data[0], c.data[1], c.data[2], c.data[3], c.data[4], c.data[5])
     restore(state)
@@ -90,7 +90,7 @@ def quick_matmul_add(x, W, out):
     cdef PyThreadState *state
     if not bind(&_matmul_add, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &c):
         return False
-    state = release(c.size[N] * c.size[D] * c.size[M])
+    state = release(c.written + <double>c.size[N] * c.size[D] * c.size[M])
     sn_matmul_add(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
     restore(state)
     return True
@@ -113,7 +113,7 @@ def quick_take_rows(x, index):
     out = new_array(2, shape, cnp.PyArray_TYPE(<cnp.ndarray>x))
     if not bind(&_take_rows, [<PyObject *>x, <PyObject *>index, <PyObject *>out], &c):
         return None
-    state = release(c.size[B] * c.size[D])
+    state = release(<double>c.size[B] * c.size[D])
     sn_take_rows(c.type, c.size[B], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
     return out
@@ -139,7 +139,7 @@ def quick_add_rows(dout, index, out):
     rows, indices = as_rows(<cnp.ndarray>dout), cnp.PyArray_Ravel(<cnp.ndarray>index, cnp.NPY_CORDER)
     if not bind(&_add_rows, [<PyObject *>rows, <PyObject *>indices, <PyObject *>out], &c):
         return False
-    state = release(c.size[B] * c.size[D] + c.size[N] * c.size[D])
+    state = release(<double>c.size[B] * c.size[D] + c.size[N] * c.size[D])
     sn_add_rows(c.type, c.size[B], c.size[N], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
     return True
@@ -224,7 +224,7 @@ def quick_softmax_cross_entropy_forward(x, t):
     y = new_array(2, cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.PyArray_TYPE(<cnp.ndarray>x))
     if not bind(&_softmax_cross_entropy_forward, [<PyObject *>x, <PyObject *>labels, <PyObject *>y], &c):
         return None
-    state = release(c.size[N] * c.size[C])
+    state = release(<double>c.size[N] * c.size[C])
     loss = sn_softmax_cross_entropy_forward(c.type, c.size[N], c.size[C],
                                             c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
@@ -241,11 +241,23 @@ def quick_softmax_cross_entropy_backward(y, t, double dout):
     dx = new_array(2, cnp.PyArray_DIMS(<cnp.ndarray>y), cnp.PyArray_TYPE(<cnp.ndarray>y))
     if not bind(&_softmax_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c):
         return None
-    state = release(c.size[N] * c.size[C])
+    state = release(<double>c.size[N] * c.size[C])
     sn_softmax_cross_entropy_backward(c.type, c.size[N], c.size[C],
                                       c.data[0], <const sn_label *>c.data[1], dout, c.data[2])
     restore(state)
     return dx
+
+
+cdef int fill_numbers(double *values, numbers) except -1:
+    """Fill in the numbers of an optimizer's kernel, at most three; the others are 0."""
+    cdef int i = 0
+    values[0] = values[1] = values[2] = 0
+    for number in numbers:
+        if i == 3:
+            raise ValueError("an optimizer's kernel takes at most three numbers")
+        values[i] = number
+        i += 1
+    return 0
 
 
 def quick_update(str kernel, params, grads, list states, numbers):
@@ -261,10 +273,12 @@ def quick_update(str kernel, params, grads, list states, numbers):
     cdef Py_ssize_t count, i, k, work = 0
     cdef const Contract *contract = &_sgd_update
     cdef sn_optimizer optimizer = _OPTIMIZERS[kernel]
-    if len(states) == 1:
-        contract = &_momentum_update
-    elif len(states) == 2:
+    if optimizer == SN_ADAM:
         contract = &_adam_update
+    elif optimizer != SN_SGD:
+        contract = &_momentum_update
+    if len(states) != contract.count - 2:
+        return False
     if type(params) is not list or type(grads) is not list:
         return False
     count = len(<list>params)
@@ -287,11 +301,7 @@ def quick_update(str kernel, params, grads, list states, numbers):
         if not bind(contract, given, &calls[i]):
             return False
         work += calls[i].size[n]
-    values[0] = values[1] = values[2] = 0
-    i = 0
-    for number in numbers:
-        values[i] = number
-        i += 1
+    fill_numbers(values, numbers)
     state = release(work)
     for i in range(count):
         parameter.n = calls[i].size[n]

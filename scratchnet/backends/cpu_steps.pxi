@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 _ACTIVATIONS = {None: SN_NO_ACTIVATION, "sigmoid": SN_SIGMOID, "relu": SN_RELU}
 _DATA_TYPES = {np.dtype(name): code for name, code in (
-    ("uint8", SN_DATA_U8), ("bool", SN_DATA_U8), ("int8", SN_DATA_I8), ("int16", SN_DATA_I16),
+    ("uint8", SN_DATA_U8), ("bool", SN_DATA_BOOL), ("int8", SN_DATA_I8), ("int16", SN_DATA_I16),
     ("int32", SN_DATA_I32), ("int64", SN_DATA_I64), ("float32", SN_DATA_F32), ("float64", SN_DATA_F64),
 )}
 
@@ -31,7 +31,7 @@ cdef class Steps:
     Raises
     ------
     ValueError
-        An array is not what the kernels take.
+        An array is not what the kernels take, or a batch holds no samples.
     """
 
     cdef sn_plan plan
@@ -40,7 +40,9 @@ cdef class Steps:
     cdef const int64_t[::1] labels  # [rows]
     cdef sn_data data_type
 
-    def __init__(self, layers, parameters, optimizer, batch, max_grad):
+    def __cinit__(self, layers, parameters, optimizer, batch, max_grad):
+        if batch < 1:
+            raise ValueError(f"Steps: batch must be 1 or more, got {batch}")
         dtype = layers[0][0].dtype
         self.held = [layers, parameters]
         x = self.scratch((batch, layers[0][0].shape[0]), dtype)
@@ -139,16 +141,13 @@ cdef class Steps:
         cdef sn_size steps = order.shape[0] // self.plan.batch
         cdef cnp.ndarray loss
         cdef double *losses
-        cdef int i = 0
         if self.data is None:
             raise ValueError("run: set_data comes first")
         if steps == 0:
             return []
         if sn_find_label_outside(order.shape[0], &order[0], self.labels.shape[0]) != -1:
             raise IndexError("run: order holds a number that is no row of the data")
-        for number in numbers:
-            self.plan.numbers[i] = number
-            i += 1
+        fill_numbers(self.plan.numbers, numbers)
         self.plan.updates = updates
         loss = np.empty(steps)
         losses = <double *>cnp.PyArray_DATA(loss)

@@ -107,6 +107,7 @@ cdef extern from "scratchnet.h" nogil:
         SN_RMSPROP
         SN_ADAM
     ctypedef enum sn_data:
+        SN_DATA_BOOL
         SN_DATA_U8
         SN_DATA_I8
         SN_DATA_I16

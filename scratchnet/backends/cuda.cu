@@ -1059,11 +1059,12 @@ __device__ inline const Layer &layer_of(const Size *table, Size k)
     return *(const Layer *)(table + k * LAYER_FIELDS);
 }
 
-enum { UINT8, INT8, INT16, INT32, INT64, FLOAT32, FLOAT64 };
+enum { BOOL, UINT8, INT8, INT16, INT32, INT64, FLOAT32, FLOAT64 };
 
 __device__ inline REAL number_at(const void *data, Size type, Size i)
 {
     switch (type) {
+    case BOOL: return ((const unsigned char *)data)[i] != 0; // any byte but 0 is 1
     case UINT8: return (REAL)((const unsigned char *)data)[i];
     case INT8: return (REAL)((const signed char *)data)[i];
     case INT16: return (REAL)((const short *)data)[i];

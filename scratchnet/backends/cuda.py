@@ -236,6 +236,10 @@ class _DeviceMemory(HostMemory):
             f"must be a CuPy array, got {'NumPy array' if isinstance(value, np.ndarray) else type(value).__name__}"
         )
 
+    def plain(self, array: Any) -> Any:
+        """CuPy's arrays are what they are."""
+        return array
+
     def fault(self, array: Any) -> str | None:
         """Why a kernel cannot take an array as it lies."""
         device = load_cupy().cuda.runtime.getDevice()
@@ -492,7 +496,7 @@ def sigmoid_cross_entropy_backward(y: Array, t: Array, dout: float, dx: Array) -
 def _windows(planes: Array, of_windows: tuple[int, ...], stride: int, pad: int) -> tuple[int, ...]:
     """Return what im2col and col2im are told of images [N,C,H,W] and windows [N,C,P,Q,Y,X]."""
     N, C, H, W = planes.shape
-    return N * C, H, W, *of_windows[2:], int(stride), int(pad)
+    return N * C, H, W, *of_windows[2:], stride, pad
 
 
 @_kernel
@@ -530,7 +534,7 @@ def convolution_backward(dout: Array, col: Array, W: Array, dcol: Array, dW: Arr
 @_kernel
 def max_pool_forward(x: Array, P: int, Q: int, stride: int, out: Array, argmax: Array) -> None:
     (N, C, H, W), (Y, X) = x.shape, out.shape[2:]
-    sizes = N * C, H, W, int(P), int(Q), Y, X, int(stride)
+    sizes = N * C, H, W, P, Q, Y, X, stride
     launch("max_pool_forward", x.dtype, element_blocks(out.size), x, out, argmax, *sizes)
 
 

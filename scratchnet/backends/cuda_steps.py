@@ -25,7 +25,10 @@ Layers = Sequence[tuple[Array, Array, Array, Array, str | None]]
 Parameters = Sequence[tuple[Array, Array, Sequence[Array]]]
 
 # As in cuda.cu
-DATA_TYPES = {"uint8": 0, "bool": 0, "int8": 1, "int16": 2, "int32": 3, "int64": 4, "float32": 5, "float64": 6}
+DATA_TYPES = {
+    name: number
+    for number, name in enumerate(("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"))
+}
 MOST_STATES = 2
 
 # Choices that change nothing but the speed. None of them has been measured yet.

@@ -101,8 +101,6 @@ def relu_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 
 @_kernel
 def softmax_forward(x: np.ndarray, y: np.ndarray) -> None:
-    if x.shape[1] == 0:
-        return
     z = np.exp(x - x.max(axis=1, keepdims=True))
     y[...] = z / z.sum(axis=1, keepdims=True)
 
@@ -155,32 +153,30 @@ def sigmoid_cross_entropy_backward(y: np.ndarray, t: np.ndarray, dout: float, dx
 # Windows of images
 
 
-def _padded(x: np.ndarray, pad: int) -> np.ndarray:
-    return np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-
-
-def _seen(padded: np.ndarray, p: int, q: int, Y: int, X: int, stride: int) -> np.ndarray:
-    """The view of the padded images that element (p, q) of the window sees from its Y x X places."""
-    return padded[:, :, p : p + stride * Y : stride, q : q + stride * X : stride]
+def _seen(size: int, places: int, p: int, stride: int, pad: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places from which element p of the window sees the image along an axis, and what it sees there."""
+    seen = np.arange(places) * stride + p - pad
+    inside = np.flatnonzero((seen >= 0) & (seen < size))
+    return inside, seen[inside]
 
 
 @_kernel
 def im2col(x: np.ndarray, stride: int, pad: int, col: np.ndarray) -> None:
-    P, Q, Y, X = col.shape[2:]
-    padded = _padded(x, pad)
+    (H, W), (P, Q, Y, X) = x.shape[2:], col.shape[2:]
+    col[...] = 0
     for p, q in np.ndindex(P, Q):
-        col[:, :, p, q] = _seen(padded, p, q, Y, X, stride)
+        (down, row), (across, column) = _seen(H, Y, p, stride, pad), _seen(W, X, q, stride, pad)
+        col[:, :, p, q, down[:, None], across] = x[:, :, row[:, None], column]
 
 
 @_kernel
 def col2im(col: np.ndarray, stride: int, pad: int, dx: np.ndarray) -> None:
     """Each number of dx is summed in the order of p and q."""
-    P, Q, Y, X = col.shape[2:]
-    H, W = dx.shape[2:]
-    padded = _padded(np.zeros_like(dx), pad)
-    for p, q in np.ndindex(P, Q):
-        _seen(padded, p, q, Y, X, stride)[...] += col[:, :, p, q]
-    dx[...] = padded[:, :, pad : pad + H, pad : pad + W]
+    (H, W), (P, Q, Y, X) = dx.shape[2:], col.shape[2:]
+    dx[...] = 0
+    for p, q in np.ndindex(P, Q) if col.size else ():
+        (down, row), (across, column) = _seen(H, Y, p, stride, pad), _seen(W, X, q, stride, pad)
+        dx[:, :, row[:, None], column] += col[:, :, p, q, down[:, None], across]
 
 
 @_kernel
@@ -192,16 +188,16 @@ def convolution_forward(col: np.ndarray, W: np.ndarray, b: np.ndarray, out: np.n
 def convolution_backward(
     dout: np.ndarray, col: np.ndarray, W: np.ndarray, dcol: np.ndarray, dW: np.ndarray, db: np.ndarray
 ) -> None:
-    dcol[...] = W.T @ dout
-    dW += (dout @ col.transpose(0, 2, 1)).sum(axis=0)
-    db += dout.sum(axis=(0, 2))
+    if dcol.size:
+        dcol[...] = W.T @ dout
+    if dout.size:
+        dW += (dout @ col.transpose(0, 2, 1)).sum(axis=0)
+        db += dout.sum(axis=(0, 2))
 
 
 @_kernel
 def max_pool_forward(x: np.ndarray, P: int, Q: int, stride: int, out: np.ndarray, argmax: np.ndarray) -> None:
     """A NaN is the largest, as in NumPy."""
-    if out.size == 0:
-        return
     windows = np.lib.stride_tricks.sliding_window_view(x, (P, Q), axis=(2, 3))[:, :, ::stride, ::stride]
     rows = windows.reshape(*out.shape, P * Q)
     p, q = np.divmod(rows.argmax(axis=-1), Q)
@@ -238,7 +234,7 @@ def batch_normalization_forward(
     rows = max(len(x), 1)
     mean[...] = x.sum(axis=0) / rows
     var[...] = ((x - mean) ** 2).sum(axis=0) / rows
-    std[...] = np.sqrt(var + float(eps))
+    std[...] = np.sqrt(var + eps)
     xhat[...] = (x - mean) / std
     out[...] = gamma * xhat + beta
 
@@ -253,7 +249,7 @@ def batch_normalization_inference(
     eps: float,
     out: np.ndarray,
 ) -> None:
-    out[...] = gamma * ((x - mean) / np.sqrt(var + float(eps))) + beta
+    out[...] = gamma * ((x - mean) / np.sqrt(var + eps)) + beta
 
 
 @_kernel
@@ -276,19 +272,18 @@ def batch_normalization_backward(
 
 @_kernel
 def sgd_update(p: np.ndarray, g: np.ndarray, lr: float) -> None:
-    p -= float(lr) * g
+    p -= lr * g
 
 
 @_kernel
 def momentum_update(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float) -> None:
-    v[...] = float(momentum) * v - float(lr) * g
+    v[...] = momentum * v - lr * g
     p += v
 
 
 @_kernel
 def nesterov_update(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float) -> None:
     """Y. Bengio et al., Advances in optimizing recurrent networks, 2013, eq. 7: parameters first."""
-    lr, momentum = float(lr), float(momentum)
     p += momentum * momentum * v
     p -= (1 + momentum) * lr * g
     v[...] = momentum * v - lr * g
@@ -297,12 +292,11 @@ def nesterov_update(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, mome
 @_kernel
 def adagrad_update(p: np.ndarray, g: np.ndarray, h: np.ndarray, lr: float) -> None:
     h += g * g
-    p -= float(lr) * g / (np.sqrt(h) + 1e-7)
+    p -= lr * g / (np.sqrt(h) + 1e-7)
 
 
 @_kernel
 def rmsprop_update(p: np.ndarray, g: np.ndarray, h: np.ndarray, lr: float, decay_rate: float) -> None:
-    lr, decay_rate = float(lr), float(decay_rate)
     h[...] = decay_rate * h + (1 - decay_rate) * g * g
     p -= lr * g / (np.sqrt(h) + 1e-7)
 
@@ -312,7 +306,6 @@ def adam_update(
     p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, beta1: float, beta2: float
 ) -> None:
     """D. Kingma and J. Ba, Adam, 2015; the bias correction is in the caller's lr."""
-    lr, beta1, beta2 = float(lr), float(beta1), float(beta2)
     m += (1 - beta1) * (g - m)
     v += (1 - beta2) * (g * g - v)
     p -= lr * m / (np.sqrt(v) + 1e-7)
@@ -326,7 +319,7 @@ def squared_norm(g: np.ndarray) -> float:
 
 @_kernel
 def scale(x: np.ndarray, factor: float) -> None:
-    x *= float(factor)
+    x *= factor
 
 
 # Language models: words, gated cells, dropout

@@ -20,6 +20,7 @@ from ..backends import (
     as_array,
     as_float_array,
     as_operand,
+    as_whole,
     backend_for,
     check_parameter,
     is_on_gpu,
@@ -303,7 +304,7 @@ class Convolution(layers.Layer):
         col, places = self._windows(images, W)
         out = empty((len(images), len(W), *places), W)
         kernels, filters = backend_for(W), W.reshape(len(W), prod(W.shape[1:]))
-        for block in _blocks(len(images), len(col)):
+        for block in _blocks(len(images) if out.size else 0, len(col)):
             windows = col[: block.stop - block.start]
             kernels.im2col(images[block], self.stride, self.pad, windows)
             kernels.convolution_forward(_as_products(windows), filters, b, _as_rows(out[block]))
@@ -319,7 +320,7 @@ class Convolution(layers.Layer):
         dx, dcol = np.empty_like(images), np.empty_like(col)
         dW, db = np.zeros_like(W, shape=(len(W), prod(W.shape[1:]))), np.zeros_like(W, shape=b.shape)
         kernels, filters = backend_for(W), W.reshape(dW.shape)
-        for block in _blocks(len(images), len(col)):
+        for block in _blocks(len(images) if dx.size or d.size else 0, len(col)):
             windows, dwindows = col[: block.stop - block.start], dcol[: block.stop - block.start]
             kernels.im2col(images[block], self.stride, self.pad, windows)
             kernels.convolution_backward(
@@ -415,13 +416,10 @@ def _check_window(
     layer: layers.Layer, images: tuple[int, ...], window: tuple[int, ...], stride: int, pad: int
 ) -> None:
     who = type(layer).__name__
-    for number in (*window, stride, pad):
-        if not isinstance(number, int | np.integer):
-            raise TypeError(f"{who}: the window, stride and pad must be whole numbers, got {number!r}")
-    if stride < 1 or pad < 0 or min(window) < 1:
-        raise ValueError(
-            f"{who}: the window and stride must be 1 or more and pad 0 or more, got {window}, {stride}, {pad}"
-        )
+    for number in window:
+        as_whole(f"{who}: a side of the window", number, 1)
+    as_whole(f"{who}: stride", stride, 1)
+    as_whole(f"{who}: pad", pad, 0)
     if any(size + 2 * pad < w for size, w in zip(images[2:], window, strict=True)):
         raise ValueError(f"{who}: a window of {window} does not fit into images of {images[2:]} with pad {pad}")
 

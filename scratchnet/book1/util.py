@@ -5,12 +5,15 @@ Source: *Deep Learning from Scratch* 1, `common/util.py`.
 
 from __future__ import annotations
 
+from math import prod
+from operator import index
+from sys import maxsize
 from typing import Any
 
 import numpy as np
 
 from .._layer import empty
-from ..backends import as_float_array, backend_for, window_places
+from ..backends import as_float_array, as_whole, backend_for, window_places
 
 __all__ = ["col2im", "conv_output_size", "im2col", "np", "shuffle_dataset", "smooth_curve"]
 
@@ -70,7 +73,7 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     Raises
     ------
     ValueError
-        input_data does not have 4 axes, or a size is too small.
+        input_data does not have 4 axes, or a size is no whole number, or too small or too large.
 
     Notes
     -----
@@ -79,7 +82,7 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     x = as_float_array("im2col: input_data", input_data)
     if x.ndim != 4:
         raise ValueError(f"im2col: input_data has shape {x.shape}, expected (N, C, H, W)")
-    shape = _shape_of_windows("im2col", x.shape, filter_h, filter_w, stride, pad)
+    shape, stride, pad = _shape_of_windows("im2col", x.shape, filter_h, filter_w, stride, pad)
     col = empty(shape, x)
     backend_for(x).im2col(x, stride, pad, col)
     return col.transpose(0, 4, 5, 1, 2, 3).copy().reshape(_rows_and_columns(shape))
@@ -93,34 +96,43 @@ def col2im(
     Raises
     ------
     ValueError
-        col does not have the shape that `im2col` returns, or a size is too small.
+        col does not have the shape that `im2col` returns, or a size is no whole number, or too small or too large.
 
     Notes
     -----
     Source: book 1, ch. 7.4.3.
     """
     rows = as_float_array("col2im: col", col)
-    shape = _shape_of_windows("col2im", tuple(input_shape), filter_h, filter_w, stride, pad)
-    if rows.size != np.prod(shape):
+    images_shape = _shape_of_images(input_shape)
+    shape, stride, pad = _shape_of_windows("col2im", images_shape, filter_h, filter_w, stride, pad)
+    if rows.size != prod(shape):
         raise ValueError(f"col2im: col has shape {rows.shape}, expected {_rows_and_columns(shape)}")
     N, C, P, Q, Y, X = shape
     windows = rows.reshape(N, Y, X, C, P, Q).transpose(0, 3, 4, 5, 1, 2).copy()
-    images = empty(tuple(input_shape), rows)
+    images = empty(images_shape, rows)
     backend_for(rows).col2im(windows, stride, pad, images)
     return images
 
 
+def _shape_of_images(input_shape: Any) -> tuple[int, ...]:
+    try:
+        shape = tuple(index(size) for size in input_shape)
+    except TypeError:
+        shape = ()
+    if len(shape) != 4 or min(shape) < 0 or max(shape) > maxsize:
+        raise ValueError(f"col2im: input_shape must be four sizes (N, C, H, W), got {input_shape!r}")
+    return shape
+
+
 def _shape_of_windows(
-    where: str, images: tuple[int, ...], filter_h: int, filter_w: int, stride: int, pad: int
-) -> tuple[int, int, int, int, int, int]:
+    where: str, images: tuple[int, ...], filter_h: Any, filter_w: Any, stride: Any, pad: Any
+) -> tuple[tuple[int, int, int, int, int, int], int, int]:
+    """Return the shape (N, C, P, Q, Y, X) of the windows, and stride and pad as whole numbers."""
     N, C, H, W = images
-    for name, value, least in (("filter_h", filter_h, 1), ("filter_w", filter_w, 1), ("stride", stride, 1)):
-        if value < least:
-            raise ValueError(f"{where}: {name} must be {least} or more, got {value}")
-    if pad < 0:
-        raise ValueError(f"{where}: pad must be 0 or more, got {pad}")
-    Y, X = window_places(H, filter_h, stride, pad), window_places(W, filter_w, stride, pad)
-    return N, C, filter_h, filter_w, Y, X
+    P, Q = as_whole(f"{where}: filter_h", filter_h, 1), as_whole(f"{where}: filter_w", filter_w, 1)
+    stride, pad = as_whole(f"{where}: stride", stride, 1), as_whole(f"{where}: pad", pad, 0)
+    Y, X = window_places(H, P, stride, pad), window_places(W, Q, stride, pad)
+    return (N, C, P, Q, Y, X), stride, pad
 
 
 def _rows_and_columns(shape: tuple[int, int, int, int, int, int]) -> tuple[int, int]:

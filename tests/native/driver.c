@@ -37,7 +37,7 @@ int main(void)
                 test_gru((sn_type)type, n % 4, n);
             }
             test_softmax((sn_type)type, 0, 0);
-            for (int data = SN_DATA_U8; data <= SN_DATA_F64; data++) {
+            for (int data = SN_DATA_BOOL; data <= SN_DATA_F64; data++) {
                 test_plan((sn_type)type, (sn_data)data, SN_SIGMOID);
                 test_plan((sn_type)type, (sn_data)data, SN_RELU);
             }

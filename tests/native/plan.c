@@ -19,15 +19,16 @@ static net make_net(sn_type type, sn_size B, sn_size D, sn_size H, sn_size C, ui
 void test_plan(sn_type type, sn_data data_type, sn_activation activation)
 {
     enum { ROWS = 11, B = 3, D = 5, H = 7, C = 4, STEPS = 3, PAD = 9 };
-    static const size_t bytes[] = { 1, 1, 2, 4, 8, 4, 8 };
+    static const size_t bytes[] = { 1, 1, 1, 2, 4, 8, 4, 8 };
     const size_t row = D * bytes[data_type] + PAD * bytes[data_type];
     char *data = memory((ROWS - 1) * row + D * bytes[data_type]); /* nothing behind the last row */
     const array plain = output(type, ROWS * D);
     for (sn_size i = 0; i < ROWS * D; i++) {
         const int value = (int)(any() + 2) * 3 + (int)i % 5;
         void *p = data + (size_t)(i / D) * row + (size_t)(i % D) * bytes[data_type];
-        put(plain, i, value);
+        put(plain, i, data_type == SN_DATA_BOOL ? value != 0 : value);
         switch (data_type) {
+        case SN_DATA_BOOL:
         case SN_DATA_U8: *(uint8_t *)p = (uint8_t)value; break;
         case SN_DATA_I8: *(int8_t *)p = (int8_t)value; break;
         case SN_DATA_I16: *(int16_t *)p = (int16_t)value; break;
