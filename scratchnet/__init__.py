@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as _numpy
 
+from . import _start as _start  # isort: split
+
 from . import (
     base_model,
     config,

@@ -30,6 +30,7 @@ ALLOWED = {
         "backends/cuda_steps",
     },
     "_as_written": set(),
+    "_start": {"backends/__init__"},
     "_layer": {"backends/__init__"},
     "_passed_on": {"np"},
     "layers": {"_as_written", "_layer", "_passed_on", "backends/__init__", "config", "functions"},

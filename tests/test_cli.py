@@ -162,6 +162,20 @@ def test_errors_are_one_line_and_a_code(tmp_path, arguments, code, message):
     assert code == 2 or len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("start", ["module", "script"])
+def test_an_environment_that_keeps_the_kernels_from_loading_is_one_line(tmp_path, start):
+    """The package is imported, and refuses, before `main` is."""
+    script = tmp_path / "scratchnet"  # what pip writes
+    script.write_text("import sys\nfrom scratchnet.__main__ import main\nsys.exit(main())\n")
+    command = [sys.executable, "-P", script] if start == "script" else [sys.executable, "-Pm", "scratchnet"]
+    result = subprocess.run(
+        [*command, "info"], env={**os.environ, "SCRATCHNET_ISA": "foo"}, capture_output=True, text=True
+    )
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith("scratchnet: error: SCRATCHNET_ISA is 'foo', but this processor runs ")
+    assert result.stderr.count("\n") == 1
+
+
 def test_ctrl_c_keeps_what_was_learned(tmp_path):
     process = start("train", "spiral", "--epochs", "1000000", cwd=tmp_path)
     for _ in range(3):

@@ -151,6 +151,50 @@ def test_the_environment_says_how_many():
         assert result.returncode == 1 and f"SCRATCHNET_NUM_THREADS is '{wrong}'" in result.stderr
 
 
+ENVIRONMENTS = """
+import os
+import numpy  # once for all
+
+def threads(**environment):
+    \"\"\"What a child says that imports scratchnet under an environment: a number or an error.\"\"\"
+    said, tell = os.pipe()
+    if os.fork() == 0:
+        os.environ.update(environment)
+        try:
+            import scratchnet.backends
+            text = str(scratchnet.backends.get_num_threads())
+        except ImportError as error:
+            text = str(error)
+        os.write(tell, text.encode())
+        os._exit(0)
+    os.close(tell)
+    os.wait()
+    with open(said) as reader:
+        text = reader.read()
+    return int(text) if text.isdecimal() else text
+
+os.environ.pop("SCRATCHNET_NUM_THREADS", None)
+os.environ.pop("OMP_NUM_THREADS", None)
+default, nines = threads(), "9" * 5000
+for wrong in ("1.5", "4,2", "\u00b2", nines):
+    said = threads(SCRATCHNET_NUM_THREADS=wrong)
+    assert str(said).startswith("SCRATCHNET_NUM_THREADS is '") and "1 or more" in said and len(said) < 200, said
+for nothing in ("abc", "0", "-1", nines):
+    assert threads(OMP_NUM_THREADS=nothing) == default, nothing
+assert threads(SCRATCHNET_NUM_THREADS=" ", OMP_NUM_THREADS=" 7 , 2") == 7
+assert 1 <= threads(SCRATCHNET_NUM_THREADS="9" * 18) <= 256
+print("all")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_the_environment_counts_threads_or_says_what_it_is_not():
+    """Our own variable is an error where it is no number; OpenMP's, which is not ours, is passed over."""
+    arguments = [sys.executable, "-P", "-W", "ignore::DeprecationWarning", "-c", ENVIRONMENTS]
+    result = subprocess.run(arguments, capture_output=True, text=True)
+    assert result.stdout.strip() == "all", result.stderr
+
+
 def test_helpers_sleep_when_there_is_nothing_to_do():
     """No spinning without bound: an idle process uses no processor time."""
     code = (

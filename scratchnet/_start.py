@@ -1,0 +1,25 @@
+"""Loads the compiled kernels before all else: what keeps them from it is an error of the command line, too.
+
+`scratchnet ...` and `python -m scratchnet ...` import the package before `main` can catch anything.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+
+def _is_command() -> bool:
+    """Whether this process runs the command, and no program that imports the package."""
+    if sys.argv[0] == "-m":  # as long as Python looks for the module; its name stands before the arguments
+        return re.fullmatch(r"(-\w*m)?scratchnet(\.__main__)?", sys.orig_argv[-len(sys.argv)]) is not None
+    return Path(sys.argv[0]).stem in ("scratchnet", "scratchnet-script")
+
+
+try:
+    from . import backends as backends
+except ImportError as error:
+    if not _is_command():
+        raise
+    if sys.stderr is not None:
+        print(f"scratchnet: error: {error}", file=sys.stderr)
+    sys.exit(2)
