@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from functools import wraps
 from math import prod
 from numbers import Integral, Real
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -291,7 +291,7 @@ def _bind_shape(kernel: Kernel, argument: Argument, shape: tuple[int, ...], size
     sizes.update((axis, length) for axis, length in zip(argument.shape, shape, strict=True) if axis.isalpha())
 
 
-_MOST_WORK = 100_000  # to find out whether strided arrays overlap, which may take any time: less than a second
+_MOST_WORK: Any = 100_000  # to find out whether strided arrays overlap, which may take any time: under a second
 
 
 class HostMemory:
@@ -432,17 +432,17 @@ def checked(
     kernel = KERNELS[function.__name__]
     names = [argument.name for argument in kernel.arguments]
     outputs = [] if kernel.returns_float else [i for i, a in enumerate(kernel.arguments) if a.is_written]
-    nothing: Any = None
+    run: Callable[..., _R] = function
 
     @wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         if len(args) + len(kwargs) != len(names) or not kwargs.keys() <= set(names[len(args) :]):
             return function(*args, **kwargs)  # raises Python's own TypeError
         values = [*args, *(kwargs[name] for name in names[len(args) :])]
-        taken: Any = check_arguments(kernel, values, compiled=compiled, memory=memory)
+        taken = check_arguments(kernel, values, compiled=compiled, memory=memory)
         if outputs and all(taken[i] is None or taken[i].size == 0 for i in outputs):
-            return nothing  # whatever the other sizes are: rows without columns may be any number
-        return function(*taken)
+            return cast(_R, None)  # whatever the other sizes are: rows without columns may be any number
+        return run(*taken)
 
     call.__doc__ = f"{kernel.formula}. {note}".strip()
     return call

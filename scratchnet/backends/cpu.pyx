@@ -314,8 +314,8 @@ cdef int default_threads() except -1:
     if ours.strip():
         n = threads_in(ours)
         if n == 0:
-            raise ImportError(f"SCRATCHNET_NUM_THREADS is {_short(ours)}, expected a whole number, 1 or more, of at "
-                              "most 18 digits; set it to one, or unset it")
+            raise ImportError(f"SCRATCHNET_NUM_THREADS is {_short(ours)}, expected a whole number, 1 or more, "
+                              "of at most 18 digits; set it to one, or unset it")
         return n
     n = threads_in(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])
     if n:
@@ -727,8 +727,8 @@ def batch_normalization_forward(x, gamma, beta, eps, mean, var, std, xhat, out):
     cdef PyThreadState *state
     cdef double number
     if not (bind(&_batch_normalization_forward,
-                [<PyObject *>x, <PyObject *>gamma, <PyObject *>beta, <PyObject *>mean, <PyObject *>var,
-                 <PyObject *>std, <PyObject *>xhat, <PyObject *>out], &c)
+                 [<PyObject *>x, <PyObject *>gamma, <PyObject *>beta, <PyObject *>mean, <PyObject *>var,
+                  <PyObject *>std, <PyObject *>xhat, <PyObject *>out], &c)
             and real(eps, &number)):
         return batch_normalization_forward(
             *_prepared("batch_normalization_forward", x, gamma, beta, eps, mean, var, std, xhat, out))
@@ -747,8 +747,8 @@ def batch_normalization_inference(x, gamma, beta, mean, var, eps, out):
     cdef PyThreadState *state
     cdef double number
     if not (bind(&_batch_normalization_inference,
-                [<PyObject *>x, <PyObject *>gamma, <PyObject *>beta, <PyObject *>mean, <PyObject *>var,
-                 <PyObject *>out], &c)
+                 [<PyObject *>x, <PyObject *>gamma, <PyObject *>beta, <PyObject *>mean, <PyObject *>var,
+                  <PyObject *>out], &c)
             and real(eps, &number)):
         return batch_normalization_inference(
             *_prepared("batch_normalization_inference", x, gamma, beta, mean, var, eps, out))

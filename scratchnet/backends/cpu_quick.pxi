@@ -43,7 +43,8 @@ def quick_affine_forward(x, W, b):
     if not (is_plain(x) and is_plain(W) and cnp.PyArray_NDIM(<cnp.ndarray>W) == 2):
         return None
     ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
-    if ndim < 2 or ndim > MOST_AXES:
+    if (ndim < 2 or ndim > MOST_AXES
+            or cnp.PyArray_DIM(<cnp.ndarray>x, ndim - 1) != cnp.PyArray_DIM(<cnp.ndarray>W, 0)):
         return None
     for i in range(ndim - 1):
         shape[i] = cnp.PyArray_DIM(<cnp.ndarray>x, i)
@@ -231,19 +232,21 @@ def quick_softmax_cross_entropy_forward(x, t):
     return loss, y, labels
 
 
-def quick_softmax_cross_entropy_backward(y, t, double dout):
+def quick_softmax_cross_entropy_backward(y, t, dout):
     """Return (y - onehot(t)) dout / N, or None."""
     cdef Call c
     cdef PyThreadState *state
     cdef cnp.ndarray dx
+    cdef double number
     if not (is_plain(y) and cnp.PyArray_NDIM(<cnp.ndarray>y) == 2):
         return None
     dx = new_array(2, cnp.PyArray_DIMS(<cnp.ndarray>y), cnp.PyArray_TYPE(<cnp.ndarray>y))
-    if not bind(&_softmax_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c):
+    if not (bind(&_softmax_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &c)
+            and real(dout, &number)):
         return None
     state = release(<double>c.size[N] * c.size[C])
     sn_softmax_cross_entropy_backward(c.type, c.size[N], c.size[C],
-                                      c.data[0], <const sn_label *>c.data[1], dout, c.data[2])
+                                      c.data[0], <const sn_label *>c.data[1], number, c.data[2])
     restore(state)
     return dx
 

@@ -35,6 +35,10 @@ def moved(array: Any, *, to_gpu: bool) -> Array:
     if is_on_gpu(array) == to_gpu:
         return as_array(array)
     cupy = sys.modules["cupy"]  # one of the two sides has an array of it
+    if to_gpu and np.asarray(array).dtype == np.bool_:
+        array = (
+            np.asarray(array).astype(np.uint8).view(np.bool_)
+        )  # any byte but 0 is true; code on a GPU expects 1
     there: Array = cupy.asarray(array) if to_gpu else cupy.asnumpy(array)
     return there
 

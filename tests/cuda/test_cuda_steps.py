@@ -137,6 +137,13 @@ def test_every_type_of_data(cupy, way, dtype, kind):
 
 
 @ways
+def test_any_byte_of_bool_data_but_0_is_true(cupy, way):
+    _, labels = make_data(6, 3)
+    data = np.arange(6 * len(labels), dtype=np.uint8).reshape(-1, 6) % 3
+    check_alike(cupy, Net((6, 5, 3), ["relu"], "sgd_update", np.float64), data.view(bool), labels, way=way)
+
+
+@ways
 def test_parameters_that_lie_apart(cupy, way):
     net = Net((6, 5, 3), ["relu"], "adam_update", np.float64, side_by_side=False)
     check_alike(cupy, net, *make_data(6, 3), way=way, max_grad=1.0)

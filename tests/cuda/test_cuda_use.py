@@ -12,6 +12,7 @@ from reader import Chain
 
 import scratchnet
 from scratchnet import layers
+from scratchnet.backends import uploaded
 from scratchnet.functions import cross_entropy_error, relu, sigmoid, softmax, sum_squared_error
 
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}  # a few steps in float32, sums in another order
@@ -121,6 +122,12 @@ def test_sides_are_not_mixed_silently(cupy):
         half.params[:] = [cupy.asarray(W), cupy.asarray(b)]
         half.forward(cupy.asarray(x))
         half.backward(cupy.asarray(rows_of(2, 4)))
+
+
+def test_bool_data_are_uploaded_as_0_and_1(cupy):
+    """Any other byte is true to NumPy, and any number to code on a GPU."""
+    data = np.array([0, 1, 2, 255], np.uint8).view(bool)
+    assert cupy.asnumpy(uploaded("x", data)).view(np.uint8).tolist() == [0, 1, 1, 1]
 
 
 def test_wrong_labels_are_found_before_they_are_uploaded(cupy):
