@@ -6,10 +6,10 @@ the step before moves the parameters, here that of the step itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from .optimizer import SGD, Momentum
+from .backends import quick_update
+from .optimizer import Array, Momentum
 
 
 class Nesterov(Momentum):
@@ -20,16 +20,29 @@ class Nesterov(Momentum):
     lr : float
         Learning rate, 0 or more.
     momentum : float
-        Share of the velocity that is kept, from -1 to 1.
+        Share of the velocity that is kept.
 
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, `common/optimizer.py`.
     """
 
-    def update(self, params: Sequence[Any], grads: Sequence[Any]) -> None:
-        """Change every parameter by its gradient, in place; see `Optimizer.update`."""
-        excess, step = SGD(1 - self.momentum**2), SGD((1 + self.momentum) * self.lr)
-        super().update(params, grads)  # v, and p += v, of which momentum^2 v is to be left
-        excess.update(params, self.v or [])
-        step.update(params, grads)
+    # Momentum's update makes v, and p += v, of which momentum^2 v is to be left.
+
+    def _quick_update(self, params: Any, grads: Any, states: list[Any], numbers: tuple[float, ...]) -> bool:
+        excess, step = _rates(*numbers)
+        return (
+            super()._quick_update(params, grads, states, numbers)
+            and quick_update("sgd_update", params, states[0], [], (excess,))
+            and quick_update("sgd_update", params, grads, [], (step,))
+        )
+
+    def _step(self, kernels: Any, p: Array, g: Array, states: list[Array], numbers: tuple[float, ...]) -> None:
+        excess, step = _rates(*numbers)
+        super()._step(kernels, p, g, states, numbers)
+        kernels.sgd_update(p, states[0], excess)
+        kernels.sgd_update(p, g, step)
+
+
+def _rates(lr: float, momentum: float) -> tuple[float, float]:
+    return 1 - momentum**2, (1 + momentum) * lr

@@ -6,7 +6,7 @@ Source: *Deep Learning from Scratch* 1, ch. 6.1; 2, ch. 1.3.6.
 from __future__ import annotations
 
 import sys as sys  # book 2's scripts expect it from here, by a star import
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import nextafter, sqrt
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from ._passed_on import pass_on_np
 from .backends import (
     as_operand,
     backend_for,
+    check_call,
     check_parameter,
     is_on_gpu,
     is_writable,
@@ -31,6 +32,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 pass_on_np(__name__)
 
 _INF = float("inf")
+_MOST_UPDATES = 1 << 62  # C counts on in 64 bits
 # What a setting must be, and its range, the upper end excluded.
 _SETTINGS = {
     "lr": ("a number, 0 or more", 0.0, _INF),
@@ -52,6 +54,7 @@ class Optimizer:
 
     _kernel: ClassVar[str]
     _state: ClassVar[tuple[str, ...]] = ()  # attributes: one list of arrays each, like the parameters
+    _holder: ClassVar[type] = list  # of each attribute's arrays
     _settings: ClassVar[tuple[str, ...]] = ("lr",)
 
     def __init__(self, lr: float) -> None:
@@ -60,18 +63,29 @@ class Optimizer:
             setattr(self, name, None)
         self._checked_settings()
 
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={_shown(getattr(self, name, None))}" for name in self._settings)
+        return f"{type(self).__name__}({settings})"
+
     def _checked_settings(self) -> tuple[float, ...]:
         """Return the settings as they are now, or say which is wrong."""
-        return tuple([self._checked(name, getattr(self, name)) for name in self._settings])
+        numbers = []
+        for name in self._settings:
+            value = getattr(self, name)
+            _, low, high = _SETTINGS[name]
+            if type(value) is not float or not low <= value < high:  # a NaN is not
+                value = self._checked(name, value)
+            numbers.append(value)
+        return tuple(numbers)
 
     def _checked(self, name: str, value: Any) -> float:
         expected, low, high = _SETTINGS[name]
         try:
-            if low <= value < high:  # a NaN is not
+            if not isinstance(value, str | bytes) and np.ndim(value) == 0 and low <= float(value) < high:
                 return float(value)
         except (TypeError, ValueError, OverflowError):
             pass
-        raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {value!r}")
+        raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {_shown(value)}")
 
     def _kernel_numbers(self, settings: tuple[float, ...]) -> tuple[float, ...]:
         """Return the kernel's numbers for the next update, in its order."""
@@ -89,78 +103,138 @@ class Optimizer:
         Raises
         ------
         ValueError
-            A parameter is read-only or has no floating dtype, a gradient has another shape, the lists have
-            different lengths, or the learning rate is negative or not a number. Nothing is changed then.
+            A parameter is read-only or has no floating dtype, a gradient has another shape or lies in its
+            parameter's memory, the lists have different lengths, a setting is wrong, or the state is that of
+            other parameters. Nothing is changed then: no parameter, and no state.
+        """
+        states = [getattr(self, name) for name in self._state]
+        kept = self._update(params, grads, states)
+        if kept is not states:
+            self._keep(kept)
+
+    def _update(
+        self, params: Sequence[Any], grads: Sequence[Any], states: list[Any], names: Sequence[Any] = ()
+    ) -> list[Any]:
+        """Make an update; return the lists of states: the given ones, or those made in their place.
+
+        `names` are the parameters' names in errors, where they have other ones than their places.
         """
         numbers = self._kernel_numbers(self._checked_settings())
-        if quick_update(self._kernel, params, grads, [getattr(self, name) for name in self._state], numbers):
-            self.count_steps(1)
-            return
-        entries = list(self._entries(params, grads))
-        states = self._state_arrays([p for _, _, p, _ in entries])
+        if not self._quick_update(params, grads, states, numbers):
+            entries = list(self._entries(params, grads, names))
+            states = self._fitting([p for _, _, p, _ in entries], states)
+            for k, (_, i, p, g) in enumerate(entries):  # all of it before the first is written
+                self._check_entry(names[i] if names else i, p, g, [state[k] for state in states], numbers)
+            for k, (container, i, p, g) in enumerate(entries):
+                arrays = [p, *(state[k] for state in states)]
+                operands = [as_operand("p", a, a) for a in arrays]  # a copy if the layout is not the kernels'
+                self._step(backend_for(operands[0]), operands[0], g, operands[1:], numbers)
+                for array, operand in zip(arrays, operands, strict=True):
+                    if operand is not array:
+                        array[...] = operand
+                if container[i] is not p:
+                    number = container[i]
+                    container[i] = type(number)(p) if isinstance(number, np.floating) else p.item()
         self.count_steps(1)
-        for k, (container, i, p, g) in enumerate(entries):
-            operand = as_operand("p", p, p)  # a copy if the layout is not the kernels'
-            getattr(backend_for(operand), self._kernel)(operand, g, *(state[k] for state in states), *numbers)
-            if operand is not p:
-                p[...] = operand
-            if container[i] is not p:
-                number = container[i]
-                container[i] = type(number)(p) if isinstance(number, np.floating) else p.item()
+        return states
 
-    def _entries(self, params: Sequence[Any], grads: Sequence[Any]) -> Iterator[tuple[Any, int, Array, Array]]:
+    def _quick_update(self, params: Any, grads: Any, states: list[Any], numbers: tuple[float, ...]) -> bool:
+        """Update all parameters in one call and return True; or change nothing and return False."""
+        return quick_update(self._kernel, params, grads, states, numbers)
+
+    def _step(self, kernels: Any, p: Array, g: Array, states: list[Array], numbers: tuple[float, ...]) -> None:
+        """Update one parameter and its states, arrays that have been checked."""
+        getattr(kernels, self._kernel)(p, g, *states, *numbers)
+
+    def _check_entry(self, i: Any, p: Array, g: Array, states: list[Array], numbers: tuple[float, ...]) -> None:
+        for name, state in zip(self._state, states, strict=True):
+            if not is_writable(state):
+                raise ValueError(f"{type(self).__name__}: {name}[{i!r}] is read-only; update changes it in place")
+        operands = [as_operand("p", a, a) for a in (p, *states)]
+        try:
+            check_call(self._kernel, operands[0], g, *operands[1:], *numbers)
+        except ValueError as error:
+            raise ValueError(f"{type(self).__name__}: params[{i!r}] cannot be updated: {error}") from None
+
+    def _entries(
+        self, params: Sequence[Any], grads: Sequence[Any], names: Sequence[Any] = ()
+    ) -> Iterator[tuple[Any, int, Array, Array]]:
         """Yield for every parameter its list, its place there, itself as an array, and its gradient."""
         who = type(self).__name__
         if not (isinstance(params, list | tuple) and isinstance(grads, list | tuple)):
+            hint = (
+                f"; dictionaries are for book 1's {who}, scratchnet.book1.optimizer.{who} "
+                "(scratchnet run --book 1, in a notebook %load_ext scratchnet.book1)"
+            )
             raise ValueError(
-                f"{who}: params and grads must be lists, got {type(params).__name__} and {type(grads).__name__}; "
-                f"dictionaries are for book 1's {who}, scratchnet.book1.optimizer.{who} (scratchnet run --book 1, "
-                "in a notebook %load_ext scratchnet.book1)"
+                f"{who}: params and grads must be lists of arrays, got {type(params).__name__} and "
+                f"{type(grads).__name__}{hint * (isinstance(params, dict) or isinstance(grads, dict))}"
             )
         if len(params) != len(grads):
             raise ValueError(
                 f"{who}: got {len(params)} parameters and {len(grads)} gradients, expected as many of each"
             )
         for i, (p, g) in enumerate(zip(params, grads, strict=True)):
+            at = f"[{names[i] if names else i!r}]"
             if isinstance(p, list | tuple):
                 yield from self._entries(p, g)
                 continue
             if isinstance(p, float | int | np.floating) and not isinstance(p, bool):
                 if isinstance(params, tuple):
                     raise ValueError(
-                        f"{who}: params[{i}] is a number and cannot be replaced in a tuple; use a list"
+                        f"{who}: params{at} is a number and cannot be replaced in a tuple; use a list"
                     )
                 array = np.array(p, dtype=np.float64)
             else:
-                array = check_parameter(f"{who}: params[{i}]", p)
+                array = check_parameter(f"{who}: params{at}", p)
                 if not is_writable(array):
-                    raise ValueError(f"{who}: params[{i}] is read-only; update changes it in place")
+                    raise ValueError(f"{who}: params{at} is read-only; update changes it in place")
                 if g is p:
-                    raise ValueError(f"{who}: grads[{i}] is the parameter itself; they overlap in memory")
-            g = as_operand(f"{who}: grads[{i}]", g, array)
+                    raise ValueError(f"{who}: grads{at} is the parameter itself; they overlap in memory")
+            if g is None:
+                raise ValueError(f"{who}: grads{at} must hold real numbers, got None; does backward set it?")
+            g = as_operand(f"{who}: grads{at}", g, array)
             if g.shape != array.shape:
                 raise ValueError(
-                    f"{who}: grads[{i}] has shape {g.shape}, expected {array.shape}, the shape of the parameter"
+                    f"{who}: grads{at} has shape {g.shape}, expected {array.shape}, the shape of the parameter"
                 )
             yield params, i, array, g
 
-    def _state_arrays(self, arrays: list[Array]) -> list[list[Array]]:
-        """Return the state's lists, made of zeros at the first update; the state follows parameters that moved."""
-        for name in self._state:
-            state = getattr(self, name)
-            if state is None:
-                setattr(self, name, _zeros_like(arrays))
-            elif [(s.shape, s.dtype) for s in state] != [(a.shape, a.dtype.newbyteorder("=")) for a in arrays]:
+    def _fitting(self, arrays: list[Array], states: list[Any]) -> list[Any]:
+        """Return lists of states that fit the parameters: the given ones where they do.
+
+        Zeros are made at the first update, and where the first state has been set to None, for all of them, as in
+        the books; a state follows parameters that have moved to the GPU or back.
+        """
+        fitting = []
+        for name, state in zip(self._state, states, strict=True):
+            if state is None or states[0] is None:
+                fitting.append(_zeros_like(arrays))
+                continue
+            if not isinstance(state, list) or not _are_arrays(state):
+                raise self._no_state(name, state)
+            if [(s.shape, s.dtype) for s in state] != [(a.shape, a.dtype.newbyteorder("=")) for a in arrays]:
                 raise ValueError(
                     f"{type(self).__name__}: its {name} belongs to parameters of other shapes or dtypes; "
-                    "use a new optimizer for another model"
+                    f"use a new optimizer for another model, or set {name} to None"
                 )
-            elif [is_on_gpu(s) for s in state] != [is_on_gpu(a) for a in arrays]:
+            if [is_on_gpu(s) for s in state] != [is_on_gpu(a) for a in arrays]:
                 there = _zeros_like(arrays)
                 for new, old in zip(there, state, strict=True):
                     new[...] = moved(old, to_gpu=is_on_gpu(new))
-                setattr(self, name, there)
-        return [getattr(self, name) for name in self._state]
+                state = there
+            fitting.append(state)
+        return states if all(a is b for a, b in zip(states, fitting, strict=True)) else fitting
+
+    def _no_state(self, name: str, state: Any) -> ValueError:
+        return ValueError(
+            f"{type(self).__name__}: {name} must be None or a {self._holder.__name__} of arrays, one for each "
+            f"parameter, got {_shown(state)}"
+        )
+
+    def _keep(self, states: list[Any]) -> None:
+        for name, state in zip(self._state, states, strict=True):
+            setattr(self, name, state)
 
     def step_state(self, params: Sequence[Any]) -> tuple[str, list[list[Array]]] | None:
         """Describe the update to whole-step training: the kernel, and the state's arrays for the parameters.
@@ -169,22 +243,25 @@ class Optimizer:
         """
         if not is_as_written(self):
             return None
-        return self._kernel, self._state_arrays(list(params))
+        states = self._fitting(list(params), [getattr(self, name) for name in self._state])
+        self._keep(states)
+        return self._kernel, states
 
     def step_numbers(self) -> tuple[tuple[float, ...], int]:
         """Return the settings as they are now, and the number of updates made (which Adam's correction needs)."""
-        return self._checked_settings(), getattr(self, "iter", 0)
+        return self._checked_settings(), self._updates_made()
+
+    def _updates_made(self) -> int:
+        """Return the number of updates made, where the class counts them."""
+        return 0
 
     def count_steps(self, steps: int) -> None:
         """Count updates that were made; only Adam needs their number."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return settings and state, as NumPy arrays, copied, for `load_state_dict` of the same class."""
-        state: dict[str, Any] = {"optimizer": type(self).__name__}
-        for name in self._saved():
-            value = getattr(self, name)
-            state[name] = [np.array(moved(a, to_gpu=False)) for a in value] if isinstance(value, list) else value
-        return state
+        own = {name: getattr(self, name) for name in self._saved()}
+        return {"optimizer": type(self).__name__} | {name: _copied(value) for name, value in own.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the settings and state that `state_dict` returned.
@@ -195,25 +272,25 @@ class Optimizer:
             The state is another optimizer's, or something is missing or wrong. Nothing is changed then.
         """
         who = type(self).__name__
+        if not isinstance(state, dict):
+            raise ValueError(f"{who}: the state must be what state_dict returns, got {type(state).__name__}")
         if state.get("optimizer") != who:
             raise ValueError(f"{who}: the state is of {state.get('optimizer')!r}, expected {who!r}")
         missing = [name for name in self._saved() if name not in state]
         if missing:
             raise ValueError(f"{who}: the state has no {', '.join(missing)}")
-        type(self)(**{name: state[name] for name in self._settings})  # says what is wrong with a setting
-        if not (isinstance(state.get("iter", 0), int) and state.get("iter", 0) >= 0):
-            raise ValueError(f"{who}: iter must be a whole number, 0 or more, got {state['iter']!r}")
-        lists = {name: state[name] for name in self._state}
-        shapes = {
-            None if v is None else tuple((np.shape(a), moved(a, to_gpu=False).dtype) for a in v)
-            for v in lists.values()
-        }
-        if len(shapes) > 1:
-            raise ValueError(f"{who}: {' and '.join(lists)} belong to different parameters")
+        for name in self._settings:
+            self._checked(name, state[name])
+        if "iter" in self._saved():
+            _checked_count(who, state["iter"])
+        for name in self._state:
+            held = state[name]
+            if held is not None and not (isinstance(held, self._holder) and _are_arrays(_named(held).values())):
+                raise self._no_state(name, held)
+        if len({_kinds(state[name]) for name in self._state}) > 1:
+            raise ValueError(f"{who}: {' and '.join(self._state)} belong to different parameters")
         for name in self._saved():
-            value = state[name]
-            held = [np.array(moved(a, to_gpu=False)) for a in value] if isinstance(value, list) else value
-            setattr(self, name, held)
+            setattr(self, name, _copied(state[name]))
 
     def _saved(self) -> tuple[str, ...]:
         return self._settings + self._state
@@ -373,8 +450,12 @@ class Adam(Optimizer):
 
     def _kernel_numbers(self, settings: tuple[float, ...]) -> tuple[float, ...]:
         lr, beta1, beta2 = settings
-        steps = self.iter + 1
+        steps = self._updates_made() + 1
         return lr * sqrt(1 - beta2**steps) / (1 - beta1**steps), beta1, beta2
+
+    def _updates_made(self) -> int:
+        count = self.iter
+        return count if type(count) is int and 0 <= count < _MOST_UPDATES else _checked_count("Adam", count)
 
     def _saved(self) -> tuple[str, ...]:
         return (*super()._saved(), "iter")
@@ -386,3 +467,41 @@ def _zeros_like(arrays: Sequence[Array]) -> list[Array]:
         dtype, on_gpu = kinds.pop()
         return side_by_side([a.shape for a in arrays], dtype, on_gpu=on_gpu)
     return [np.zeros_like(a, a.dtype.newbyteorder("="), order="C") for a in arrays]
+
+
+def _named(state: Any) -> dict[Any, Any]:
+    """Return a state's arrays by their names or places."""
+    return state if isinstance(state, dict) else dict(enumerate(state))
+
+
+def _are_arrays(values: Iterable[Any]) -> bool:
+    return all((isinstance(a, np.ndarray) or is_on_gpu(a)) and a.dtype.kind == "f" for a in values)
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a state, of NumPy arrays; a setting as it is."""
+    if isinstance(value, dict):
+        return {name: np.array(moved(a, to_gpu=False)) for name, a in value.items()}
+    if isinstance(value, list):
+        return [np.array(moved(a, to_gpu=False)) for a in value]
+    return value
+
+
+def _kinds(state: Any) -> Any:
+    """Return names or places, shapes and dtypes, the same for all states of one optimizer."""
+    return None if state is None else frozenset((name, a.shape, a.dtype) for name, a in _named(state).items())
+
+
+def _checked_count(who: str, value: Any) -> int:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < _MOST_UPDATES:
+        return int(value)
+    raise ValueError(f"{who}: iter must be a whole number, 0 or more, the updates made, got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text for people; that never fails."""
+    try:
+        text = repr(value.item() if isinstance(value, np.generic) else value)
+    except Exception:  # the value may be of any class, half made or damaged
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -262,7 +262,7 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
     Every gradient is multiplied by max_norm / (norm + 1e-6) where that is below 1.
     Source: book 2, ch. 6.1.4.
     """
-    if not max_norm >= 0:
+    if not (isinstance(max_norm, int | float | np.number) and not np.iscomplexobj(max_norm) and max_norm >= 0):
         raise ValueError(f"clip_grads: max_norm must be a number, 0 or more, got {max_norm!r}")
     arrays = [check_parameter(f"clip_grads: grads[{i}]", g) for i, g in enumerate(flatten(grads))]
     for i, g in enumerate(arrays):
@@ -274,7 +274,8 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
         squares = squares + backend_for(g).squared_norm(g)
     rate = max_norm / (sqrt(squares) + 1e-6)  # here a GPU is waited for, once
     if rate < 1:
-        for array, g in zip(arrays, operands, strict=True):
+        for array in arrays:
+            g = as_operand("g", array, array)
             backend_for(g).scale(g, rate)
             if g is not array:
                 array[...] = g

@@ -38,7 +38,7 @@ ALLOWED = {
     "time_layers": {"_layer", "_passed_on", "_recurrent", "backends/__init__", "config", "functions", "layers"},
     "functions": {"_passed_on", "backends/__init__", "config"},
     "optimizer": {"_as_written", "_passed_on", "backends/__init__", "config"},
-    "_velocity_first": {"optimizer"},
+    "_velocity_first": {"backends/__init__", "optimizer"},
     "language": {"backends/__init__"},
     "util": {"backends/__init__", "_passed_on", "_unpickle", "config", "language"},
     "gradient": {"_as_written", "util"},

@@ -76,6 +76,7 @@ __all__ = [
     "as_whole",
     "backend_for",
     "check_arguments",
+    "check_call",
     "check_labels",
     "check_parameter",
     "cpu",
@@ -149,6 +150,14 @@ def backend_for(array: np.ndarray) -> Any:
     if is_on_gpu(array):
         return cuda
     return cpu if array.dtype in _COMPILED else _counted_reference
+
+
+def check_call(kernel: str, first: np.ndarray, *rest: Any) -> None:
+    """Raise what is wrong with a kernel's arguments, arrays as `as_operand` makes them, before anything runs."""
+    if is_on_gpu(first):
+        cuda.check_call(kernel, first, *rest)
+    else:
+        check_arguments(KERNELS[kernel], [first, *rest], compiled=first.dtype in _COMPILED)
 
 
 def address_of(array: Any) -> int:

@@ -268,7 +268,9 @@ def quick_update(str kernel, params, grads, list states, numbers):
 
     `states` holds the optimizer's lists of arrays, one entry a parameter.
     """
-    cdef Call calls[32]
+    cdef Call few[32]
+    cdef Call *calls = few
+    cdef cnp.ndarray many  # the calls, where there are more
     cdef PyObject *given[4]
     cdef sn_parameter parameter
     cdef double values[3]
@@ -285,7 +287,7 @@ def quick_update(str kernel, params, grads, list states, numbers):
     if type(params) is not list or type(grads) is not list:
         return False
     count = len(<list>params)
-    if count > 32 or len(<list>grads) != count:
+    if len(<list>grads) != count:
         return False
     for state_list in states:
         if type(state_list) is not list or len(<list>state_list) != count:
@@ -297,6 +299,9 @@ def quick_update(str kernel, params, grads, list states, numbers):
     for state_list in states:
         if len(<list>state_list) != count:
             return False
+    if count > 32:
+        many = np.empty(count * sizeof(Call), np.uint8)
+        calls = <Call *>cnp.PyArray_DATA(many)
     for i in range(count):
         given[0], given[1] = <PyObject *>(<list>params)[i], <PyObject *>(<list>grads)[i]
         for k in range(len(states)):

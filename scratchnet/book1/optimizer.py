@@ -15,7 +15,12 @@ __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
 
 
 class _OnDictionaries(lists.Optimizer):
-    """An optimizer whose parameters and gradients have names."""
+    """An optimizer whose parameters, gradients and states have names.
+
+    A state is a dictionary of arrays, or None before the first update, and may be changed or set anew.
+    """
+
+    _holder = dict
 
     def update(self, params: Any, grads: Any) -> None:
         """Change every parameter by the gradient of its name, in place.
@@ -30,14 +35,38 @@ class _OnDictionaries(lists.Optimizer):
         ValueError
             A parameter has no gradient, or what `scratchnet.optimizer` refuses. Nothing is changed then.
         """
-        missing = [name for name in params if name not in grads]
-        if missing:
-            raise ValueError(f"{type(self).__name__}: grads has no {', '.join(map(str, missing))}")
-        values = list(params.values())
-        super().update(values, [grads[name] for name in params])
-        for name, value in zip(params, values, strict=True):
+        if not (hasattr(params, "values") and hasattr(grads, "keys")):
+            who = type(self).__name__
+            raise ValueError(
+                f"{who}: params and grads must be dictionaries of arrays, got {type(params).__name__} and "
+                f"{type(grads).__name__}; lists are for scratchnet.optimizer.{who}"
+            )
+        names, values = list(params), list(params.values())
+        try:
+            gradients = [grads[name] for name in names]
+        except KeyError:
+            missing = ", ".join(str(name) for name in names if name not in grads)
+            raise ValueError(f"{type(self).__name__}: grads has no {missing}") from None
+        states = [self._in_order(name, names) for name in self._state]
+        kept = self._update(values, gradients, states, names)
+        if kept is not states:
+            self._keep([dict(zip(names, state, strict=True)) for state in kept])
+        for name, value in zip(names, values, strict=True):
             if params[name] is not value:
                 params[name] = value
+
+    def _in_order(self, attribute: str, names: list[Any]) -> list[Any] | None:
+        """Return the arrays of a state in the order of the parameters."""
+        state = getattr(self, attribute)
+        if state is None:
+            return None
+        try:
+            return [state[name] for name in names]
+        except (KeyError, TypeError, IndexError):
+            raise ValueError(
+                f"{type(self).__name__}: its {attribute} is no dictionary with an array for each of "
+                f"{', '.join(map(str, names))}; set it to None, or use a new optimizer for another network"
+            ) from None
 
 
 class SGD(_OnDictionaries, lists.SGD):
