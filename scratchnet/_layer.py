@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ._links import Linked
 from .backends import as_operand, is_on_gpu, is_plain
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -26,7 +27,7 @@ def rows(array: Array) -> Array:
     return array.reshape(prod(array.shape[:-1]), array.shape[-1])
 
 
-class Layer:
+class Layer(Linked):
     """What all layers have: two lists, empty where there is nothing to train.
 
     A layer that whole-step training knows (`plan.py`) says in `step_role` what it is in a chain, and is decorated

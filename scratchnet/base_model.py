@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ._links import Linked
 from ._passed_on import pass_on_np
 from .config import GPU as GPU  # book 2's scripts expect these from here, by a star import
 from .util import flatten, is_on_gpu, is_writable, load_pickle, moved
@@ -22,7 +23,7 @@ from .weights import checked_cast, whole_file
 pass_on_np(__name__)
 
 
-class BaseModel:
+class BaseModel(Linked):
     """What a model of the books extends: it sets `params` and `grads`, and says what forward and backward do.
 
     Attributes

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import config
 from ._as_written import as_written
+from ._links import Linked
 from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
 from .util import (
     accuracy,
@@ -42,7 +43,7 @@ Activation = Literal["sigmoid", "relu"]
 _BLOCK = 1 << 18
 
 
-class Network:
+class Network(Linked):
     """A chain of layers with a loss at its end: what the two networks of the books share.
 
     Attributes

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._as_written import as_written, is_as_written
+from ._links import Linked
 from ._passed_on import pass_on_np
 from .backends import (
     as_operand,
@@ -43,7 +44,7 @@ _SETTINGS = {
 }
 
 
-class Optimizer:
+class Optimizer(Linked):
     """What all optimizers share; each names its kernel, its state and its numbers.
 
     Attributes

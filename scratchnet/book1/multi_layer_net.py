@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._links import Linked
 from .gradient import numerical_gradient
 from .layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
 
@@ -24,7 +25,7 @@ ACTIVATIONS: dict[str, Any] = {"sigmoid": Sigmoid, "relu": Relu}
 _GAINS = {"relu": 2.0, "he": 2.0, "sigmoid": 1.0, "xavier": 1.0}
 
 
-class MultiLayerNet:
+class MultiLayerNet(Linked):
     """A chain of Affine layers with an activation between them, for classification.
 
     Parameters
