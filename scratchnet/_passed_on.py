@@ -7,6 +7,7 @@ Inside the modules `np` stays NumPy, whose functions hand CuPy's arrays on to Cu
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,10 @@ class _Passing(ModuleType):
         from .np import GPU
 
         return GPU
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By name, as cloudpickle and others do it for modules whose class is Python's own.
+        return import_module, (self.__name__,)
 
 
 def pass_on_np(module: str) -> None:

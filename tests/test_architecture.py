@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 
 import scratchnet
@@ -212,6 +216,36 @@ def test_book_2_s_star_imports(module, names):
     given: dict[str, object] = {}
     exec(f"from scratchnet.{module} import *", given)
     assert given.keys() >= set(names.split())
+
+
+CHANGED = [
+    name
+    for name, module in sys.modules.items()
+    if name.startswith("scratchnet") and isinstance(module, ModuleType) and type(module) is not ModuleType
+]
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_modules_that_pass_names_on_are_pickled_and_copied_by_name(name):
+    """As cloudpickle, and so joblib's and Dask's workers, do it for modules of Python's own class."""
+    module = sys.modules[name]
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        written = pickle.dumps(module, protocol)
+        assert pickle.loads(written) is module and len(written) < 100
+    assert copy.copy(module) is copy.deepcopy(module) is module
+    assert copy.deepcopy({"module": module})["module"] is module
+
+
+def test_some_modules_pass_names_on():
+    assert {"scratchnet.layers", "scratchnet.functions", "scratchnet.trainer", "scratchnet.util"} <= set(CHANGED)
+
+
+@pytest.mark.parametrize("library, settings", [("cloudpickle", {}), ("dill", {"recurse": True})])
+def test_functions_that_use_a_module_are_pickled_by_the_libraries_that_are_installed(library, settings):
+    namespace = {"__name__": "__main__"}
+    exec("from scratchnet import layers\ndef f(x): return layers.Relu().forward(x).sum()", namespace)
+    written = pytest.importorskip(library).dumps(namespace["f"], **settings)
+    assert pickle.loads(written)(np.arange(-2.0, 3.0)) == 3
 
 
 def test_a_source_tree_without_the_kernels_says_what_to_do(tmp_path):
