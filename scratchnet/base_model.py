@@ -77,7 +77,8 @@ class BaseModel(Linked):
         OSError
             There is no such file.
         ValueError
-            It holds anything but a list of arrays of the parameters' shapes. The model is then as it was.
+            It holds anything but a list of arrays of the parameters' shapes, or a number that is too large for its
+            parameter's dtype. The model is then as it was.
         """
         path = self._path(file_name)
         if not os.path.exists(path):
@@ -94,8 +95,10 @@ class BaseModel(Linked):
         for i, param in enumerate(params):
             if not ((isinstance(param, np.ndarray) or is_on_gpu(param)) and is_writable(param)):
                 raise ValueError(f"load_params: params[{i}] is not an array that can be written")
-        for param, array in zip(params, stored, strict=True):
-            param[...] = moved(array.astype(param.dtype), to_gpu=is_on_gpu(param))
+        pairs = enumerate(zip(params, stored, strict=True))
+        fitting = [checked_cast(f"{path}: array {i}", array, param.dtype) for i, (param, array) in pairs]
+        for param, array in zip(params, fitting, strict=True):
+            param[...] = moved(array, to_gpu=is_on_gpu(param))
 
     def _path(self, file_name: str | os.PathLike[str] | None) -> str:
         path = f"{type(self).__name__}.pkl" if file_name is None else os.fspath(file_name)

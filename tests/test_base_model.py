@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 
 from scratchnet.base_model import BaseModel
+from scratchnet.weights import load_params
 
 
 class Small(BaseModel):
@@ -66,6 +68,29 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path, capsys):
     for p, b in zip(model.params, before, strict=True):
         np.testing.assert_array_equal(p, b)
     assert capsys.readouterr().out == ""
+
+
+def test_a_number_that_would_become_infinite_is_refused_by_every_door(tmp_path):
+    too_large = [np.full((3, 2), 2.0), np.array([1e300, 1.0])]
+    (tmp_path / "weights.pkl").write_bytes(pickle.dumps(too_large))
+    np.savez(tmp_path / "weights.npz", W1=too_large[0], b1=too_large[1])
+    for read in (Small.load_params, lambda model, path: load_params(model, path.with_suffix(".npz"))):
+        model = Small()
+        model.params[1] = model.params[1].astype("f")
+        before = [p.copy() for p in model.params]
+        with warnings.catch_warnings(), pytest.raises(ValueError, match="numbers that are too large for float32"):
+            warnings.simplefilter("error")
+            read(model, tmp_path / "weights.pkl")
+        for p, b in zip(model.params, before, strict=True):
+            np.testing.assert_array_equal(p, b)
+
+
+def test_numbers_that_were_infinite_or_missing_stay_so(tmp_path):
+    model, stored = Small(), [np.full((3, 2), np.inf), np.array([np.nan, -np.inf])]
+    (tmp_path / "weights.pkl").write_bytes(pickle.dumps(stored))
+    model.load_params(tmp_path / "weights.pkl")
+    for p, s in zip(model.params, stored, strict=True):
+        np.testing.assert_array_equal(p, s)
 
 
 def test_a_failed_save_leaves_the_older_file(tmp_path):
