@@ -113,7 +113,7 @@ def _memories(owner: Any) -> Iterator[_Memory]:
             reach, root = high, _root(arrays[i])
         touching[-1].append(i)
         reach = max(reach, high)
-    for places in touching:
+    for places in sorted(touching, key=min):  # not by address: the same model gives the same pickle
         start = min(byte_bounds(arrays[i])[0] for i in places)
         nbytes = max(byte_bounds(arrays[i])[1] for i in places) - start
         parts = [
@@ -148,13 +148,15 @@ def _restore(owner: Any, memory: _Memory) -> None:
     except (KeyError, IndexError, TypeError):
         return  # a class that left something out of its state
     for part, same in zip(memory.parts, held, strict=True):
-        if any(type(a) is not np.ndarray or (a.shape, a.dtype) != (part.shape, part.dtype) for a in same):
+        if any(not isinstance(a, np.ndarray) or (a.shape, a.dtype) != (part.shape, part.dtype) for a in same):
             return
     are_one = all(a is same[0] for same in held for a in same)
     arrays = [same[0] for same in held]
     if len(arrays) > 1 and not _lie_as_they_did(memory, arrays):
-        # Somebody else may hold arrays that are still one; those that only lay side by side are then left to him.
-        if not are_one or memory.is_private or _overlap(memory):
+        # Arrays that only lay side by side are left where they are if they lie in a file, or are still one and
+        # somebody else may hold them too.
+        in_memory = all(type(array) is np.ndarray for array in arrays)
+        if _overlap(memory) or (in_memory and (memory.is_private or not are_one)):
             arrays = _rebuilt(memory, arrays)
     elif are_one:
         return
@@ -181,7 +183,8 @@ def _nbytes(part: _Part) -> int:
 def _rebuilt(memory: _Memory, arrays: list[Array]) -> list[Array]:
     """Return arrays of the same numbers in one memory: that of one of them where it fills it, else a new one."""
     for part, array in zip(memory.parts, arrays, strict=True):
-        if _nbytes(part) == memory.nbytes and array.strides == part.strides and array.flags.c_contiguous:
+        fits = type(array) is np.ndarray and array.flags.carray and array.strides == part.strides
+        if fits and _nbytes(part) == memory.nbytes:
             buffer = array
             break
     else:

@@ -41,6 +41,24 @@ def one_by_one(value):
     return pickle.loads(file.getvalue())
 
 
+def in_files(value, folder):
+    """Reads each array into a file of its own, as joblib.load(..., mmap_mode="c") finds them."""
+    files = iter(range(1000))
+
+    class InFiles(pickle.Unpickler):
+        def find_class(self, module, name):
+            return mapped if name == "array_of" else super().find_class(module, name)
+
+    def mapped(content, dtype, shape):
+        path = folder / str(next(files))
+        path.write_bytes(content)
+        return np.memmap(path, dtype, "c", shape=shape)
+
+    file = io.BytesIO()
+    OneByOne(file, 4).dump(value)
+    return InFiles(io.BytesIO(file.getvalue())).load()
+
+
 WAYS = {
     **{f"pickle {p}": lambda v, p=p: pickle.loads(pickle.dumps(v, p)) for p in (0, 2, 5)},
     "deepcopy": copy.deepcopy,
@@ -87,6 +105,24 @@ def test_a_network_trains_as_before_in_whole_steps_over_one_buffer(make, fitted,
     for a, b in zip(got[0], expected[0], strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(_stretches(other.params, other.grads, [other_opt.m, other_opt.v])) == 1
+
+
+def test_a_network_whose_arrays_lie_in_files_trains(tmp_path):
+    model, opt = models.TwoLayerNet(2, 5, 3, rng=0), optimizer.SGD()
+    other = in_files(model, tmp_path)
+    assert type(other.params[0]) is np.memmap
+    assert same(other.params, [p for layer in other.layers for p in layer.params])
+    expected, got = trained(model, opt), trained(other, opt)
+    for a, b in zip(got[0], expected[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    tied = in_files(Tied(), tmp_path)
+    assert np.shares_memory(tied.params[0], tied.params[4]) and tied.params[4] is tied.layers[2].params[0]
+
+
+def test_the_same_network_gives_the_same_pickle():
+    """So joblib.Memory knows it again."""
+    first, second = (pickle.dumps([models.TwoLayerNet(2, 5, 3, rng=0), Tied()]) for _ in range(2))
+    assert first == second
 
 
 def test_a_state_side_by_side_stays_so_when_it_is_copied():
