@@ -5,6 +5,7 @@ Source: *Deep Learning from Scratch* 1, ch. 6.1.
 
 from __future__ import annotations
 
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -43,30 +44,25 @@ class _OnDictionaries(lists.Optimizer):
             )
         names, values = list(params), list(params.values())
         try:
-            gradients = [grads[name] for name in names]
+            gradients = [*map(grads.__getitem__, names)]
         except KeyError:
             missing = ", ".join(str(name) for name in names if name not in grads)
             raise ValueError(f"{type(self).__name__}: grads has no {missing}") from None
-        states = [self._in_order(name, names) for name in self._state]
+        states: list[Any] = []
+        for attribute in self._state:
+            state = getattr(self, attribute)
+            try:
+                states.append(None if state is None else [*map(state.__getitem__, names)])
+            except (AttributeError, KeyError, TypeError, IndexError):
+                raise ValueError(
+                    f"{type(self).__name__}: its {attribute} is no dictionary with an array for each of "
+                    f"{', '.join(map(str, names))}; set it to None, or use a new optimizer for another network"
+                ) from None
         kept = self._update(values, gradients, states, names)
         if kept is not states:
             self._keep([dict(zip(names, state, strict=True)) for state in kept])
-        for name, value in zip(names, values, strict=True):
-            if params[name] is not value:
-                params[name] = value
-
-    def _in_order(self, attribute: str, names: list[Any]) -> list[Any] | None:
-        """Return the arrays of a state in the order of the parameters."""
-        state = getattr(self, attribute)
-        if state is None:
-            return None
-        try:
-            return [state[name] for name in names]
-        except (KeyError, TypeError, IndexError):
-            raise ValueError(
-                f"{type(self).__name__}: its {attribute} is no dictionary with an array for each of "
-                f"{', '.join(map(str, names))}; set it to None, or use a new optimizer for another network"
-            ) from None
+        if any(map(is_not, values, params.values())):
+            params.update(zip(names, values, strict=True))
 
 
 class SGD(_OnDictionaries, lists.SGD):
