@@ -19,7 +19,7 @@ from numpy.lib.array_utils import byte_bounds
 Array = np.ndarray[Any, np.dtype[Any]]
 Path = tuple[Any, ...]  # attributes, keys and places that lead from the owner to an array
 
-_KEY = "_links"
+_KEY = "_scratchnet_links"
 
 
 class _Part(NamedTuple):

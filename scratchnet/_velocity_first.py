@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .backends import quick_update
+from .backends import quick_update, run_checked
 from .optimizer import Array, Momentum
 
 
@@ -40,8 +40,8 @@ class Nesterov(Momentum):
     def _step(self, kernels: Any, p: Array, g: Array, states: list[Array], numbers: tuple[float, ...]) -> None:
         excess, step = _rates(*numbers)
         super()._step(kernels, p, g, states, numbers)
-        kernels.sgd_update(p, states[0], excess)
-        kernels.sgd_update(p, g, step)
+        run_checked(kernels, "sgd_update", p, states[0], excess)
+        run_checked(kernels, "sgd_update", p, g, step)
 
 
 def _rates(lr: float, momentum: float) -> tuple[float, float]:

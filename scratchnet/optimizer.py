@@ -24,6 +24,7 @@ from .backends import (
     is_writable,
     moved,
     quick_update,
+    run_checked,
     side_by_side,
 )
 from .config import GPU as GPU  # book 2's scripts expect this from here, by a star import
@@ -145,7 +146,7 @@ class Optimizer(Linked):
 
     def _step(self, kernels: Any, p: Array, g: Array, states: list[Array], numbers: tuple[float, ...]) -> None:
         """Update one parameter and its states, arrays that have been checked."""
-        getattr(kernels, self._kernel)(p, g, *states, *numbers)
+        run_checked(kernels, self._kernel, p, g, *states, *numbers)
 
     def _check_entry(self, i: Any, p: Array, g: Array, states: list[Array], numbers: tuple[float, ...]) -> None:
         for name, state in zip(self._state, states, strict=True):
@@ -290,8 +291,9 @@ class Optimizer(Linked):
                 raise self._no_state(name, held)
         if len({_kinds(state[name]) for name in self._state}) > 1:
             raise ValueError(f"{who}: {' and '.join(self._state)} belong to different parameters")
-        for name in self._saved():
-            setattr(self, name, _copied(state[name]))
+        own = {name: _copied(state[name]) for name in self._saved()}
+        for name, value in own.items():
+            setattr(self, name, value)
 
     def _saved(self) -> tuple[str, ...]:
         return self._settings + self._state

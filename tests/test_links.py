@@ -266,7 +266,7 @@ def test_a_reader_s_class_may_have_slots_and_a_state_of_its_own(Class, way):
     other = way(Class())
     other = pickle.loads(other) if isinstance(other, bytes) else other
     assert other.W is other.params[0] is other.layer.params[0] and other.grads is other.layer.grads
-    assert getattr(other, "note", "mine") == "mine" and "_links" not in vars(other)
+    assert getattr(other, "note", "mine") == "mine" and "_scratchnet_links" not in vars(other)
 
 
 def test_a_state_without_links_is_read_too():
