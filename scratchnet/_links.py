@@ -20,6 +20,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Path = tuple[Any, ...]  # attributes, keys and places that lead from the owner to an array
 
 _KEY = "_scratchnet_links"
+_LEAVES = {type(None), bool, int, float, str, bytes}  # what long lists and vocabularies hold
 
 
 class _Part(NamedTuple):
@@ -85,11 +86,12 @@ def _places(owner: Any) -> Iterator[Path]:
             continue
         seen.add(id(holder))
         entries = _entries(holder, owner)
-        for key in entries if isinstance(entries, dict) else range(len(entries)):
-            if type(entries[key]) is not np.ndarray:
-                todo.append(((*path, key), entries[key]))
-            elif not isinstance(entries, tuple) and not entries[key].dtype.hasobject:
-                yield (*path, key)
+        for key, entry in entries.items() if isinstance(entries, dict) else enumerate(entries):
+            if type(entry) is np.ndarray:
+                if not isinstance(entries, tuple) and not entry.dtype.hasobject:
+                    yield (*path, key)
+            elif type(entry) not in _LEAVES:
+                todo.append(((*path, key), entry))
 
 
 def _memories(owner: Any) -> Iterator[_Memory]:
