@@ -108,12 +108,12 @@ def test_losses_are_the_books_formulas():
     z = np.exp(x - x.max(axis=1, keepdims=True))
     y = z / z.sum(axis=1, keepdims=True)
     loss = SoftmaxWithLoss().forward(x, t)
-    assert type(loss) is float
+    assert type(loss) is np.float64
     assert loss == pytest.approx(-np.mean(np.log(y[np.arange(8), t] + 1e-7)), rel=1e-14)
     s, answers = randn(8), np.arange(8) % 2
     p = 1 / (1 + np.exp(-s))
     loss = SigmoidWithLoss().forward(s, answers)
-    assert type(loss) is float
+    assert type(loss) is np.float64
     assert loss == pytest.approx(-np.mean(np.log(np.where(answers, p, 1 - p) + 1e-7)), rel=1e-14)
 
 
