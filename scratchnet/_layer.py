@@ -49,6 +49,8 @@ def as_row(where: str, value: Any, size: int, like: Array, why: str = "") -> Arr
     ValueError
         It has another shape, or does not hold real numbers.
     """
+    if type(value) is np.ndarray and value.shape == (size,) and value.dtype.kind == "f":
+        return as_operand(where, value, like)
     if isinstance(value, int | float | np.number):
         value = np.full_like(like, as_number(where, value), shape=())
     elif type(value) is not np.ndarray or value.dtype.kind != "f":
@@ -90,6 +92,8 @@ def as_number(where: str, value: Any, least: float = -np.inf, most: float = np.i
     ValueError
         It is none, or NaN where there are bounds, or outside them.
     """
+    if type(value) is float and least <= value <= most:
+        return value
     bounded = (least, most) != (-np.inf, np.inf)
     try:
         number = float(value if np.ndim(value) == 0 else value.reshape(())) if _is_real(value) else None
@@ -187,8 +191,10 @@ class Layer:
 
     def _outdate(self) -> None:
         """Forget what was set in place of what is computed: forward has something new to compute it from."""
-        for name in self._computed & vars(self).keys():
-            del vars(self)[name]
+        own = vars(self)
+        for name in self._computed:
+            if name in own:
+                del own[name]
 
     def _error(self, text: str) -> str:
         return f"{type(self).__name__}: {text}"

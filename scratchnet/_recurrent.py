@@ -67,8 +67,8 @@ class Recurrent(Layer):
         Wh = as_operand("Wh", Wh, Wx)
         (D, columns), H = Wx.shape, len(Wh)
         width = self._gates * H
-        as_rows = (width,), (1, width), (1,), (1, 1), ()
-        if columns != width or Wh.shape != (H, width) or not (b is None or np.shape(b) in as_rows):
+        b_fits = b is None or np.shape(b) in ((width,), (1, width), (1,), (1, 1), ())  # a row, as NumPy broadcasts
+        if columns != width or Wh.shape != (H, width) or not b_fits:
             given = [f"{name} {np.shape(p)}" for name, p in zip(("Wx", "Wh", "b"), self.params, strict=False)]
             expected = [f"Wx {(D, width)}", f"Wh {(H, width)}", f"b {(width,)}"][: len(given)]
             raise ValueError(

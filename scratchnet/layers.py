@@ -9,8 +9,9 @@ All layers keep the books' promises: `params` and `grads` are lists whose arrays
 so that a script may put another array into `params`.
 
 Affine and Embedding keep the array that they are given, Sigmoid and Softmax the one that they return, as the
-books' do: `backward` needs it unchanged. Relu and Dropout keep a mask of their own: what they were given or returned
-may be changed. A subclass may set what the books' layers keep, by its name in the books, and inherit `backward`.
+books' do: `backward` needs it unchanged. Relu and Dropout keep a mask of their own: what they were given or
+returned may be changed. A subclass may set what the books' layers keep, by its name in the books, and inherit
+`backward`.
 
 With CuPy arrays as parameters the same layers run on the GPU, and nothing there waits for it: a loss is then a
 0-d CuPy array. Labels and word numbers that come from the CPU are checked before they are uploaded. Those that lie
@@ -368,10 +369,17 @@ class _Loss(Layer):
             check_labels(self._error("t"), labels, classes)
         return labels
 
+    def _class_indices(self, rows: Array) -> Array:
+        """Return the labels that forward kept, or a subclass has set, for the probabilities [N, C]."""
+        t = self.t
+        if type(t) is np.ndarray and t.dtype == np.int64 and t.shape == (len(rows),):
+            return t
+        return self._labels(t, len(rows), rows.shape[1], rows)
+
     def _probabilities(self) -> Array:
         """Return what the last forward gave the labels, in float64."""
         y = np.asarray(_rows(self.y), np.float64)
-        labels = self._labels(self.t, len(y), y.shape[1], y)
+        labels = self._class_indices(y)
         return np.take_along_axis(y, labels[:, None], axis=1)
 
     def what_delta_adds(self) -> float:
@@ -447,7 +455,7 @@ class SoftmaxWithLoss(_Loss):
             return quick
         y = as_float_array(self._error("y"), y)
         rows, dx = _rows(y), _empty(y.shape, y)
-        labels = self._labels(self.t, len(rows), rows.shape[1], y)
+        labels = self._class_indices(rows)
         backend_for(y).softmax_cross_entropy_backward(rows, labels, number, _rows(dx))
         return dx
 
@@ -616,7 +624,10 @@ class Dropout(Layer):
 
     def _ratio(self) -> float:
         """Return dropout_ratio, which a script may have set, as a number from 0 to 1."""
-        return _as_number(self._error("dropout_ratio"), self.dropout_ratio, 0, 1)
+        ratio = self.dropout_ratio
+        if type(ratio) is float and 0 <= ratio <= 1:
+            return ratio
+        return _as_number(self._error("dropout_ratio"), ratio, 0, 1)
 
     def forward(self, x: Any, train_flg: bool = True) -> Array:
         """Return x with some numbers 0 (train_flg), or x (1 - dropout_ratio); in x's floating dtype."""
@@ -630,18 +641,25 @@ class Dropout(Layer):
 
     def _masked(self, x: Array) -> Array:
         """Return x mask, element by element."""
-        out = _empty(x.shape, x)
-        backend_for(x).multiply_by_mask(x, as_operand(self._error("mask"), self.mask, x), out)
+        out, mask = _empty(x.shape, x), self.mask
+        if type(mask) is np.ndarray and mask.dtype.kind == "b":
+            mask = mask.astype(x.dtype)  # the short way to what as_operand gives
+        backend_for(x).multiply_by_mask(x, as_operand("mask", mask, x), out)
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return dx = dout mask, with the mask of the last forward in training; in dout's floating dtype."""
-        mask = _as_mask(self._error("mask"), self._after_forward(self.mask))
+        mask = self.mask
+        are_plain = type(dout) is np.ndarray and type(mask) is np.ndarray and mask.dtype.kind == "b"
+        if are_plain and dout.shape == mask.shape and dout.dtype.kind == "f":
+            return self._masked(as_float_array("dout", dout))
+        mask = _as_mask(self._error("mask"), self._after_forward(mask))
         return self._masked(self._as_dout(dout, mask.shape, mask))
 
 
-def _fits_int64(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "i" or (dtype.kind == "u" and dtype.itemsize < 8)
+def _is_narrow(dtype: np.dtype[Any]) -> bool:
+    """Whether unsigned numbers of a dtype are int64 numbers too."""
+    return dtype.kind == "u" and dtype.itemsize < 8
 
 
 class Embedding(Layer):
@@ -711,7 +729,7 @@ class Embedding(Layer):
         IndexError
             A number is outside [-V, V), or is not whole.
         """
-        if type(idx) is np.ndarray and idx.ndim and _fits_int64(idx.dtype):  # a column of the contexts, say
+        if type(idx) is np.ndarray and idx.ndim and (idx.dtype.kind == "i" or _is_narrow(idx.dtype)):
             quick = quick_take_rows(self.params[0], np.ascontiguousarray(idx, np.int64))
             if quick is not None:
                 self.idx = idx
@@ -731,7 +749,7 @@ class Embedding(Layer):
     def backward(self, dout: Any) -> None:
         """Write the gradient into `grads`: the sum, for every row of W, of the rows of dout that it became."""
         idx = self.idx
-        if type(idx) is np.ndarray and idx.ndim and _fits_int64(idx.dtype):
+        if type(idx) is np.ndarray and idx.ndim and (idx.dtype.kind == "i" or _is_narrow(idx.dtype)):
             W, dW = self.params[0], self.grads[0]
             if W.shape == dW.shape and quick_add_rows(dout, np.ascontiguousarray(idx, np.int64), dW):
                 return

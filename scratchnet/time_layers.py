@@ -491,34 +491,26 @@ class _PerStep(Layer):
     """What layers that work on all time steps at once show as `layers`: the book's, one for each step."""
 
     _step: ClassVar[Any]
-    _seen: tuple[Any, Any] | None = None  # the last input, and the gradient that came back
-
-    def forward(self, xs: Any) -> Array:
-        out: Array = super().forward(xs)  # type: ignore[misc]
-        self._outdate()
-        self._seen = xs, None
-        return out
-
-    def backward(self, dout: Any) -> Any:
-        dxs = super().backward(dout)  # type: ignore[misc]
-        if self._seen is not None:
-            self._seen = self._seen[0], dout
-        return dxs
+    _came_back: tuple[Any, Any] | None = None  # the last input and its gradient from above
 
     @Computed
     def layers(self) -> Any:
         """What the book's layer keeps: a layer for each time step, with its own gradients after backward."""
-        if self._seen is None:
+        xs = self._last_input()
+        if xs is None:
             return None
-        xs, dout = map(as_array, self._seen)
+        given, dout = self._came_back or (None, None)
         layers = []
-        for t in range(xs.shape[1]):
+        for t in range(np.shape(xs)[1]):
             layer = self._step(*self.params)
-            layer.forward(xs[:, t])
-            if self._seen[1] is not None:
-                layer.backward(dout[:, t])
+            layer.forward(as_array(xs)[:, t])
+            if given is xs:
+                layer.backward(as_array(dout)[:, t])
             layers.append(layer)
         return layers
+
+    def _last_input(self) -> Any:
+        raise NotImplementedError
 
 
 class TimeEmbedding(_PerStep, Embedding):
@@ -528,6 +520,19 @@ class TimeEmbedding(_PerStep, Embedding):
     """
 
     _step = Embedding
+
+    def _last_input(self) -> Any:
+        return self.idx
+
+    def forward(self, idx: Any) -> Array:
+        """Return the rows idx (N, T) of W: an array (N, T, D); as `Embedding` does."""
+        self._outdate()
+        return Embedding.forward(self, idx)
+
+    def backward(self, dout: Any) -> None:
+        """Write the gradient into `grads`, as `Embedding` does."""
+        Embedding.backward(self, dout)
+        self._came_back = self.idx, dout
 
 
 class TimeAffine(Affine):
@@ -543,6 +548,20 @@ class Simple_TimeAffine(_PerStep, TimeAffine):
     _step = Affine
     dW = Held("grads", 0, "The gradient of W, `grads[0]`.")
     db = Held("grads", 1, "The gradient of b, `grads[1]`.")
+
+    def _last_input(self) -> Any:
+        return self.x
+
+    def forward(self, x: Any) -> Array:
+        """Return x W + b, as `TimeAffine` does."""
+        self._outdate()
+        return TimeAffine.forward(self, x)
+
+    def backward(self, dout: Any) -> Array:
+        """Write the gradients into `grads` and return dx, as `TimeAffine` does."""
+        dx = TimeAffine.backward(self, dout)
+        self._came_back = self.x, dout
+        return dx
 
 
 class TimeDropout(Dropout):
@@ -678,9 +697,9 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         """Return dxs = (y - onehot(t)) dout / (number of steps that count), 0 for the others; of xs's shape."""
         if "cache" in vars(self):
             self._take(self._after_forward(self.cache))
-        y = as_float_array(self._error("y"), self._after_forward(self.y))
+        y = as_float_array("y", self._after_forward(self.y))
         k, dx = backend_for(y), empty(y.shape, y)
-        k.softmax_cross_entropy_backward(y, self._labels(self.t, len(y), y.shape[1], y), self._as_number(dout), dx)
+        k.softmax_cross_entropy_backward(y, self._class_indices(y), self._as_number(dout), dx)
         if self._counted is not None:
             counted, dx = dx, empty((*self._shape[:-1], y.shape[1]), y)
             k.add_rows(counted, self._counted, rows(dx))

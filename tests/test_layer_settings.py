@@ -22,6 +22,11 @@ def randn(*shape, seed=0):
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
+def kind(value):
+    """What a test's value is, for its name."""
+    return f"{type(value).__name__}{np.shape(value) or ''}"
+
+
 # Numbers that NumPy broadcasts
 
 
@@ -37,7 +42,7 @@ def randn(*shape, seed=0):
         (randn(D), 0),
         (2, randn(D)),
     ],
-    ids=str,
+    ids=kind,
 )
 def test_batch_normalization_by_a_number(gamma, beta):
     x, dout = randn(8, D), randn(8, D, seed=1)
@@ -55,7 +60,7 @@ def test_batch_normalization_by_a_number(gamma, beta):
 BIASES = [0.0, 2, np.float32(1), np.array([0.5]), np.array(0.5), randn(1, H), randn(H)]
 
 
-@pytest.mark.parametrize("b", BIASES, ids=str)
+@pytest.mark.parametrize("b", BIASES, ids=kind)
 def test_a_bias_that_numpy_broadcasts(b):
     W, x, dout = randn(D, H), randn(N, D), randn(N, H)
     mine, theirs = layers1.Affine(W, b), BOOK1.Affine(W, b)
@@ -200,7 +205,7 @@ def test_a_ratio_that_is_set_later_is_looked_at(make, ratio):
         layer.forward(np.ones((2, 2)))
 
 
-@pytest.mark.parametrize("dout", ["2", b"2", 10**400, 1j, None, [1, 2], np.ones(2), np.complex64(1)])
+@pytest.mark.parametrize("dout", ["2", b"2", 10**400, 1j, None, [1, 2], np.ones(2), np.complex64(1)], ids=kind)
 def test_what_a_loss_goes_back_by_is_a_number(dout):
     for layer, x, t in (
         (SoftmaxWithLoss(), randn(2, 3), [0, 1]),

@@ -108,10 +108,10 @@ class Affine(layers.Affine):
 
     def _held(self) -> tuple[Any, Any]:
         """Return W and b, or None for what a subclass with an `__init__` of its own has not set."""
-        if not self.params:
-            return getattr(self, "W", None), getattr(self, "b", None)
-        W, b = (*self.params, None)[:2]
-        return W, b
+        params = self.params
+        if len(params) == 2:
+            return params[0], params[1]
+        return (*params, None) if params else (getattr(self, "W", None), getattr(self, "b", None))
 
     def forward(self, x: Any) -> Array:
         """Return x W + b, of shape (N, M), for x of shape (N, ...) with D numbers in each row.
@@ -122,6 +122,11 @@ class Affine(layers.Affine):
             x has no axis, or other than D numbers in a row.
         """
         W, b = self._held()
+        if type(x) is np.ndarray and x.ndim == 2:
+            quick = quick_affine_forward(x, W, b)
+            if quick is not None:
+                self.x, self.original_x_shape = x, x.shape
+                return quick
         check_parameter(self._error("W"), W, ndim=2)
         x = as_operand(self._error("x"), x, W)  # cast once: backward takes it as it is
         if x.ndim == 0:
@@ -162,6 +167,7 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
     """
 
     loss: Any = None
+    _indices: tuple[Any, Any] = (None, None)  # the labels as forward was given them, and as class indices
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,21 +176,24 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
     def forward(self, x: Any, t: Any) -> float:
         """Return the mean loss of the scores x (N, C) against class indices (N,) or one-hot labels (N, C)."""
         loss = self.loss = super().forward(x, t)
-        self.t = t
+        self._indices, self.t = (t, self.t), t
         return loss
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - t) dout / N, of the scores' shape."""
-        y = self._after_forward(self.y)
+        y, number = self._after_forward(self.y), self._as_number(dout)
         t = as_array(self.t)
         if t.size != y.size or y.shape[-1] < 2:
-            return super().backward(dout)
-        dx: Array = y - as_operand(self._error("t"), moved(t, to_gpu=is_on_gpu(y)), y).reshape(y.shape)
-        number = self._as_number(dout)
+            return super().backward(number)
+        dx: Array = np.subtract(y, moved(t, to_gpu=is_on_gpu(y)).reshape(y.shape), dtype=y.dtype)
         if number != 1:
             dx *= number
         dx /= max(prod(y.shape[:-1]), 1)
         return dx
+
+    def _class_indices(self, rows: Array) -> Array:
+        given, indices = self._indices
+        return indices if given is self.t and indices is not None else super()._class_indices(rows)
 
 
 class BatchNormalization(layers.Layer):
@@ -244,7 +253,8 @@ class BatchNormalization(layers.Layer):
         self._share()
 
     def _share(self) -> float:
-        return as_number(self._error("momentum"), self.momentum)
+        momentum = self.momentum
+        return momentum if type(momentum) is float else as_number(self._error("momentum"), momentum)
 
     def forward(self, x: Any, train_flg: bool = True) -> Array:
         """Return the normalized x, of its shape (N, ...), by its own mean and variance or by the running ones.
@@ -256,10 +266,13 @@ class BatchNormalization(layers.Layer):
         """
         x = self._as_input(x)
         rows = x.reshape(len(x), prod(x.shape[1:])) if x.ndim > 1 else x
-        given = [p.shape[-1] for p in (self.gamma, self.beta) if np.ndim(p) and p.shape[-1] != 1]
-        if rows.ndim != 2 or any(size != rows.shape[1] for size in given):
-            size = given[0] if given else "D"
-            raise ValueError(self._error(f"x has shape {x.shape}, expected rows of {size} numbers, as gamma has"))
+        columns = rows.shape[1] if rows.ndim == 2 else -1
+        for scale in (self.gamma, self.beta):
+            if columns < 0 or np.size(scale) not in (1, columns):
+                size = np.size(scale) if np.ndim(scale) else "D"
+                raise ValueError(
+                    self._error(f"x has shape {x.shape}, expected rows of {size} numbers, as gamma has")
+                )
         gamma, beta = self._row("gamma", rows), self._row("beta", rows)
         self.input_shape = x.shape
         if self.running_mean is None or self.running_var is None:
@@ -308,7 +321,11 @@ class BatchNormalization(layers.Layer):
         return as_float_array(self._error("x"), x)
 
     def _row(self, name: str, rows: Array) -> Array:
-        return as_row(self._error(name), getattr(self, name), rows.shape[1], rows)
+        """Return gamma, say, as an array [D] for rows [N, D]."""
+        value = getattr(self, name)
+        if type(value) is np.ndarray and value.shape == rows.shape[1:] and value.dtype.kind == "f":
+            return as_operand(name, value, rows)  # the short way
+        return as_row(self._error(name), value, rows.shape[1], rows)
 
 
 class Convolution(layers.Layer):
