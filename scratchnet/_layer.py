@@ -113,14 +113,15 @@ def _is_real(value: Any) -> bool:
     )
 
 
-class Held:
+class Held(property):
     """A weight or gradient by the book's name: an entry of one of a layer's lists.
 
     A subclass whose own `__init__` does not call the layer's may set it first: the lists are then made.
     """
 
     def __init__(self, held_in: str, i: int, doc: str) -> None:
-        self._held_in, self._i, self.__doc__ = held_in, i, doc
+        super().__init__(doc=doc)
+        self._held_in, self._i = held_in, i
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
