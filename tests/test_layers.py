@@ -167,6 +167,19 @@ def test_what_relu_returned_may_be_changed():
     assert layer.mask.tolist() == [[True, False, True, True]]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("n", [0, 1, 31, 32, 33, 64, 100, 30_000])
+def test_relu_s_mask_for_every_number(dtype, n):
+    tiny = np.finfo(dtype).smallest_subnormal
+    odd = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, tiny, -tiny], dtype)
+    x, dout, layer = np.append(odd, randn(n, dtype=dtype))[:n], randn(n, seed=1, dtype=dtype), Relu()
+    np.testing.assert_array_equal(layer.forward(x), np.where(x <= 0, 0, x))
+    np.testing.assert_array_equal(layer.mask, x <= 0)
+    np.testing.assert_array_equal(layer.backward(dout), np.where(x <= 0, 0, dout))
+    x[...] = 1
+    np.testing.assert_array_equal(layer.backward(dout[::-1]), np.where(layer.mask, 0, dout[::-1]))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_yes_and_no_may_be_given_as_real_numbers(dtype):
     scores, answers = randn(2, 3), np.array([[0, 1, 1], [1, 0, 0]])
