@@ -150,6 +150,16 @@ void sn_relu_backward(sn_type type, sn_size n, const void *dout, const void *y, 
     CALL(relu_backward, n, dout, y, dx);
 }
 
+void sn_relu_forward_with_mask(sn_type type, sn_size n, const void *x, void *out, sn_bool *mask)
+{
+    CALL(relu_forward_with_mask, n, x, out, mask);
+}
+
+void sn_relu_backward_by_mask(sn_type type, sn_size n, const void *dout, const sn_bool *mask, void *dx)
+{
+    CALL(relu_backward_by_mask, n, dout, mask, dx);
+}
+
 void sn_softmax_forward(sn_type type, sn_size N, sn_size C, const void *x, void *y)
 {
     CALL(softmax_forward, N, C, x, y);

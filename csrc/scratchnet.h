@@ -24,6 +24,7 @@
 typedef enum { SN_FLOAT32, SN_FLOAT64 } sn_type;
 typedef ptrdiff_t sn_size;  /* number of rows, columns or elements */
 typedef int64_t sn_label;   /* class or row index */
+typedef uint8_t sn_bool;    /* a NumPy bool: 0 or not */
 
 /* The instruction set whose loops run: "avx512", "avx2" or "baseline" on x86-64, "neon" on 64-bit Arm. */
 const char *sn_isa(void);
@@ -70,6 +71,10 @@ void sn_sigmoid_backward(sn_type type, sn_size n, const void *dout, const void *
 void sn_relu_forward(sn_type type, sn_size n, const void *x, void *out);
 /* dx[n] = 0 where y <= 0, else dout; y may be relu's input or its output; may be in place of dout. exact. */
 void sn_relu_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx);
+/* The same in one pass for a layer that keeps where its input was not positive, as the books' does: a byte for each
+ * number, mask[n] = x <= 0; and back, dx[n] = 0 where mask is not 0, else dout. No overlap. exact. */
+void sn_relu_forward_with_mask(sn_type type, sn_size n, const void *x, void *out, sn_bool *mask);
+void sn_relu_backward_by_mask(sn_type type, sn_size n, const void *dout, const sn_bool *mask, void *dx);
 /* y[N,C] = exp(x - max) / sum over each row. (C + 6 + |x - max|) ulp: the difference is rounded before exp. */
 void sn_softmax_forward(sn_type type, sn_size N, sn_size C, const void *x, void *y);
 /* dx[N,C] = y (dout - sum over the row of dout y). sum(C). */

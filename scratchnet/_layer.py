@@ -1,14 +1,16 @@
-"""What all layers share: their two lists, their errors, and where gradients are written."""
+"""What all layers share: their two lists, their errors, where gradients are written, and the books' attributes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ._links import Linked
-from .backends import as_operand, is_on_gpu, is_plain
+from ._shown import shown
+from .backends import as_array, as_operand, check_parameter, is_on_gpu, is_plain
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -27,18 +29,174 @@ def rows(array: Array) -> Array:
     return array.reshape(prod(array.shape[:-1]), array.shape[-1])
 
 
+def check_row(where: str, value: Any) -> Any:
+    """Return what is added to every row, or scales it: a number, or an array that can be trained in place.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    return value if isinstance(value, int | float | np.number) else check_parameter(where, value)
+
+
+def as_row(where: str, value: Any, size: int, like: Array, why: str = "") -> Array:
+    """Return what NumPy would broadcast along a row, [M], [1,M], [1] or a number, as an array [M] like another.
+
+    `why` stands behind the shape that was expected.
+
+    Raises
+    ------
+    ValueError
+        It has another shape, or does not hold real numbers.
+    """
+    if type(value) is np.ndarray and value.shape == (size,) and value.dtype.kind == "f":
+        return as_operand(where, value, like)
+    if isinstance(value, int | float | np.number):
+        value = np.full_like(like, as_number(where, value), shape=())
+    elif type(value) is not np.ndarray or value.dtype.kind != "f":
+        check_parameter(where, value)
+    row = as_operand(where, value, like)
+    if row.shape == (size,):
+        return row
+    if row.size not in (1, size) or row.size != (row.shape or (1,))[-1]:
+        raise ValueError(f"{where} has shape {row.shape}, expected ({size},){why}")
+    whole = empty((size,), like)
+    whole[...] = row.reshape(-1)
+    return whole
+
+
+def as_mask(where: str, value: Any) -> Array:
+    """Return which numbers pass, or which do not, as an array of bool or of real factors.
+
+    Raises
+    ------
+    ValueError
+        It is none: a subclass may have set it.
+    """
+    mask = as_array(value)
+    if mask.dtype.kind not in "bf":
+        raise ValueError(f"{where} must be an array of bool, got dtype {mask.dtype}")
+    return mask
+
+
+def as_loss(loss: Any) -> Any:
+    """Return a loss as it is on the GPU, and on the CPU as NumPy's float, which has .round, .dtype and .item."""
+    return np.float64(loss) if type(loss) is float else loss
+
+
+def as_number(where: str, value: Any, least: float = -np.inf, most: float = np.inf) -> float:
+    """Return a real number, an array of one also, as a float.
+
+    Raises
+    ------
+    ValueError
+        It is none, or NaN where there are bounds, or outside them.
+    """
+    if type(value) is float and least <= value <= most:
+        return value
+    bounded = (least, most) != (-np.inf, np.inf)
+    try:
+        number = float(value if np.ndim(value) == 0 else value.reshape(())) if _is_real(value) else None
+    except (TypeError, ValueError, OverflowError, AttributeError):
+        number = None
+    if number is None or (bounded and not least <= number <= most):
+        among = f" from {least:g} to {most:g}" if bounded else ""
+        got = repr(value) if np.ndim(value) == 0 else f"{type(value).__name__} of shape {np.shape(value)}"
+        raise ValueError(f"{where} must be a number{among}, got {got}")
+    return number
+
+
+def _is_real(value: Any) -> bool:
+    """Whether float() would read a number as it is: text it would parse, of a complex one it would drop a part."""
+    return not isinstance(value, str | bytes | bytearray | complex | np.complexfloating) and (
+        getattr(getattr(value, "dtype", None), "kind", "f") in "biuf"
+    )
+
+
+class Held(property):
+    """A weight or gradient by the book's name: an entry of one of a layer's lists.
+
+    A subclass whose own `__init__` does not call the layer's may set it first: the lists are then made.
+    """
+
+    def __init__(self, held_in: str, i: int, doc: str) -> None:
+        super().__init__(doc=doc)
+        self._held_in, self._i = held_in, i
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        if layer is None:
+            return self
+        if self._i >= len(getattr(layer, self._held_in)):
+            if self._name not in vars(layer):
+                raise AttributeError(f"{type(layer).__name__} has no {self._name} yet")
+            self.__set__(layer, vars(layer).pop(self._name))  # an object with the attributes of the book's
+        return getattr(layer, self._held_in)[self._i]
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        for name in ("params", "grads"):
+            entries = getattr(layer, name)
+            if self._i >= len(entries):
+                setattr(layer, name, [*entries, *[None] * (self._i + 1 - len(entries))])
+        if value is None:
+            return  # "not yet", in the book's classes
+        getattr(layer, self._held_in)[self._i] = value
+        if layer.grads[self._i] is None:
+            layer.grads[self._i] = np.zeros_like(value)
+
+
+class Computed:
+    """An attribute that the book's layer keeps and this one does not: computed where somebody looks at it.
+
+    One that a subclass or a script sets stands until the next forward of the layer itself.
+    """
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self._compute, self.__doc__ = compute, compute.__doc__
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        return self if layer is None else self._compute(layer)
+
+
 class Layer(Linked):
     """What all layers have: two lists, empty where there is nothing to train.
 
     A layer that whole-step training knows (`plan.py`) says in `step_role` what it is in a chain, and is decorated
     `as_written`: a class that extends it may compute something else.
+
+    What a class declares a value for need not be set by `__init__`: a subclass with one of its own, or an object
+    that was pickled as the book's class, has what its own code gave it.
     """
 
-    params: list[Any]
-    grads: list[Any]
+    params: Any = ()  # lists, as soon as there is an object that was made here
+    grads: Any = ()
+    _shown: ClassVar[tuple[str, ...]] = ()  # the attributes in its repr
+    _computed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
         self.params, self.grads = [], []
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._computed = cls._computed | {name for name, value in vars(cls).items() if isinstance(value, Computed)}
+
+    def __setstate__(self, state: Any) -> None:
+        for part in state if isinstance(state, tuple) else (state,):  # two parts where a subclass has slots
+            for name, value in (part or {}).items():
+                setattr(self, name, value)  # what the book's class keeps may be an entry of a list here
+
+    def __repr__(self) -> str:
+        return shown(self, self._shown)
+
+    def _outdate(self) -> None:
+        """Forget what was set in place of what is computed: forward has something new to compute it from."""
+        own = vars(self)
+        for name in self._computed:
+            if name in own:
+                del own[name]
 
     def _error(self, text: str) -> str:
         return f"{type(self).__name__}: {text}"
@@ -50,16 +208,22 @@ class Layer(Linked):
         return kept
 
     def _as_dout(self, dout: Any, shape: tuple[int, ...], like: Array) -> Array:
-        """Return the gradient from above as an array like the output; its shape must be the output's."""
+        """Return the gradient from above as an array like another; its shape is the output's, or it is a number.
+
+        Where a mask is all that the layer keeps, as the books' do, the dtype is dout's own.
+        """
+        if like.dtype.kind == "b":
+            own = getattr(dout, "dtype", None)
+            like = np.empty_like(like, own if own is not None and own.kind == "f" else np.float64, shape=())
         if isinstance(dout, int | float | np.number):
-            return np.full_like(like, dout, order="C", shape=shape)
+            return np.full_like(like, as_number(self._error("dout"), dout), order="C", shape=shape)
         d = as_operand(self._error("dout"), dout, like)
         if d.shape != shape:
             if d.ndim:
                 raise ValueError(
                     self._error(f"dout has shape {d.shape}, expected {shape}, the shape of the output")
                 )
-            d = np.full_like(like, d, order="C", shape=shape)
+            d = np.full_like(d, d, order="C", shape=shape)
         return d
 
     def _gradient(self, i: int, like: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ._layer import Array, Layer, empty, rows
+from ._layer import Array, Held, Layer, as_row, check_row, empty, rows
 from .backends import as_operand, backend_for, check_parameter
 
 
@@ -47,13 +47,20 @@ class Recurrent(Layer):
 
     _gates: ClassVar[int]
     _states: ClassVar[tuple[str, ...]] = ("h",)
+    _kept: tuple[Array, list[Array], Any] | None = None  # the input, the states, and what the cells keep
+    _shown: ClassVar[tuple[str, ...]] = ("Wx", "Wh", "b")
+    Wx = Held("params", 0, "The weights of the input, `params[0]`.")
+    Wh = Held("params", 1, "The weights of the state, `params[1]`.")
+    b = Held("params", 2, "The bias, `params[2]`.")
+    dWx = Held("grads", 0, "The gradient of Wx, `grads[0]`.")
+    dWh = Held("grads", 1, "The gradient of Wh, `grads[1]`.")
 
-    def __init__(self, Wx: Array, Wh: Array, b: Array | None = None) -> None:
+    def __init__(self, Wx: Array, Wh: Array, b: Array | float | None = None) -> None:
         super().__init__()
-        named = [("Wx", Wx, 2), ("Wh", Wh, 2)] + ([] if b is None else [("b", b, 1)])
-        self.params = [check_parameter(self._error(name), array, ndim=ndim) for name, array, ndim in named]
-        self.grads = [np.zeros_like(array) for array in self.params]
-        self._kept: tuple[Array, list[Array], Any] | None = None
+        self.params = [check_parameter(self._error(name), W, ndim=2) for name, W in (("Wx", Wx), ("Wh", Wh))]
+        if b is not None:
+            self.params.append(check_row(self._error("b"), b))
+        self.grads = [np.zeros_like(p, None if np.ndim(p) else Wx.dtype) for p in self.params]
         self._weights()
 
     def _weights(self) -> tuple[Array, Array, Array | None]:
@@ -63,10 +70,10 @@ class Recurrent(Layer):
             check_parameter("Wx", Wx, ndim=2)
         Wx = as_operand("Wx", Wx, Wx)
         Wh = as_operand("Wh", Wh, Wx)
-        b = None if b is None else as_operand("b", b, Wx)
         (D, columns), H = Wx.shape, len(Wh)
         width = self._gates * H
-        if columns != width or Wh.shape != (H, width) or not (b is None or b.shape == (width,)):
+        b_fits = b is None or np.shape(b) in ((width,), (1, width), (1,), (1, 1), ())  # a row, as NumPy broadcasts
+        if columns != width or Wh.shape != (H, width) or not b_fits:
             given = [f"{name} {np.shape(p)}" for name, p in zip(("Wx", "Wh", "b"), self.params, strict=False)]
             expected = [f"Wx {(D, width)}", f"Wh {(H, width)}", f"b {(width,)}"][: len(given)]
             raise ValueError(
@@ -75,10 +82,11 @@ class Recurrent(Layer):
                     f"{self._gates} times as many columns as Wh has rows"
                 )
             )
-        return Wx, Wh, b
+        return Wx, Wh, None if b is None else as_row(self._error("b"), b, width, Wx)
 
     def _run(self, xs: Any, start: list[Any]) -> list[Array]:
         """Run over xs [T, N, D] from the given states (None: zeros); return all states."""
+        self._outdate()
         Wx, Wh, b = self._weights()
         x = as_operand(self._error("x"), xs, Wx)
         T, N, D = x.shape
@@ -116,7 +124,7 @@ class Recurrent(Layer):
         Returns the gradients of xs [T, N, D] and of the first states.
         """
         x, states, kept = self._after_forward(self._kept)
-        Wx, Wh, b = self._weights()
+        Wx, Wh, _ = self._weights()
         k = backend_for(Wx)
         shape = states[0].shape[1:]
         firsts = [
@@ -124,6 +132,13 @@ class Recurrent(Layer):
         ]
         dA = empty((*x.shape[:2], self._gates * len(Wh)), Wx)
         firsts = self._steps_backward(k, dhs, firsts, dA, Wh, states, kept)
+        return self._write_gradients(dA), firsts
+
+    def _write_gradients(self, dA: Array) -> Array:
+        """Write the weights' gradients, from those of the gates' inputs, dA [T, N, gates H]; return that of xs."""
+        x, states, kept = self._after_forward(self._kept)
+        Wx, Wh, b = self._weights()
+        k = backend_for(Wx)
         dx, dWx, dWh = empty(x.shape, Wx), self._gradient(0, Wx), self._gradient(1, Wh)
         db = None if b is None else self._gradient(2, b)
         k.affine_backward(rows(dA), rows(x), Wx, rows(dx), dWx, db)
@@ -131,7 +146,7 @@ class Recurrent(Layer):
         for i, written in enumerate((dWx, dWh, db)):
             if written is not None:
                 self._keep_gradient(i, written)
-        return dx, firsts
+        return dx
 
     def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> Any:
         """Fill in the states from what the input brings, A [T, N, gates H]; return what backward needs."""

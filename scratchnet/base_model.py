@@ -14,6 +14,7 @@ import numpy as np
 
 from ._links import Linked
 from ._passed_on import pass_on_np
+from ._shown import shown
 from .config import GPU as GPU  # book 2's scripts expect these from here, by a star import
 from .util import flatten, is_on_gpu, is_writable, load_pickle, moved
 from .util import to_cpu as to_cpu
@@ -40,6 +41,9 @@ class BaseModel(Linked):
     def __init__(self) -> None:
         self.params: Any = None
         self.grads: Any = None
+
+    def __repr__(self) -> str:
+        return shown(self, ("params",))
 
     def forward(self, *args: Any) -> Any:
         """Return the loss; the model says how."""

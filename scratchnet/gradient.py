@@ -128,7 +128,7 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
 
     Notes
     -----
-    scratchnet's losses add 1e-7 inside the logarithm, which `backward` ignores: the differences are taken
+    Most of scratchnet's losses add 1e-7 inside the logarithm, which `backward` ignores: the differences are taken
     of the loss without it. Two things make errors look large in a right model: gradients near 0 in float32
     (weights of 0.01 in several sigmoid layers of a class of your own), where rounding is all that is left, and a
     relu whose input lies at 0, where the loss has no derivative. Larger weights, and biases that are not all 0,
@@ -147,8 +147,10 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     exact = _in_float64(model)
     params, grads = remove_duplicate(flatten(exact.params), [np.array(g) for g in flatten(model.grads)])
 
+    added_by_delta = getattr(getattr(exact, "loss_layer", None), "what_delta_adds", lambda: 0.0)
+
     def exact_loss(_: Array) -> float:
-        return float(exact.forward(x, t)) + _what_delta_adds(getattr(exact, "loss_layer", None))
+        return float(exact.forward(x, t)) + added_by_delta()
 
     errors = {}
     for (name, param), a in zip(named_params(params).items(), grads, strict=True):
@@ -173,18 +175,6 @@ def _in_float64(model: Any) -> Any:
         layer.params[:] = [p.astype(np.float64) for p in layer.params]
     exact.params = [p for layer in exact.layers for p in layer.params]
     return exact
-
-
-def _what_delta_adds(loss_layer: Any) -> float:
-    """Return the last loss without its 1e-7 less the loss with it; 0 for a loss that is not scratchnet's."""
-    if getattr(loss_layer, "delta", None) is None:
-        return 0.0
-    y, t = np.asarray(loss_layer.y, dtype=np.float64), np.asarray(loss_layer.t)
-    if y.shape == t.shape:  # one probability a label: the sigmoid's
-        p = np.where(t == 1, y, 1 - y)
-    else:
-        p = np.take_along_axis(y.reshape(t.size, -1), t.reshape(-1, 1), axis=1)
-    return float((np.log(p + loss_layer.delta) - np.log(p)).mean())
 
 
 def _as_point(where: str, x: Any) -> Array:

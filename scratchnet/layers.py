@@ -6,8 +6,12 @@ where they are not, and the general way follows.
 
 All layers keep the books' promises: `params` and `grads` are lists whose arrays stay the same objects;
 `backward` overwrites the gradients; `forward` returns a new array every time; weights are read at every call,
-so that a script may put another array into `params`. Affine and Relu keep the array that they are given, Sigmoid
-and Softmax the one that they return, as the books' do: `backward` needs it unchanged.
+so that a script may put another array into `params`.
+
+Affine and Embedding keep the array that they are given, Sigmoid and Softmax the one that they return, as the
+books' do: `backward` needs it unchanged. Relu and Dropout keep a mask of their own: what they were given or
+returned may be changed. A subclass may set what the books' layers keep, by its name in the books, and inherit
+`backward`.
 
 With CuPy arrays as parameters the same layers run on the GPU, and nothing there waits for it: a loss is then a
 0-d CuPy array. Labels and word numbers that come from the CPU are checked before they are uploaded. Those that lie
@@ -18,13 +22,18 @@ Source: *Deep Learning from Scratch* 2, ch. 1, 4 and 6; 1, ch. 5.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ._as_written import as_written
-from ._layer import Array
+from ._layer import Array, Held
 from ._layer import Layer as Layer
+from ._layer import as_loss as _as_loss
+from ._layer import as_mask as _as_mask
+from ._layer import as_number as _as_number
+from ._layer import as_row as _as_row
+from ._layer import check_row as _check_row
 from ._layer import empty as _empty
 from ._layer import rows as _rows
 from ._passed_on import pass_on_np
@@ -88,25 +97,22 @@ class MatMul(Layer):
     Source: *Deep Learning from Scratch* 2, ch. 1.3.4.
     """
 
+    W = Held("params", 0, "The weights, `params[0]`.")
+    x: Any = None
+    _shown: ClassVar[tuple[str, ...]] = ("W",)
+
     def __init__(self, W: Array) -> None:
         self.params = [check_parameter(self._error("W"), W, ndim=2)]
         self.grads = [np.zeros_like(W)]
-        self.x: Any = None
+        self.x = None
 
-    @property
-    def W(self) -> Array:
-        """The weights, `params[0]`."""
-        weights: Array = self.params[0]
-        return weights
-
-    @W.setter
-    def W(self, value: Array) -> None:
-        self.params[0] = value
-
-    def _weights(self) -> tuple[Array, Array | None]:
+    def _weights(self, W: Any, b: Any) -> tuple[Array, Array | None]:
         """Return W and the bias or None as the kernels need them."""
-        W = check_parameter(self._error("W"), self.params[0], ndim=2)
-        return W if _lies_transposed(W) else as_operand("W", W, W), None
+        W = check_parameter(self._error("W"), W, ndim=2)
+        W = W if _lies_transposed(W) else as_operand("W", W, W)
+        if b is not None:
+            b = _as_row(self._error("b"), b, W.shape[1], W, f", because W has shape {W.shape}")
+        return W, b
 
     def forward(self, x: Any) -> Array:
         """Return x W (+ b) for x of shape (..., D): an array (..., M) of W's dtype.
@@ -117,11 +123,15 @@ class MatMul(Layer):
             The last axis of x is not D, the bias does not have M numbers, or x does not hold real numbers.
         """
         params = self.params
-        quick = quick_affine_forward(x, params[0], params[1] if len(params) > 1 else None)
-        if quick is not None:
-            self.x = x
-            return quick
-        W, b = self._weights()
+        W, b = params[0], params[1] if len(params) > 1 else None
+        out = quick_affine_forward(x, W, b)
+        if out is None:
+            out = self._product(x, W, b)
+        self.x = x
+        return out
+
+    def _product(self, x: Any, W: Any, b: Any) -> Array:
+        W, b = self._weights(W, b)
         operand = as_operand(self._error("x"), x, W)
         if operand.ndim == 0 or operand.shape[-1] != W.shape[0]:
             raise ValueError(
@@ -137,7 +147,6 @@ class MatMul(Layer):
                 out += b
         else:
             k.affine_forward(_rows(operand), W, b, _rows(out))
-        self.x = x
         return out
 
     def backward(self, dout: Any) -> Array:
@@ -154,12 +163,15 @@ class MatMul(Layer):
         quick = quick_affine_backward(dout, self.x, self.params[0], grads[0], grads[1] if len(grads) > 1 else None)
         if quick is not None:
             return quick
-        W, b = self._weights()
+        return self._product_backward(dout, self.params[0])
+
+    def _product_backward(self, dout: Any, W: Any) -> Array:
+        W, _ = self._weights(W, None)
         x = as_operand(self._error("x"), self._after_forward(self.x), W)
         d = self._as_dout(dout, (*x.shape[:-1], W.shape[1]), W)
         dx = _empty(x.shape, W)
         dW = self._weight_gradient(W)
-        db = None if b is None else self._gradient(1, b)
+        db = self._gradient(1, _empty((W.shape[1],), W)) if len(self.grads) > 1 else None
         k = backend_for(W)
         if _lies_transposed(W):
             k.affine_forward(_rows(d), W.T, None, _rows(dx))
@@ -191,8 +203,9 @@ class Affine(MatMul):
     W : ndarray, shape (D, M)
         Weights, kept by reference and trained in place. Their dtype decides: float32 and float64 run
         compiled, float16 in NumPy. A transposed matrix is legal.
-    b : ndarray, shape (M,)
-        Bias, likewise; cast to W's dtype in each call.
+    b : ndarray, shape (M,) or (1, M), or a number
+        Bias, likewise; cast to W's dtype in each call. What NumPy would broadcast is legal; but a number or an
+        array of one has no room for M gradients, so `backward` is refused then, as by the book's layer.
 
     Attributes
     ----------
@@ -211,33 +224,14 @@ class Affine(MatMul):
     """
 
     step_role = "affine"
+    b = Held("params", 1, "The bias, `params[1]`.")
+    _shown: ClassVar[tuple[str, ...]] = ("W", "b")
 
-    def __init__(self, W: Array, b: Array) -> None:
+    def __init__(self, W: Array, b: Array | float) -> None:
         super().__init__(W)
-        self.params.append(check_parameter(self._error("b"), b))
-        self.grads.append(np.zeros_like(b))
-        self._weights()
-
-    @property
-    def b(self) -> Array:
-        """The bias, `params[1]`."""
-        bias: Array = self.params[1]
-        return bias
-
-    @b.setter
-    def b(self, value: Array) -> None:
-        self.params[1] = value
-
-    def _weights(self) -> tuple[Array, Array | None]:
-        W, _ = super()._weights()
-        b = as_operand(self._error("b"), check_parameter(self._error("b"), self.params[1]), W)
-        if b.shape != (W.shape[1],):
-            if b.shape != (1, W.shape[1]):  # a row, as NumPy would broadcast it
-                raise ValueError(
-                    self._error(f"b has shape {b.shape}, expected ({W.shape[1]},), because W has shape {W.shape}")
-                )
-            b = b.reshape(W.shape[1])
-        return W, b
+        self.params.append(_check_row(self._error("b"), b))
+        self.grads.append(np.zeros_like(b, W.dtype) if np.ndim(b) == 0 else np.zeros_like(b))
+        self._weights(W, b)
 
 
 @as_written
@@ -248,10 +242,11 @@ class Sigmoid(Layer):
     """
 
     step_role = "sigmoid"
+    out: Array | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self.out: Array | None = None
+        self.out = None
 
     def forward(self, x: Any) -> Array:
         """Return the sigmoid of x, an array of any shape, in x's floating dtype (integers: float64)."""
@@ -270,7 +265,7 @@ class Sigmoid(Layer):
         quick = quick_sigmoid_backward(dout, self.out)
         if quick is not None:
             return quick
-        y = self._after_forward(self.out)
+        y = as_float_array(self._error("out"), self._after_forward(self.out))
         dx = _empty(y.shape, y)
         backend_for(y).sigmoid_backward(self._as_dout(dout, y.shape, y), y, dx)
         return dx
@@ -282,10 +277,9 @@ class Relu(Layer):
 
     Attributes
     ----------
-    x : ndarray
-        What forward was given; backward finds in it where the gradient is 0, so what it returned may be changed.
     mask : ndarray of bool
-        Where x <= 0.
+        Where x <= 0, after forward: there the gradient is 0. It is the layer's own: what forward was given and
+        what it returned may be changed before backward.
 
     Notes
     -----
@@ -293,37 +287,34 @@ class Relu(Layer):
     """
 
     step_role = "relu"
+    mask: Any = None
 
     def __init__(self) -> None:
         super().__init__()
-        self.x: Array | None = None
-
-    @property
-    def mask(self) -> Array:
-        """Where x <= 0: there the gradient is 0."""
-        where: Array = self._after_forward(self.x) <= 0
-        return where
+        self.mask = None
 
     def forward(self, x: Any) -> Array:
         """Return relu of x, an array of any shape, in x's floating dtype (integers: float64)."""
         quick = quick_relu_forward(x)
         if quick is not None:
-            self.x = x
-            return quick
+            out: Array
+            out, self.mask = quick
+            return out
         x = as_float_array(self._error("x"), x)
         out = _empty(x.shape, x)
         backend_for(x).relu_forward(x, out)
-        self.x = x
+        self.mask = x <= 0
         return out
 
     def backward(self, dout: Any) -> Array:
-        """Return dx: dout where the input was positive, else 0. The caller's dout stays as it is."""
-        quick = quick_relu_backward(dout, self.x)
+        """Return dx: dout where the input was positive, else 0, in dout's floating dtype; dout stays as it is."""
+        quick = quick_relu_backward(dout, self.mask)
         if quick is not None:
             return quick
-        x = self._after_forward(self.x)
-        dx = _empty(x.shape, x)
-        backend_for(x).relu_backward(self._as_dout(dout, x.shape, x), x, dx)
+        mask = _as_mask(self._error("mask"), self._after_forward(self.mask))
+        d = self._as_dout(dout, mask.shape, mask)
+        dx = _empty(d.shape, d)
+        backend_for(d).relu_backward(d, as_operand("mask", mask == 0, d), dx)  # its y: positive where d passes
         return dx
 
 
@@ -333,9 +324,11 @@ class Softmax(Layer):
     Source: *Deep Learning from Scratch* 2, ch. 1.3.1.
     """
 
+    out: Array | None = None
+
     def __init__(self) -> None:
         super().__init__()
-        self.out: Array | None = None
+        self.out = None
 
     def forward(self, x: Any) -> Array:
         """Return the softmax of x, of shape (..., C), in x's floating dtype (integers: float64)."""
@@ -349,24 +342,25 @@ class Softmax(Layer):
 
     def backward(self, dout: Any) -> Array:
         """Return dx = out (dout - sum over the last axis of dout out)."""
-        y = self._after_forward(self.out)
+        y = as_float_array(self._error("out"), self._after_forward(self.out))
         dx = _empty(y.shape, y)
         backend_for(y).softmax_backward(_rows(self._as_dout(dout, y.shape, y)), _rows(y), _rows(dx))
         return dx
 
 
 class _Loss(Layer):
-    """What the two losses share: probabilities `y` and labels `t`, kept by forward for backward.
+    """What the losses share: probabilities `y` and labels `t`, kept by forward for backward.
 
     `delta` is what stands beside the probability in the logarithm of the loss, and not in its gradient.
     """
 
     delta = 1e-7
+    y: Any = None
+    t: Any = None
 
     def __init__(self) -> None:
         super().__init__()
-        self.y: Array | None = None
-        self.t: Array | None = None
+        self.y = self.t = None
 
     def _labels(self, t: Any, rows: int, classes: int, x: Array, *, one_hot: bool = True) -> Array:
         """Return class indices where the scores x lie, checked unless they were on the GPU before."""
@@ -375,11 +369,30 @@ class _Loss(Layer):
             check_labels(self._error("t"), labels, classes)
         return labels
 
+    def _class_indices(self, rows: Array) -> Array:
+        """Return the labels that forward kept, or a subclass has set, for the probabilities [N, C]."""
+        t = self.t
+        if type(t) is np.ndarray and t.dtype == np.int64 and t.shape == (len(rows),):
+            return t
+        return self._labels(t, len(rows), rows.shape[1], rows)
+
+    def _probabilities(self) -> Array:
+        """Return what the last forward gave the labels, in float64."""
+        y = np.asarray(_rows(self.y), np.float64)
+        labels = self._class_indices(y)
+        return np.take_along_axis(y, labels[:, None], axis=1)
+
+    def what_delta_adds(self) -> float:
+        """Return the last loss without its `delta` less the loss with it; `gradient_check` asks."""
+        if not self.delta or self.y is None or not self.y.size:
+            return 0.0
+        p = self._probabilities()
+        return float((np.log(p + self.delta) - np.log(p)).mean())
+
     def _as_number(self, dout: Any) -> float:
-        try:
-            return float(dout)
-        except (TypeError, ValueError):
-            raise ValueError(self._error(f"dout must be a number, got {type(dout).__name__}")) from None
+        if type(dout) is float or (type(dout) is int and dout == 1):  # the short way, for what most of them are
+            return dout
+        return _as_number(self._error("dout"), dout)
 
 
 @as_written
@@ -429,7 +442,7 @@ class SoftmaxWithLoss(_Loss):
         rows = _rows(x)
         labels = self._labels(t, rows.shape[0], rows.shape[1], x)
         y = _empty(x.shape, x)
-        loss = backend_for(x).softmax_cross_entropy_forward(rows, labels, _rows(y))
+        loss = _as_loss(backend_for(x).softmax_cross_entropy_forward(rows, labels, _rows(y)))
         self.y, self.t = y, labels
         return loss
 
@@ -440,8 +453,10 @@ class SoftmaxWithLoss(_Loss):
         quick = quick_softmax_cross_entropy_backward(y, self.t, number)
         if quick is not None:
             return quick
-        dx = _empty(y.shape, y)
-        backend_for(y).softmax_cross_entropy_backward(_rows(y), self.t, number, _rows(dx))
+        y = as_float_array(self._error("y"), y)
+        rows, dx = _rows(y), _empty(y.shape, y)
+        labels = self._class_indices(rows)
+        backend_for(y).softmax_cross_entropy_backward(rows, labels, number, _rows(dx))
         return dx
 
 
@@ -461,11 +476,15 @@ class SigmoidWithLoss(_Loss):
         Probabilities of 1, after forward, of the scores' shape.
     t : ndarray of int64
         Labels, after forward, of the scores' shape.
+    loss : float
+        What forward returned.
 
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 4.2.
     """
+
+    loss: Any = None
 
     def forward(self, x: Any, t: Any) -> float:
         """Return the mean loss of the scores x, of any shape, against as many labels t, each 0 or 1.
@@ -480,17 +499,23 @@ class SigmoidWithLoss(_Loss):
         x = as_float_array(self._error("x"), x)
         labels = self._labels(_whole(t), x.size, 2, x, one_hot=False)
         y = _empty(x.shape, x)
-        loss: float = backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, y.reshape(-1))
+        self.loss = loss = _as_loss(
+            backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, y.reshape(-1))
+        )
         self.y, self.t = y, labels.reshape(y.shape)
-        return loss
+        return loss  # type: ignore[no-any-return]
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - t) dout / N, of the scores' shape."""
-        y = self._after_forward(self.y)
+        y = as_float_array(self._error("y"), self._after_forward(self.y))
         dx = _empty(y.shape, y)
-        labels = self._after_forward(self.t).reshape(-1)
+        labels = self._labels(_whole(self.t), y.size, 2, y, one_hot=False)
         backend_for(y).sigmoid_cross_entropy_backward(y.reshape(-1), labels, self._as_number(dout), dx.reshape(-1))
         return dx
+
+    def _probabilities(self) -> Array:
+        y = np.asarray(self.y, np.float64)
+        return np.where(np.asarray(self.t) == 1, y, 1 - y)
 
 
 class Repeat(Layer):
@@ -505,6 +530,8 @@ class Repeat(Layer):
     -----
     Source: *Deep Learning from Scratch* 2, ch. 1.3.4.
     """
+
+    _shown: ClassVar[tuple[str, ...]] = ("n",)
 
     def __init__(self, n: int) -> None:
         super().__init__()
@@ -571,8 +598,8 @@ class Dropout(Layer):
 
     Attributes
     ----------
-    mask : ndarray
-        1 where a number passed, else 0, after a forward in training.
+    mask : ndarray of bool
+        Where a number passed, after a forward in training. A subclass may set it, to bool or to factors.
 
     Raises
     ------
@@ -586,35 +613,53 @@ class Dropout(Layer):
     Source: *Deep Learning from Scratch* 1, ch. 6.4.3; 2, ch. 6.5.2.
     """
 
+    mask: Any = None
+    _shown: ClassVar[tuple[str, ...]] = ("dropout_ratio",)
+
     def __init__(self, dropout_ratio: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= dropout_ratio <= 1:
-            raise ValueError(self._error(f"dropout_ratio must be a number from 0 to 1, got {dropout_ratio!r}"))
         self.dropout_ratio = dropout_ratio
-        self.mask: Array | None = None
+        self.mask = None
+        self._ratio()
+
+    def _ratio(self) -> float:
+        """Return dropout_ratio, which a script may have set, as a number from 0 to 1."""
+        ratio = self.dropout_ratio
+        if type(ratio) is float and 0 <= ratio <= 1:
+            return ratio
+        return _as_number(self._error("dropout_ratio"), ratio, 0, 1)
 
     def forward(self, x: Any, train_flg: bool = True) -> Array:
         """Return x with some numbers 0 (train_flg), or x (1 - dropout_ratio); in x's floating dtype."""
-        x = as_float_array(self._error("x"), x)
+        x, ratio = as_float_array(self._error("x"), x), self._ratio()
         if train_flg:
-            self.mask = self._drawn_mask(x, 1)
-            out = _empty(x.shape, x)
-            backend_for(x).multiply_by_mask(x, self.mask, out)
-        else:
-            out = x.copy()
-            backend_for(x).scale(out, 1 - self.dropout_ratio)
+            self.mask = random_like(x) > ratio
+            return self._masked(x)
+        out: Array = x.copy()
+        backend_for(x).scale(out, 1 - ratio)
         return out
 
-    def _drawn_mask(self, x: Array, scale: float) -> Array:
-        mask: Array = (random_like(x) > self.dropout_ratio).astype(x.dtype)
-        return mask if scale == 1 else mask * x.dtype.type(scale)
+    def _masked(self, x: Array) -> Array:
+        """Return x mask, element by element."""
+        out, mask = _empty(x.shape, x), self.mask
+        if type(mask) is np.ndarray and mask.dtype.kind == "b":
+            mask = mask.astype(x.dtype)  # the short way to what as_operand gives
+        backend_for(x).multiply_by_mask(x, as_operand("mask", mask, x), out)
+        return out
 
     def backward(self, dout: Any) -> Array:
-        """Return dx = dout mask, with the mask of the last forward in training."""
-        mask = self._after_forward(self.mask)
-        dx = _empty(mask.shape, mask)
-        backend_for(mask).multiply_by_mask(self._as_dout(dout, mask.shape, mask), mask, dx)
-        return dx
+        """Return dx = dout mask, with the mask of the last forward in training; in dout's floating dtype."""
+        mask = self.mask
+        are_plain = type(dout) is np.ndarray and type(mask) is np.ndarray and mask.dtype.kind == "b"
+        if are_plain and dout.shape == mask.shape and dout.dtype.kind == "f":
+            return self._masked(as_float_array("dout", dout))
+        mask = _as_mask(self._error("mask"), self._after_forward(mask))
+        return self._masked(self._as_dout(dout, mask.shape, mask))
+
+
+def _is_narrow(dtype: np.dtype[Any]) -> bool:
+    """Whether unsigned numbers of a dtype are int64 numbers too."""
+    return dtype.kind == "u" and dtype.itemsize < 8
 
 
 class Embedding(Layer):
@@ -642,21 +687,15 @@ class Embedding(Layer):
     Source: *Deep Learning from Scratch* 2, ch. 4.1.
     """
 
+    W = Held("params", 0, "The weights, `params[0]`.")
+    idx: Any = None
+    _shown: ClassVar[tuple[str, ...]] = ("W",)
+
     def __init__(self, W: Array) -> None:
         super().__init__()
         self.params = [check_parameter(self._error("W"), W, ndim=2)]
         self.grads = [np.zeros_like(W)]
-        self.idx: Any = None
-
-    @property
-    def W(self) -> Array:
-        """The weights, `params[0]`."""
-        weights: Array = self.params[0]
-        return weights
-
-    @W.setter
-    def W(self, value: Array) -> None:
-        self.params[0] = value
+        self.idx = None
 
     def _indices(self, idx: Any, W: Array) -> Array:
         """Return word numbers as int64 in one row, where W lies; negative ones count from the end.
@@ -669,9 +708,13 @@ class Embedding(Layer):
         if is_on_gpu(array):
             if not is_on_gpu(W):
                 raise ValueError(self._error("idx is on the GPU, W is on the CPU; scratchnet.to_cpu moves it"))
+            if array.dtype == np.uint64:  # the largest would become negative
+                array = np.minimum(array, array.dtype.type(words))
             index = array.reshape(-1).astype(np.int64, copy=False)
             chosen: Array = np.where(index < 0, index + words, index)
             return chosen
+        if array.dtype == np.uint64:
+            check_labels(self._error("idx"), array.reshape(-1), words)
         index = np.require(array.reshape(-1), np.int64, ["C", "A"])
         if index.size and index.min() < 0:
             index = np.where(index < 0, index + words, index)
@@ -686,7 +729,7 @@ class Embedding(Layer):
         IndexError
             A number is outside [-V, V), or is not whole.
         """
-        if type(idx) is np.ndarray and idx.ndim and idx.dtype.kind in "iu":  # a column of the contexts, say
+        if type(idx) is np.ndarray and idx.ndim and (idx.dtype.kind == "i" or _is_narrow(idx.dtype)):
             quick = quick_take_rows(self.params[0], np.ascontiguousarray(idx, np.int64))
             if quick is not None:
                 self.idx = idx
@@ -706,7 +749,7 @@ class Embedding(Layer):
     def backward(self, dout: Any) -> None:
         """Write the gradient into `grads`: the sum, for every row of W, of the rows of dout that it became."""
         idx = self.idx
-        if type(idx) is np.ndarray and idx.ndim and idx.dtype.kind in "iu":
+        if type(idx) is np.ndarray and idx.ndim and (idx.dtype.kind == "i" or _is_narrow(idx.dtype)):
             W, dW = self.params[0], self.grads[0]
             if W.shape == dW.shape and quick_add_rows(dout, np.ascontiguousarray(idx, np.int64), dW):
                 return

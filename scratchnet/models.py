@@ -17,6 +17,7 @@ import numpy as np
 from . import config
 from ._as_written import as_written
 from ._links import Linked
+from ._shown import shown
 from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
 from .util import (
     accuracy,
@@ -93,6 +94,9 @@ class Network(Linked):
     def step_chain(self) -> list[Any]:
         """Return the layers that forward calls, in their order, the loss at the end."""
         return [*self.layers, self.loss_layer]
+
+    def __repr__(self) -> str:
+        return shown(self, ("layers", "loss_layer"))
 
     def _scores(self, x: Any) -> Any:
         if is_on_gpu(self.params[0]):

@@ -10,11 +10,11 @@ Source: *Deep Learning from Scratch* 2, ch. 5 to 8 and appendix C.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ._layer import Array, empty, rows
+from ._layer import Array, Computed, Held, as_loss, empty, rows
 from ._passed_on import pass_on_np
 from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
 from .backends import (
@@ -30,6 +30,7 @@ from .backends import (
     quick_affine_forward,
     quick_matmul_add,
     quick_tanh_backward,
+    random_like,
 )
 from .config import GPU
 from .functions import cross_entropy_error, sigmoid, softmax
@@ -86,7 +87,12 @@ pass_on_np(__name__)
 
 
 class _Step(Recurrent):
-    """One time step as a layer of its own: a sequence of one."""
+    """One time step as a layer of its own: a sequence of one.
+
+    `cache` is what the book's layer keeps; a subclass that sets it may inherit backward.
+    """
+
+    cache: Any
 
     def _forward_step(self, x: Any, *start: Any) -> list[Array]:
         x = as_operand(self._error("x"), x, self.params[0])
@@ -97,8 +103,18 @@ class _Step(Recurrent):
     def _backward_step(self, *ends: Any) -> tuple[Array, ...]:
         if ends[0] is None:
             raise TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
+        if self._kept is None or "cache" in vars(self):
+            self._kept = self._from_cache(*self._after_forward(self.cache))
         dx, firsts = self._run_back(None, list(ends))
         return (dx[0], *firsts)
+
+    def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
+        """Return what backward needs from what the book's layer keeps."""
+        raise NotImplementedError
+
+    def _as_step(self, name: str, value: Any) -> Array:
+        """Return an array (N, ...) of the cache as that of a sequence of one, of Wx's dtype."""
+        return as_operand(self._error(f"cache: {name}"), value, self.params[0])[None]
 
 
 class RNN(_Step, RNNCells):
@@ -128,33 +144,34 @@ class RNN(_Step, RNNCells):
     Source: *Deep Learning from Scratch* 2, ch. 5.3.1.
     """
 
-    _quick: tuple[Array, Array, Array] | None = None  # x, h_prev and h_next, where the short way was taken
+    cache: Any = None
 
     def forward(self, x: Any, h_prev: Any) -> Array:
         """Return the next state (N, H) from x (N, D) and the state before."""
         Wx, Wh, b = self.params if len(self.params) == 3 else (*self.params, None)
         h = quick_affine_forward(x, Wx, b)
         if h is None or h.ndim != 2 or not quick_matmul_add(h_prev, Wh, h):
-            self._quick = None
-            return self._forward_step(x, h_prev)[0]
-        backend_for(h).tanh_forward(h, h)
-        self._quick = x, h_prev, h
+            h = self._forward_step(x, h_prev)[0]
+        else:
+            backend_for(h).tanh_forward(h, h)
+        self.cache = x, h_prev, h
         return h
 
     def backward(self, dh_next: Any) -> tuple[Array, Array]:
         """Write the gradients into `grads`; return dx and dh_prev."""
-        if self._quick is not None:
-            x, h_prev, h = self._quick
-            dA = quick_tanh_backward(dh_next, h)
-            dx = quick_affine_backward(
-                dA, x, self.params[0], self.grads[0], self.grads[2] if len(self.grads) > 2 else None
-            )
-            dh = quick_affine_backward(dA, h_prev, self.params[1], self.grads[1], None)
-            if dx is not None and dh is not None:
-                return dx, dh
-            self._kept = x[None], [np.stack([h_prev, h])], None
-        dx, dh_prev = self._backward_step(dh_next)
-        return dx, dh_prev
+        x, h_prev, h = self.cache or self._after_forward(None)
+        dA = quick_tanh_backward(dh_next, h)
+        dx = quick_affine_backward(
+            dA, x, self.params[0], self.grads[0], self.grads[2] if len(self.grads) > 2 else None
+        )
+        dh = quick_affine_backward(dA, h_prev, self.params[1], self.grads[1], None)
+        if dx is None or dh is None:
+            dx, dh = self._backward_step(dh_next)
+        return dx, dh
+
+    def _from_cache(self, x: Any, h_prev: Any, h_next: Any) -> tuple[Array, list[Array], Any]:
+        h = np.concatenate([self._as_step("h_prev", h_prev), self._as_step("h_next", h_next)])
+        return self._as_step("x", x), [h], None
 
 
 class LSTM(_Step, LSTMCells):
@@ -188,6 +205,21 @@ class LSTM(_Step, LSTMCells):
         """Return the next state and memory, (N, H) each, from x (N, D) and those before."""
         h, c = self._forward_step(x, h_prev, c_prev)
         return h, c
+
+    @Computed
+    def cache(self) -> Any:
+        """What the book's layer keeps: x, h_prev, c_prev, i, f, g, o, c_next."""
+        if self._kept is None:
+            return None
+        x, (h, c), gates = self._kept
+        f, g, i, o = np.split(gates[0], 4, axis=1)
+        return x[0], h[0], c[0], i, f, g, o, c[1]
+
+    def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
+        names = "x", "h_prev", "c_prev", "i", "f", "g", "o", "c_next"
+        x, h_prev, c_prev, i, f, g, o, c_next = map(self._as_step, names, cache)
+        h, c = np.concatenate([h_prev, h_prev]), np.concatenate([c_prev, c_next])  # the next h is not looked at
+        return x, [h, c], np.concatenate([f, g, i, o], axis=2)
 
     def backward(self, dh_next: Any, dc_next: Any) -> tuple[Array, Array, Array]:
         """Write the gradients into `grads`; return dx, dh_prev and dc_prev."""
@@ -226,6 +258,19 @@ class GRU(_Step, GRUCells):
         """Return the next state (N, H) from x (N, D) and the state before."""
         return self._forward_step(x, h_prev)[0]
 
+    @Computed
+    def cache(self) -> Any:
+        """What the book's layer keeps: x, h_prev, z, r, h_hat."""
+        if self._kept is None:
+            return None
+        x, (h,), (gates, _, h_hat) = self._kept
+        return x[0], h[0], *np.split(gates[0], 2, axis=1), h_hat[0]
+
+    def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
+        x, h_prev, z, r, h_hat = map(self._as_step, ("x", "h_prev", "z", "r", "h_hat"), cache)
+        h = np.concatenate([h_prev, h_prev])  # the next one is not looked at
+        return x, [h], (np.concatenate([z, r], axis=2), r * h_prev, h_hat)
+
     def backward(self, dh_next: Any) -> tuple[Array, Array]:
         """Write the gradients into `grads`; return dx and dh_prev."""
         dx, dh_prev = self._backward_step(dh_next)
@@ -243,13 +288,22 @@ class _Sequence(Recurrent):
         Gradient of the state before the first step, after backward.
     stateful : bool
         Whether forward goes on from `h`; otherwise every sequence begins with zeros.
+    layers : list
+        One layer for each time step, with what it kept and, after backward, its own gradients: made when somebody
+        looks.
     """
 
-    def __init__(self, Wx: Array, Wh: Array, b: Array | None = None, stateful: bool = False) -> None:
+    _step: ClassVar[type[_Step]]
+    _shown: ClassVar[tuple[str, ...]] = ("Wx", "Wh", "b", "stateful")
+    stateful: bool = False
+    h: Any = None
+    dh: Any = None
+    _dA: Array | None = None
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array | float | None = None, stateful: bool = False) -> None:
         super().__init__(Wx, Wh, b)
         self.stateful = stateful
-        self.h: Array | None = None
-        self.dh: Array | None = None
+        self.h = self.dh = None
 
     def forward(self, xs: Any) -> Array:
         """Return the states hs (N, T, H) for the sequences xs (N, T, D), in Wx's dtype.
@@ -263,6 +317,7 @@ class _Sequence(Recurrent):
         if xs.ndim != 3:
             raise ValueError(self._error(f"xs has shape {xs.shape}, expected (N, T, D)"))
         start = [getattr(self, name) if self.stateful else None for name in self._states]
+        self._dA = None
         states = self._run(time_first(xs), start)
         for name, state in zip(self._states, states, strict=True):
             setattr(self, name, state[-1])
@@ -276,6 +331,32 @@ class _Sequence(Recurrent):
         dx, firsts = self._run_back(time_first(dhs), [None] * len(states))
         self.dh = firsts[0]
         return time_first(dx)
+
+    def _write_gradients(self, dA: Array) -> Array:
+        self._dA = dA
+        return super()._write_gradients(dA)
+
+    @Computed
+    def layers(self) -> Any:
+        """What the book's layer keeps: a layer for each time step."""
+        if self._kept is None:
+            return None
+        x, states, kept = self._kept
+        steps = []
+        for t in range(len(x)):
+            step = self._step(*self.params)
+            of_step = [k[t : t + 1] for k in (kept if isinstance(kept, tuple) else (kept,)) if k is not None]
+            step._kept = (
+                x[t : t + 1],
+                [state[t : t + 2] for state in states],
+                tuple(of_step) if isinstance(kept, tuple) else of_step[0] if of_step else None,
+            )
+            if step.cache is None:  # that of an RNN is not computed from what is kept
+                step.cache = x[t], states[0][t], states[0][t + 1]
+            if self._dA is not None:
+                step._write_gradients(self._dA[t : t + 1])
+            steps.append(step)
+        return steps
 
     def reset_state(self) -> None:
         """Forget the state: the next sequence begins with zeros."""
@@ -298,6 +379,8 @@ class TimeRNN(_Sequence, RNNCells):
     Source: *Deep Learning from Scratch* 2, ch. 5.3.2.
     """
 
+    _step = RNN
+
     def set_state(self, h: Any) -> None:
         """Make h (N, H) the state that the next forward of a stateful layer begins with."""
         self.h = h
@@ -318,9 +401,12 @@ class TimeLSTM(_Sequence, LSTMCells):
     Source: *Deep Learning from Scratch* 2, ch. 6.3.2.
     """
 
-    def __init__(self, Wx: Array, Wh: Array, b: Array | None = None, stateful: bool = False) -> None:
+    _step = LSTM
+    c: Any = None
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array | float | None = None, stateful: bool = False) -> None:
         super().__init__(Wx, Wh, b, stateful)
-        self.c: Array | None = None
+        self.c = None
 
     def set_state(self, h: Any, c: Any = None) -> None:
         """Make h and c (N, H; None: zeros) what the next forward of a stateful layer begins with."""
@@ -341,6 +427,8 @@ class TimeGRU(_Sequence, GRUCells):
     -----
     Source: *Deep Learning from Scratch* 2, appendix C.
     """
+
+    _step = GRU
 
     def set_state(self, h: Any) -> None:
         """Make h (N, H) the state that the next forward of a stateful layer begins with."""
@@ -368,6 +456,8 @@ class TimeBiLSTM(Layer):
     -----
     Source: *Deep Learning from Scratch* 2, ch. 8.4.1.
     """
+
+    _shown: ClassVar[tuple[str, ...]] = ("forward_lstm", "backward_lstm")
 
     def __init__(
         self, Wx1: Array, Wh1: Array, b1: Array, Wx2: Array, Wh2: Array, b2: Array, stateful: bool = False
@@ -397,11 +487,52 @@ class TimeBiLSTM(Layer):
         return dxs
 
 
-class TimeEmbedding(Embedding):
+class _PerStep(Layer):
+    """What layers that work on all time steps at once show as `layers`: the book's, one for each step."""
+
+    _step: ClassVar[Any]
+    _came_back: tuple[Any, Any] | None = None  # the last input and its gradient from above
+
+    @Computed
+    def layers(self) -> Any:
+        """What the book's layer keeps: a layer for each time step, with its own gradients after backward."""
+        xs = self._last_input()
+        if xs is None:
+            return None
+        given, dout = self._came_back or (None, None)
+        layers = []
+        for t in range(np.shape(xs)[1]):
+            layer = self._step(*self.params)
+            layer.forward(as_array(xs)[:, t])
+            if given is xs:
+                layer.backward(as_array(dout)[:, t])
+            layers.append(layer)
+        return layers
+
+    def _last_input(self) -> Any:
+        raise NotImplementedError
+
+
+class TimeEmbedding(_PerStep, Embedding):
     """Embedding of whole sequences: word numbers (N, T) become rows (N, T, D).
 
     Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
     """
+
+    _step = Embedding
+
+    def _last_input(self) -> Any:
+        return self.idx
+
+    def forward(self, idx: Any) -> Array:
+        """Return the rows idx (N, T) of W: an array (N, T, D); as `Embedding` does."""
+        self._outdate()
+        return Embedding.forward(self, idx)
+
+    def backward(self, dout: Any) -> None:
+        """Write the gradient into `grads`, as `Embedding` does."""
+        Embedding.backward(self, dout)
+        self._came_back = self.idx, dout
 
 
 class TimeAffine(Affine):
@@ -411,8 +542,26 @@ class TimeAffine(Affine):
     """
 
 
-class Simple_TimeAffine(TimeAffine):
-    """What the book calls the plain version of TimeAffine; here it is the same."""
+class Simple_TimeAffine(_PerStep, TimeAffine):
+    """What the book calls the plain version of TimeAffine; here it computes the same."""
+
+    _step = Affine
+    dW = Held("grads", 0, "The gradient of W, `grads[0]`.")
+    db = Held("grads", 1, "The gradient of b, `grads[1]`.")
+
+    def _last_input(self) -> Any:
+        return self.x
+
+    def forward(self, x: Any) -> Array:
+        """Return x W + b, as `TimeAffine` does."""
+        self._outdate()
+        return TimeAffine.forward(self, x)
+
+    def backward(self, dout: Any) -> Array:
+        """Write the gradients into `grads` and return dx, as `TimeAffine` does."""
+        dx = TimeAffine.backward(self, dout)
+        self._came_back = self.x, dout
+        return dx
 
 
 class TimeDropout(Dropout):
@@ -430,11 +579,18 @@ class TimeDropout(Dropout):
     Source: *Deep Learning from Scratch* 2, ch. 6.5.2.
     """
 
+    train_flg: bool = True
+    _shown: ClassVar[tuple[str, ...]] = ("dropout_ratio", "train_flg")
+
     def __init__(self, dropout_ratio: float = 0.5) -> None:
         super().__init__(dropout_ratio)
-        if dropout_ratio == 1:
-            raise ValueError(self._error("dropout_ratio must be below 1: nothing would be left to scale"))
         self.train_flg = True
+
+    def _ratio(self) -> float:
+        ratio = super()._ratio()
+        if ratio == 1:
+            raise ValueError(self._error("dropout_ratio must be below 1: nothing would be left to scale"))
+        return ratio
 
     def forward(self, xs: Any, train_flg: bool | None = None) -> Array:
         """Return xs with some numbers 0 and the others scaled; xs itself when not training.
@@ -444,11 +600,9 @@ class TimeDropout(Dropout):
         if not (self.train_flg if train_flg is None else train_flg):
             unchanged: Array = xs
             return unchanged
-        xs = as_float_array(self._error("xs"), xs)
-        self.mask = self._drawn_mask(xs, 1 / (1 - self.dropout_ratio))
-        out = empty(xs.shape, xs)
-        backend_for(xs).multiply_by_mask(xs, self.mask, out)
-        return out
+        xs, ratio = as_float_array(self._error("xs"), xs), self._ratio()
+        self.mask = (random_like(xs) > ratio).astype(xs.dtype) * xs.dtype.type(1 / (1 - ratio))
+        return self._masked(xs)
 
 
 class TimeSoftmaxWithLoss(SoftmaxWithLoss):
@@ -460,6 +614,9 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         The label of steps that do not count, -1.
     y : ndarray
         Probabilities, after forward, one row for each step that counts.
+    cache : tuple
+        What the book's layer keeps: labels, probabilities and whether they count, of all steps, and xs's shape;
+        made when somebody looks.
 
     Notes
     -----
@@ -469,11 +626,16 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
     Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
     """
 
+    delta = 0.0
+    ignore_label: int = -1
+    _counted: Array | None = None  # which steps count, where not all do
+    _scores: Array | None = None  # those of all steps, likewise
+    _shape: tuple[int, ...] = ()
+    _shown: ClassVar[tuple[str, ...]] = ("ignore_label",)
+
     def __init__(self) -> None:
         super().__init__()
         self.ignore_label = -1
-        self._counted: Array | None = None  # which steps count, where not all do
-        self._shape: tuple[int, ...] = ()
 
     def forward(self, xs: Any, ts: Any) -> float:
         """Return the mean loss of the scores xs (N, T, V) against the labels ts, (N, T) or one-hot (N, T, V).
@@ -489,7 +651,8 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         if xs.ndim == 0:
             raise ValueError(self._error("xs is a single number, expected scores of shape (N, T, V)"))
         x, t = rows(xs), as_array(ts)
-        self._counted = None
+        self._outdate()
+        self._counted = self._scores = None
         if t.size == len(x) and t.dtype.kind == "i":
             counted = t.reshape(-1) != self.ignore_label
             if np.count_nonzero(counted) != counted.size:  # this waits for the GPU where the labels are there
@@ -499,11 +662,31 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         if not is_on_gpu(labels):
             check_labels(self._error("ts"), labels, x.shape[1])
         if self._counted is not None:
+            self._scores = x
             x, labels = self._taken(x, self._counted), labels[self._counted]
         y = empty(x.shape, x)
-        loss: float = backend_for(x).softmax_log_loss_forward(x, labels, y)
+        loss: float = as_loss(backend_for(x).softmax_log_loss_forward(x, labels, y))
         self.y, self.t, self._shape = y, labels, xs.shape
         return loss
+
+    @Computed
+    def cache(self) -> Any:
+        """What the book's layer keeps: ts, ys, mask, (N, T, V)."""
+        if self.y is None:
+            return None
+        if self._counted is None or self._scores is None:
+            return self.t, self.y, np.ones_like(self.t, np.bool_), self._shape
+        y = empty(self._scores.shape, self._scores)
+        backend_for(y).softmax_forward(self._scores, y)
+        t = np.full_like(self.t, self.ignore_label, shape=(len(y),))
+        t[self._counted] = self.t
+        return t, y, t != self.ignore_label, self._shape
+
+    def _take(self, cache: Any) -> None:
+        """Keep what a subclass has set as the book's cache."""
+        t, y, counted, self._shape = cache
+        self._counted = as_array(counted).reshape(-1).nonzero()[0]
+        self.y, self.t = as_float_array(self._error("cache: ys"), y)[self._counted], as_array(t)[self._counted]
 
     def _taken(self, x: Array, index: Array) -> Array:
         taken = empty((len(index), x.shape[1]), x)
@@ -512,9 +695,11 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dxs = (y - onehot(t)) dout / (number of steps that count), 0 for the others; of xs's shape."""
-        y = self._after_forward(self.y)
+        if "cache" in vars(self):
+            self._take(self._after_forward(self.cache))
+        y = as_float_array("y", self._after_forward(self.y))
         k, dx = backend_for(y), empty(y.shape, y)
-        k.softmax_cross_entropy_backward(y, self.t, self._as_number(dout), dx)
+        k.softmax_cross_entropy_backward(y, self._class_indices(y), self._as_number(dout), dx)
         if self._counted is not None:
             counted, dx = dx, empty((*self._shape[:-1], y.shape[1]), y)
             k.add_rows(counted, self._counted, rows(dx))
@@ -524,9 +709,42 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 class Simple_TimeSoftmaxWithLoss(SoftmaxWithLoss):
     """The mean over all time steps of SoftmaxWithLoss, 1e-7 and all; no label is ignored."""
 
+    _xs: Any = None
+
+    def forward(self, x: Any, t: Any) -> float:
+        """Return the mean loss of the scores x (N, T, V) against the labels t, (N, T) or one-hot (N, T, V)."""
+        loss = super().forward(x, t)
+        self._outdate()
+        self._xs = x
+        return loss
+
+    @Computed
+    def cache(self) -> Any:
+        """What the book's layer keeps: a layer for each time step, and xs."""
+        return None if self._xs is None else (_losses(SoftmaxWithLoss, self.y, self.t), self._xs)
+
 
 class TimeSigmoidWithLoss(SigmoidWithLoss):
     """Sigmoid and binary cross entropy: the mean over all time steps, for scores and labels (N, T).
 
     Source: *Deep Learning from Scratch* 2, `common/time_layers.py`.
     """
+
+    @Computed
+    def xs_shape(self) -> Any:
+        """What the book's layer keeps: the shape of the scores, (N, T)."""
+        return None if self.y is None else self.y.shape
+
+    @Computed
+    def layers(self) -> Any:
+        """What the book's layer keeps: a layer for each time step."""
+        return None if self.y is None else _losses(SigmoidWithLoss, self.y, self.t)
+
+
+def _losses(kind: Any, y: Array, t: Array) -> list[Any]:
+    """Return a loss for each time step, with its part of the probabilities y [N, T, ...] and labels t [N, T]."""
+    t = t.reshape(y.shape[:2])
+    losses = [kind() for _ in range(y.shape[1])]
+    for step, loss in enumerate(losses):
+        loss.y, loss.t = y[:, step], t[:, step]
+    return losses

@@ -4,7 +4,23 @@ Our own words; the plain `common` of tests/scripts/book2 is made of it. Every la
 backward; states and losses are loops over time. The dtype is that of the weights.
 """
 
+import importlib
+import sys
+from pathlib import Path
+
 import numpy as np
+
+
+def book(number: int, module: str = "layers"):
+    """The plain NumPy layers that scripts are compared with."""
+    folder, before = str(Path(__file__).parent / f"scripts/book{number}"), set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(f"common.{module}")
+    finally:
+        sys.path.remove(folder)
+        for name in {n for n in sys.modules if n.split(".")[0] == "common"} - before:
+            del sys.modules[name]
 
 
 def sigmoid(x):

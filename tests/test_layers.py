@@ -108,12 +108,12 @@ def test_losses_are_the_books_formulas():
     z = np.exp(x - x.max(axis=1, keepdims=True))
     y = z / z.sum(axis=1, keepdims=True)
     loss = SoftmaxWithLoss().forward(x, t)
-    assert type(loss) is float
+    assert type(loss) is np.float64
     assert loss == pytest.approx(-np.mean(np.log(y[np.arange(8), t] + 1e-7)), rel=1e-14)
     s, answers = randn(8), np.arange(8) % 2
     p = 1 / (1 + np.exp(-s))
     loss = SigmoidWithLoss().forward(s, answers)
-    assert type(loss) is float
+    assert type(loss) is np.float64
     assert loss == pytest.approx(-np.mean(np.log(np.where(answers, p, 1 - p) + 1e-7)), rel=1e-14)
 
 
@@ -165,6 +165,19 @@ def test_what_relu_returned_may_be_changed():
     h += 1
     assert layer.backward(np.ones((1, 4))).tolist() == [[0, 1, 0, 0]]
     assert layer.mask.tolist() == [[True, False, True, True]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("n", [0, 1, 31, 32, 33, 64, 100, 30_000])
+def test_relu_s_mask_for_every_number(dtype, n):
+    tiny = np.finfo(dtype).smallest_subnormal
+    odd = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, tiny, -tiny], dtype)
+    x, dout, layer = np.append(odd, randn(n, dtype=dtype))[:n], randn(n, seed=1, dtype=dtype), Relu()
+    np.testing.assert_array_equal(layer.forward(x), np.where(x <= 0, 0, x))
+    np.testing.assert_array_equal(layer.mask, x <= 0)
+    np.testing.assert_array_equal(layer.backward(dout), np.where(x <= 0, 0, dout))
+    x[...] = 1
+    np.testing.assert_array_equal(layer.backward(dout[::-1]), np.where(layer.mask, 0, dout[::-1]))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

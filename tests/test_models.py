@@ -127,7 +127,7 @@ def test_loss_and_gradients_are_those_of_plain_numpy(dtype, labels):
     for actual, expected in zip(net.grads, gradients, strict=True):
         np.testing.assert_allclose(actual, expected, atol=CLOSE[dtype], rtol=0)
     for value in (net.forward(x, t), net.loss(x, t)):
-        assert type(value) is float and value == pytest.approx(loss, rel=CLOSE[dtype])
+        assert type(value) is np.float64 and value == pytest.approx(loss, rel=CLOSE[dtype])
 
 
 def test_backward_returns_the_gradient_of_the_input_and_scales_with_dout():

@@ -350,7 +350,7 @@ def test_the_loss_ignores_what_is_marked():
     ts[1] = -1
     layer, theirs = TimeSoftmaxWithLoss(), book.TimeSoftmaxWithLoss()
     loss = layer.forward(xs, ts)
-    assert type(loss) is float and loss == pytest.approx(theirs.forward(xs, ts), rel=1e-14)
+    assert type(loss) is np.float64 and loss == pytest.approx(theirs.forward(xs, ts), rel=1e-14)
     dx = layer.backward()
     np.testing.assert_allclose(dx, theirs.backward(), rtol=1e-13, atol=1e-16)
     assert np.all(dx[1] == 0)

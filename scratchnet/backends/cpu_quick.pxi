@@ -18,6 +18,10 @@ cdef inline bint is_plain(object a) noexcept:
                                           or cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
 
 
+cdef inline sn_type real_type(cnp.ndarray a) noexcept:
+    return SN_FLOAT64 if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64 else SN_FLOAT32
+
+
 cdef cnp.ndarray as_rows(cnp.ndarray a):
     """View an array [..., D] as [N, D]; where it is not contiguous, a copy."""
     cdef cnp.PyArray_Dims dims
@@ -197,14 +201,51 @@ def quick_tanh_backward(dout, y):
     return elementwise_backward(sn_tanh_backward, &_tanh_backward, dout, y)
 
 
+cdef inline bint is_mask(object a) noexcept:
+    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_BOOL
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))
+
+
 def quick_relu_forward(x):
-    """Return relu of x, or None."""
-    return elementwise_forward(sn_relu_forward, &_relu_forward, x)
+    """Return relu of x and where x <= 0, or None."""
+    cdef PyThreadState *state
+    cdef cnp.ndarray out, mask
+    cdef Py_ssize_t count
+    if not (is_plain(x) and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x)):
+        return None
+    count = cnp.PyArray_SIZE(<cnp.ndarray>x)
+    out = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x),
+                    cnp.PyArray_TYPE(<cnp.ndarray>x))
+    mask = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.NPY_BOOL)
+    state = release(count)
+    sn_relu_forward_with_mask(real_type(<cnp.ndarray>x), count, cnp.PyArray_DATA(<cnp.ndarray>x),
+                              cnp.PyArray_DATA(out), <sn_bool *>cnp.PyArray_DATA(mask))
+    restore(state)
+    return out, mask
 
 
-def quick_relu_backward(dout, y):
-    """Return dout where y is positive, else 0, or None."""
-    return elementwise_backward(sn_relu_backward, &_relu_backward, dout, y)
+def quick_relu_backward(dout, mask):
+    """Return dout where the mask is False, else 0, or None."""
+    cdef PyThreadState *state
+    cdef cnp.ndarray dx
+    cdef Py_ssize_t count
+    if not (is_plain(dout) and is_mask(mask) and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>dout)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>dout, <cnp.ndarray>mask)):
+        return None
+    count = cnp.PyArray_SIZE(<cnp.ndarray>dout)
+    dx = new_array(cnp.PyArray_NDIM(<cnp.ndarray>dout), cnp.PyArray_DIMS(<cnp.ndarray>dout),
+                   cnp.PyArray_TYPE(<cnp.ndarray>dout))
+    state = release(count)
+    sn_relu_backward_by_mask(real_type(<cnp.ndarray>dout), count, cnp.PyArray_DATA(<cnp.ndarray>dout),
+                             <const sn_bool *>cnp.PyArray_DATA(<cnp.ndarray>mask), cnp.PyArray_DATA(dx))
+    restore(state)
+    return dx
+
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *data, cnp.dtype dtype, object base)
+
+cdef cnp.dtype _DOUBLE = np.dtype(np.float64)
 
 
 def quick_softmax_cross_entropy_forward(x, t):
@@ -229,7 +270,7 @@ def quick_softmax_cross_entropy_forward(x, t):
     loss = sn_softmax_cross_entropy_forward(c.type, c.size[N], c.size[C],
                                             c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
-    return loss, y, labels
+    return PyArray_Scalar(&loss, _DOUBLE, None), y, labels  # np.float64
 
 
 def quick_softmax_cross_entropy_backward(y, t, dout):

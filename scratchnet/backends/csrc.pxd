@@ -8,6 +8,7 @@ cdef extern from "scratchnet.h" nogil:
         SN_FLOAT64
     ctypedef Py_ssize_t sn_size
     ctypedef int64_t sn_label
+    ctypedef unsigned char sn_bool
 
     const char *sn_isa()
     const char *sn_isa_available(int i)
@@ -31,6 +32,8 @@ cdef extern from "scratchnet.h" nogil:
     void sn_sigmoid_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx)
     void sn_relu_forward(sn_type type, sn_size n, const void *x, void *out)
     void sn_relu_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx)
+    void sn_relu_forward_with_mask(sn_type type, sn_size n, const void *x, void *out, sn_bool *mask)
+    void sn_relu_backward_by_mask(sn_type type, sn_size n, const void *dout, const sn_bool *mask, void *dx)
     void sn_softmax_forward(sn_type type, sn_size N, sn_size C, const void *x, void *y)
     void sn_softmax_backward(sn_type type, sn_size N, sn_size C, const void *dout, const void *y, void *dx)
 

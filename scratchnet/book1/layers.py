@@ -10,12 +10,12 @@ Source: *Deep Learning from Scratch* 1, ch. 5 to 7.
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import layers
-from .._layer import empty
+from .._layer import Array, Computed, as_number, as_row, check_row, empty
 from ..backends import (
     as_array,
     as_float_array,
@@ -25,6 +25,8 @@ from ..backends import (
     check_parameter,
     is_on_gpu,
     moved,
+    quick_affine_backward,
+    quick_affine_forward,
     window_places,
 )
 from ..layers import Dropout, Relu, Sigmoid
@@ -70,8 +72,6 @@ __all__ = [
     "sum_squares_error",
 ]
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 _BLOCK_BYTES = 1 << 18  # of windows that a convolution works on at a time: they stay in the cache
 _BLOCK_BYTES_ON_GPU = 1 << 28  # there few launches count more
 _EPS = 1e-6  # the book's 10e-7
@@ -84,24 +84,35 @@ class Affine(layers.Affine):
     ----------
     W : ndarray, shape (D, M)
         Weights, kept by reference.
-    b : ndarray, shape (M,)
+    b : ndarray, shape (M,), or what NumPy would broadcast to it
         Bias, likewise.
 
     Attributes
     ----------
+    x : ndarray, shape (N, D)
+        What forward was given, flattened: no copy where its dtype is W's.
     dW, db : ndarray or None
-        Gradients, new ones after every backward.
+        Gradients, new ones after every backward, of shapes (D, M) and (M,).
 
     Notes
     -----
     Source: book 1, ch. 5.6.2.
     """
 
-    def __init__(self, W: Array, b: Array) -> None:
+    dW: Any = None
+    db: Any = None
+    original_x_shape: Any = None
+
+    def __init__(self, W: Array, b: Array | float) -> None:
         super().__init__(W, b)
-        self.dW: Array | None = None
-        self.db: Array | None = None
-        self.original_x_shape: tuple[int, ...] = ()
+        self.original_x_shape = self.dW = self.db = None
+
+    def _held(self) -> tuple[Any, Any]:
+        """Return W and b, or None for what a subclass with an `__init__` of its own has not set."""
+        params = self.params
+        if len(params) == 2:
+            return params[0], params[1]
+        return (*params, None) if params else (getattr(self, "W", None), getattr(self, "b", None))
 
     def forward(self, x: Any) -> Array:
         """Return x W + b, of shape (N, M), for x of shape (N, ...) with D numbers in each row.
@@ -111,18 +122,30 @@ class Affine(layers.Affine):
         ValueError
             x has no axis, or other than D numbers in a row.
         """
-        x = as_operand(self._error("x"), x, self.params[0])  # cast once: backward takes it as it is
+        W, b = self._held()
+        if type(x) is np.ndarray and x.ndim == 2:
+            quick = quick_affine_forward(x, W, b)
+            if quick is not None:
+                self.x, self.original_x_shape = x, x.shape
+                return quick
+        check_parameter(self._error("W"), W, ndim=2)
+        x = as_operand(self._error("x"), x, W)  # cast once: backward takes it as it is
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected rows (N, ...)"))
         self.original_x_shape = x.shape
-        return super().forward(x if x.ndim == 2 else x.reshape(len(x), prod(x.shape[1:])))
+        self.x = x = x if x.ndim == 2 else x.reshape(len(x), prod(x.shape[1:]))
+        out = quick_affine_forward(x, W, b)
+        return self._product(x, W, b) if out is None else out
 
     def backward(self, dout: Any) -> Array:
         """Make dW and db from dout of shape (N, M); return dx of x's shape."""
-        self.grads = [np.empty_like(p, order="C") for p in self.params]
-        dx = super().backward(dout)
+        W, _ = self._held()
+        self.grads = [np.empty_like(W, order="C"), empty(W.shape[1:], W)]
+        dx = quick_affine_backward(dout, self.x, W, *self.grads)
+        if dx is None:
+            dx = self._product_backward(dout, W)
         self.dW, self.db = self.grads
-        return dx.reshape(self.original_x_shape)
+        return dx if self.original_x_shape is None else dx.reshape(self.original_x_shape)
 
 
 class SoftmaxWithLoss(layers.SoftmaxWithLoss):
@@ -130,42 +153,48 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
 
     The loss counts the largest share of a row only, and the gradient all of them, as in the book.
 
+    Attributes
+    ----------
+    loss : float
+        What forward returned.
+    y : ndarray, shape (N, C)
+        Probabilities.
+    t
+        The labels as forward was given them.
+
+    Notes
+    -----
     Source: book 1, ch. 5.6.3.
     """
 
+    loss: Any = None
+    _indices: tuple[Any, Any] = (None, None)  # the labels as forward was given them, and as class indices
+
     def __init__(self) -> None:
         super().__init__()
-        self.loss: float | None = None
-        self._shares: Array | None = None
+        self.loss = None
 
     def forward(self, x: Any, t: Any) -> float:
         """Return the mean loss of the scores x (N, C) against class indices (N,) or one-hot labels (N, C)."""
-        self.loss = super().forward(x, t)
-        shares = moved(as_array(t), to_gpu=is_on_gpu(x))
-        self._shares = None
-        fits = shares.dtype.kind == "f" and shares.shape == np.shape(x)
-        if fits and (is_on_gpu(shares) or not _is_one_hot(shares, self.t)):  # to look there would wait for the GPU
-            self._shares = shares
-        return self.loss
+        loss = self.loss = super().forward(x, t)
+        self._indices, self.t = (t, self.t), t
+        return loss
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - t) dout / N, of the scores' shape."""
-        if self._shares is None:
-            return super().backward(dout)
-        y = self._after_forward(self.y)
-        number = self._as_number(dout)
-        dx: Array = y - self._shares
+        y, number = self._after_forward(self.y), self._as_number(dout)
+        t = as_array(self.t)
+        if t.size != y.size or y.shape[-1] < 2:
+            return super().backward(number)
+        dx: Array = np.subtract(y, moved(t, to_gpu=is_on_gpu(y)).reshape(y.shape), dtype=y.dtype)
         if number != 1:
             dx *= number
-        dx /= prod(y.shape[:-1])
-        return dx.astype(y.dtype, copy=False)
+        dx /= max(prod(y.shape[:-1]), 1)
+        return dx
 
-
-def _is_one_hot(shares: Array, labels: Any) -> bool:
-    """Whether each row of shares is 1 at its label and 0 elsewhere."""
-    classes = shares.shape[-1]
-    given = shares.reshape(-1)[labels + np.arange(0, shares.size, classes)]
-    return bool(np.count_nonzero(shares) == np.count_nonzero(given == 1) == labels.size)
+    def _class_indices(self, rows: Array) -> Array:
+        given, indices = self._indices
+        return indices if given is self.t and indices is not None else super()._class_indices(rows)
 
 
 class BatchNormalization(layers.Layer):
@@ -175,8 +204,8 @@ class BatchNormalization(layers.Layer):
 
     Parameters
     ----------
-    gamma, beta : ndarray, shape (D,)
-        Scale and shift, kept by reference; gamma's dtype decides.
+    gamma, beta : ndarray, shape (D,), or what NumPy would broadcast to it
+        Scale and shift, kept by reference; gamma's dtype decides. Of a number x's does.
     momentum : float
         Share of the running mean and variance that each batch keeps.
     running_mean, running_var : ndarray, shape (D,), optional
@@ -184,32 +213,49 @@ class BatchNormalization(layers.Layer):
 
     Attributes
     ----------
-    dgamma, dbeta : ndarray or None
+    dgamma, dbeta : ndarray, shape (D,), or None
         Gradients, new ones after every backward.
+    xn, xc : ndarray, shape (N, D)
+        x normalized, and x less its mean, after a forward of training.
+    std : ndarray, shape (D,)
+        Root of the variance and 1e-6, likewise.
+    batch_size : int
+        N, likewise.
 
     Notes
     -----
     1e-6 is added to the variance. Source: S. Ioffe and C. Szegedy, *Batch normalization*, 2015; book 1, ch. 6.3.
     """
 
+    momentum: Any = 0.9
+    running_mean: Any = None
+    running_var: Any = None
+    input_shape: Any = None
+    std: Any = None
+    xn: Any = None
+    dgamma: Any = None
+    dbeta: Any = None
+    _shown: ClassVar[tuple[str, ...]] = ("gamma", "beta", "momentum")
+
     def __init__(
         self,
-        gamma: Array,
-        beta: Array,
+        gamma: Array | float,
+        beta: Array | float,
         momentum: float = 0.9,
         running_mean: Array | None = None,
         running_var: Array | None = None,
     ) -> None:
         super().__init__()
-        self.gamma = check_parameter(self._error("gamma"), gamma)
-        self.beta = check_parameter(self._error("beta"), beta)
+        self.gamma = check_row(self._error("gamma"), gamma)
+        self.beta = check_row(self._error("beta"), beta)
         self.momentum = momentum
         self.running_mean, self.running_var = running_mean, running_var
-        self.input_shape: tuple[int, ...] = ()
-        self.std: Array | None = None
-        self.xn: Array | None = None
-        self.dgamma: Array | None = None
-        self.dbeta: Array | None = None
+        self.input_shape = self.std = self.xn = self.dgamma = self.dbeta = None
+        self._share()
+
+    def _share(self) -> float:
+        momentum = self.momentum
+        return momentum if type(momentum) is float else as_number(self._error("momentum"), momentum)
 
     def forward(self, x: Any, train_flg: bool = True) -> Array:
         """Return the normalized x, of its shape (N, ...), by its own mean and variance or by the running ones.
@@ -219,44 +265,68 @@ class BatchNormalization(layers.Layer):
         ValueError
             A row of x does not have as many numbers as gamma and beta.
         """
-        gamma, beta = self._scales()
-        x = as_operand(self._error("x"), x, gamma)
+        x = self._as_input(x)
         rows = x.reshape(len(x), prod(x.shape[1:])) if x.ndim > 1 else x
-        if rows.ndim != 2 or rows.shape[1] != len(gamma):
-            raise ValueError(
-                self._error(f"x has shape {x.shape}, expected rows of {len(gamma)} numbers, as gamma has")
-            )
+        columns = rows.shape[1] if rows.ndim == 2 else -1
+        for scale in (self.gamma, self.beta):
+            if columns < 0 or np.size(scale) not in (1, columns):
+                size = np.size(scale) if np.ndim(scale) else "D"
+                raise ValueError(
+                    self._error(f"x has shape {x.shape}, expected rows of {size} numbers, as gamma has")
+                )
+        gamma, beta = self._row("gamma", rows), self._row("beta", rows)
         self.input_shape = x.shape
         if self.running_mean is None or self.running_var is None:
             self.running_mean, self.running_var = np.zeros_like(gamma), np.zeros_like(gamma)
         out: Array = np.empty_like(rows)
         kernels = backend_for(gamma)
         if not train_flg:
-            mean = as_operand(self._error("running_mean"), self.running_mean, gamma)
-            var = as_operand(self._error("running_var"), self.running_var, gamma)
+            mean, var = self._row("running_mean", rows), self._row("running_var", rows)
             kernels.batch_normalization_inference(rows, gamma, beta, mean, var, _EPS, out)
             return out.reshape(x.shape)
         mean, var, std = (np.empty_like(gamma) for _ in range(3))
-        xhat = np.empty_like(rows)
+        xhat, kept = np.empty_like(rows), self._share()
         kernels.batch_normalization_forward(rows, gamma, beta, _EPS, mean, var, std, xhat, out)
+        self._outdate()
         self.std, self.xn = std, xhat
-        self.running_mean = self.momentum * self.running_mean + (1 - self.momentum) * mean
-        self.running_var = self.momentum * self.running_var + (1 - self.momentum) * var
+        self.running_mean = kept * self.running_mean + (1 - kept) * mean
+        self.running_var = kept * self.running_var + (1 - kept) * var
         return out.reshape(x.shape)
 
     def backward(self, dout: Any) -> Array:
         """Make dgamma and dbeta; return dx of x's shape. Only after a forward of training."""
-        xhat = self._after_forward(self.xn)
-        gamma, _ = self._scales()
-        d = self._as_dout(dout, self.input_shape, gamma).reshape(xhat.shape)
+        xhat = as_float_array(self._error("xn"), self._after_forward(self.xn))
+        shape = self.input_shape or xhat.shape
+        d = self._as_dout(dout, shape, xhat).reshape(xhat.shape)
+        gamma, std = self._row("gamma", xhat), self._row("std", xhat)
         dx: Array = np.empty_like(xhat)
         self.dgamma, self.dbeta = np.empty_like(gamma), np.empty_like(gamma)
-        backend_for(gamma).batch_normalization_backward(d, xhat, gamma, self.std, dx, self.dgamma, self.dbeta)
-        return dx.reshape(self.input_shape)
+        backend_for(gamma).batch_normalization_backward(d, xhat, gamma, std, dx, self.dgamma, self.dbeta)
+        return dx.reshape(shape)
 
-    def _scales(self) -> tuple[Array, Array]:
-        gamma = check_parameter(self._error("gamma"), self.gamma, ndim=1)
-        return as_operand("gamma", gamma, gamma), as_operand(self._error("beta"), self.beta, gamma)
+    @Computed
+    def xc(self) -> Any:
+        """What the book's layer keeps: x less its mean."""
+        return None if self.xn is None else self.xn * self.std
+
+    @Computed
+    def batch_size(self) -> Any:
+        """What the book's layer keeps: the number of rows."""
+        return None if self.xn is None else len(self.xn)
+
+    def _as_input(self, x: Any) -> Array:
+        """Return x in the dtype of the first of gamma and beta that has one, else its own."""
+        for value in (self.gamma, self.beta):
+            if np.ndim(value):
+                return as_operand(self._error("x"), x, value)
+        return as_float_array(self._error("x"), x)
+
+    def _row(self, name: str, rows: Array) -> Array:
+        """Return gamma, say, as an array [D] for rows [N, D]."""
+        value = getattr(self, name)
+        if type(value) is np.ndarray and value.shape == rows.shape[1:] and value.dtype.kind == "f":
+            return as_operand(name, value, rows)  # the short way
+        return as_row(self._error(name), value, rows.shape[1], rows)
 
 
 class Convolution(layers.Layer):
@@ -273,6 +343,10 @@ class Convolution(layers.Layer):
 
     Attributes
     ----------
+    x
+        What forward was given.
+    col, col_W : ndarray, shapes (N Y X, C P Q) and (C P Q, M)
+        The windows of x as rows and the filters as columns, in the order of the book; made when somebody looks.
     dW, db : ndarray or None
         Gradients, new ones after every backward.
 
@@ -282,14 +356,20 @@ class Convolution(layers.Layer):
     all windows is kept: their number of images follows from the sizes alone. Source: book 1, ch. 7.4.4.
     """
 
+    stride: int = 1
+    pad: int = 0
+    x: Any = None
+    dW: Any = None
+    db: Any = None
+    _kept: tuple[Array, Array] | None = None  # x and W of the last forward
+    _shown: ClassVar[tuple[str, ...]] = ("W", "b", "stride", "pad")
+
     def __init__(self, W: Array, b: Array | float, stride: int = 1, pad: int = 0) -> None:
         super().__init__()
         self.W = check_parameter(self._error("W"), W, ndim=4)
-        self.b = b if isinstance(b, int | float) else check_parameter(self._error("b"), b)
+        self.b = check_row(self._error("b"), b)
         self.stride, self.pad = stride, pad
-        self.x: Any = None
-        self.dW: Array | None = None
-        self.db: Array | None = None
+        self.x = self.dW = self.db = None
 
     def forward(self, x: Any) -> Array:
         """Return the M maps of each image, of shape (N, M, Y, X), for x of shape (N, C, H, W).
@@ -308,17 +388,18 @@ class Convolution(layers.Layer):
             windows = col[: block.stop - block.start]
             kernels.im2col(images[block], self.stride, self.pad, windows)
             kernels.convolution_forward(_as_products(windows), filters, b, _as_rows(out[block]))
-        self.x = images.copy()  # the book keeps its windows, a copy too: x may be changed before backward
+        self._outdate()
+        self.x = x
+        self._kept = images.copy(), W  # the book keeps its windows, a copy too: x may be changed before backward
         return out
 
     def backward(self, dout: Any) -> Array:
         """Make dW and db from dout of shape (N, M, Y, X); return dx of x's shape."""
-        W, b = self._weights()
-        images = self._images(self._after_forward(self.x), W)
+        images, W = self._last()
         col, places = self._windows(images, W)
         d = self._as_dout(dout, (len(images), len(W), *places), W)
         dx, dcol = np.empty_like(images), np.empty_like(col)
-        dW, db = np.zeros_like(W, shape=(len(W), prod(W.shape[1:]))), np.zeros_like(W, shape=b.shape)
+        dW, db = np.zeros_like(W, shape=(len(W), prod(W.shape[1:]))), np.zeros_like(W, shape=(len(W),))
         kernels, filters = backend_for(W), W.reshape(dW.shape)
         for block in _blocks(len(images) if dx.size or d.size else 0, len(col)):
             windows, dwindows = col[: block.stop - block.start], dcol[: block.stop - block.start]
@@ -330,14 +411,31 @@ class Convolution(layers.Layer):
         self.dW, self.db = dW.reshape(W.shape), db
         return dx
 
+    @Computed
+    def col(self) -> Any:
+        """What the book's layer keeps: the windows of x."""
+        if self._kept is None:
+            return None
+        images, W = self._kept
+        return im2col(images, W.shape[2], W.shape[3], self.stride, self.pad)
+
+    @Computed
+    def col_W(self) -> Any:
+        """What the book's layer keeps: the filters."""
+        return None if self._kept is None else self._kept[1].reshape(len(self._kept[1]), -1).T
+
+    def _last(self) -> tuple[Array, Array]:
+        """Return x and W of the last forward, or of a subclass's own, as the kernels need them."""
+        if self._kept is not None:
+            return self._kept
+        x = self._after_forward(self.x)
+        W, _ = self._weights()
+        return self._images(x, W), W
+
     def _weights(self) -> tuple[Array, Array]:
         W = check_parameter(self._error("W"), self.W, ndim=4)
-        b = as_operand(self._error("b"), self.b, W)
-        if b.ndim == 0:
-            b = np.full(len(W), b)
-        if b.size != len(W):
-            raise ValueError(self._error(f"b has shape {b.shape}, expected ({len(W)},), one for each filter"))
-        return as_operand("W", W, W), b.reshape(len(W))
+        W = as_operand("W", W, W)
+        return W, as_row(self._error("b"), self.b, len(W), W, ", one for each filter")
 
     def _images(self, x: Any, W: Array) -> Array:
         images = as_operand(self._error("x"), x, W)
@@ -372,14 +470,27 @@ class Pooling(layers.Layer):
     Notes
     -----
     Of equal numbers the first gets the gradient. Source: book 1, ch. 7.4.5.
+
+    Attributes
+    ----------
+    x
+        What forward was given.
+    arg_max : ndarray of int64, shape (N Y X C,)
+        Where in each window the largest number is, in the order of the book; made when somebody looks.
     """
+
+    pool_h: int
+    pool_w: int
+    stride: int = 2
+    pad: int = 0
+    x: Any = None
+    _kept: tuple[Array, Array, tuple[int, ...]] | None = None  # places; x's dtype, as no numbers; its shape
+    _shown: ClassVar[tuple[str, ...]] = ("pool_h", "pool_w", "stride", "pad")
 
     def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
         super().__init__()
         self.pool_h, self.pool_w, self.stride, self.pad = pool_h, pool_w, stride, pad
-        self.arg_max: Array | None = None
-        self._like: Array | None = None  # no number, but x's dtype
-        self._shape: tuple[int, ...] = ()
+        self.x = None
 
     def forward(self, x: Any) -> Array:
         """Return the largest numbers, of shape (N, C, Y, X), for x of shape (N, C, H, W), in its floating dtype.
@@ -389,7 +500,7 @@ class Pooling(layers.Layer):
         ValueError
             x does not have 4 axes, the window does not fit, or pad is not 0.
         """
-        x = as_float_array(self._error("x"), x)
+        given, x = x, as_float_array(self._error("x"), x)
         if self.pad != 0:
             raise ValueError(self._error(f"pad must be 0, got {self.pad}; pad the image before"))
         if x.ndim != 4:
@@ -400,16 +511,45 @@ class Pooling(layers.Layer):
         out = empty((*x.shape[:2], Y, X), x)
         places = np.empty_like(out, np.int64)
         backend_for(x).max_pool_forward(x, self.pool_h, self.pool_w, self.stride, out, places)
-        self.arg_max, self._shape, self._like = places, x.shape, empty((0,), x)
+        self._outdate()
+        self.x, self._kept = given, (places, empty((0,), x), x.shape)
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return dx of x's shape: dout where the largest numbers were, else 0."""
-        places = self._after_forward(self.arg_max)
-        d = self._as_dout(dout, places.shape, self._after_forward(self._like))
-        dx = empty(self._shape, d)
+        if "arg_max" in vars(self):
+            self._kept = self._from_the_book_s(self._after_forward(self.arg_max))
+        places, like, shape = self._after_forward(self._kept)
+        d = self._as_dout(dout, places.shape, like)
+        dx = empty(shape, d)
         backend_for(d).max_pool_backward(d, places, dx)
         return dx
+
+    @Computed
+    def arg_max(self) -> Any:
+        """What the book's layer keeps: where in each window the largest number is."""
+        if self._kept is None:
+            return None
+        places, _, shape = self._kept
+        top, left = self._corners(places)
+        row, column = places // shape[3] - top, places % shape[3] - left
+        return (row * self.pool_w + column).transpose(0, 2, 3, 1).reshape(-1)
+
+    def _corners(self, places: Array) -> tuple[Array, Array]:
+        """Return where the windows begin, down [Y,1] and across [X]."""
+        Y, X = places.shape[2:]
+        down, across = (np.arange(n, like=places) * self.stride for n in (Y, X))
+        return down[:, None], across
+
+    def _from_the_book_s(self, arg_max: Any) -> tuple[Array, Array, tuple[int, ...]]:
+        """Return what backward needs from what the book's layer keeps, arg_max and x."""
+        x = as_float_array(self._error("x"), self._after_forward(self.x))
+        N, C, H, W = x.shape
+        Y, X = (window_places(n, p, self.stride) for n, p in ((H, self.pool_h), (W, self.pool_w)))
+        inside = as_array(arg_max).reshape(N, Y, X, C).transpose(0, 3, 1, 2)
+        top, left = self._corners(inside)
+        places = (inside // self.pool_w + top) * W + inside % self.pool_w + left
+        return np.ascontiguousarray(places.astype(np.int64)), empty((0,), x), x.shape
 
 
 def _check_window(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._links import Linked
+from .._shown import shown
 from .gradient import numerical_gradient
 from .layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
 
@@ -54,7 +55,7 @@ class MultiLayerNet(Linked):
     Raises
     ------
     ValueError
-        There is no such activation or initial value.
+        There is no such activation or initial value, or a size is not a positive whole number.
 
     Notes
     -----
@@ -70,8 +71,16 @@ class MultiLayerNet(Linked):
         weight_init_std: float | str = "relu",
         weight_decay_lambda: float = 0,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"MultiLayerNet: activation must be 'relu' or 'sigmoid', got {activation!r}")
+        who = type(self).__name__
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
+            raise ValueError(f"{who}: activation must be 'relu' or 'sigmoid', got {activation!r}")
+        if not isinstance(hidden_size_list, Sequence | np.ndarray) or isinstance(hidden_size_list, str):
+            raise ValueError(f"{who}: hidden_size_list must be a list of sizes, got {hidden_size_list!r}")
+        for size in (input_size, *hidden_size_list, output_size):
+            if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+                raise ValueError(f"{who}: sizes must be whole numbers, 1 or more, got {size!r}")
+        if not isinstance(weight_decay_lambda, int | float | np.number):
+            raise ValueError(f"{who}: weight_decay_lambda must be a number, got {weight_decay_lambda!r}")
         self.input_size, self.output_size = input_size, output_size
         self.hidden_size_list = hidden_size_list
         self.hidden_layer_num = len(hidden_size_list)
@@ -94,6 +103,9 @@ class MultiLayerNet(Linked):
     def _add_hidden(self, i: int, activation: str) -> None:
         """Add what follows the i-th Affine layer, but the last."""
         self.layers[f"Activation_function{i}"] = ACTIVATIONS[activation]()
+
+    def __repr__(self) -> str:
+        return shown(self, ("layers", "last_layer", "weight_decay_lambda"))
 
     def predict(self, x: Any) -> Array:
         """Return the scores of x, of shape (N, output_size)."""
@@ -152,9 +164,9 @@ class MultiLayerNet(Linked):
 
 
 def _scale(weight_init_std: float | str, inputs: int) -> float:
-    if not isinstance(weight_init_std, str):
-        return weight_init_std
-    if weight_init_std.lower() not in _GAINS:
+    if isinstance(weight_init_std, int | float | np.number) and np.isfinite(weight_init_std):
+        return float(weight_init_std)
+    if not isinstance(weight_init_std, str) or weight_init_std.lower() not in _GAINS:
         raise ValueError(
             f"MultiLayerNet: weight_init_std must be a number or one of {', '.join(_GAINS)}, "
             f"got {weight_init_std!r}"

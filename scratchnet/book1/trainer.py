@@ -124,7 +124,7 @@ class Trainer:
         batch = np.random.choice(self.train_size, self.batch_size)
         x, t = self.x_train[batch], self.t_train[batch]
         self.optimizer.update(self.network.params, self.network.gradient(x, t))
-        loss = self.network.loss(x, t)
+        loss = float(self.network.loss(x, t))
         self.train_loss_list.append(loss)
         self._watch.look([float(loss)], self.current_iter, self.x_train, batch)
         self._print(f"train loss:{loss}")

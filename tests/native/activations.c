@@ -1,6 +1,7 @@
 /* activations.c: activations and losses, element by element and by rows of scores. */
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "driver.h"
 
@@ -20,6 +21,20 @@ static void check_first_in_place(const char *kernel, of_two *run, array first, a
     const array both = copy(first);
     run(first.type, first.n, both.data, second.data, both.data);
     same(kernel, both, expected);
+}
+
+/* Relu with a mask is relu, and the mask says where; there and back. */
+static void check_relu_with_mask(array x, array dout, array expected, array expected_back)
+{
+    const array out = output(x.type, x.n), dx = output(x.type, x.n);
+    sn_bool *mask = malloc(x.n ? (size_t)x.n : 1); /* as long as it must be: a sanitizer sees what is beyond */
+    sn_relu_forward_with_mask(x.type, x.n, x.data, out.data, mask);
+    sn_relu_backward_by_mask(x.type, x.n, dout.data, mask, dx.data);
+    same("relu_forward_with_mask", out, expected);
+    same("relu_backward_by_mask", dx, expected_back);
+    for (sn_size i = 0; i < x.n; i++)
+        near("relu's mask", x, i, mask[i] == (at(x, i) <= 0) ? at(x, i) : 1e300, 0, 0);
+    free(mask);
 }
 
 void test_elementwise(sn_type type, sn_size n)
@@ -48,6 +63,7 @@ void test_elementwise(sn_type type, sn_size n)
         near("tanh_backward", dh, i, at(dout, i) * (1 - at(y, i) * at(y, i)), at(dout, i), 4);
         near("multiply_by_mask", m, i, at(x, i) * at(dout, i), 0, 1);
     }
+    check_relu_with_mask(x, dout, r, dr);
     check_in_place("sigmoid_forward in place", sn_sigmoid_forward, x, s);
     check_in_place("relu_forward in place", sn_relu_forward, x, r);
     check_in_place("tanh_forward in place", sn_tanh_forward, x, h);
