@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends import as_operand, is_on_gpu, is_plain
+from .backends import as_number, as_operand, is_on_gpu, is_plain
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -51,7 +51,7 @@ class Layer:
     def _as_dout(self, dout: Any, shape: tuple[int, ...], like: Array) -> Array:
         """Return the gradient from above as an array like the output; its shape must be the output's."""
         if isinstance(dout, int | float | np.number):
-            return np.full_like(like, dout, order="C", shape=shape)
+            return np.full_like(like, as_number(self._error("dout"), dout), order="C", shape=shape)
         d = as_operand(self._error("dout"), dout, like)
         if d.shape != shape:
             if d.ndim:

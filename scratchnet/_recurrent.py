@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._layer import Array, Layer, empty, rows
-from .backends import as_operand, backend_for, check_parameter
+from .backends import as_array, as_operand, backend_for, check_parameter
 
 
 def time_first(xs: Array) -> Array:
@@ -47,7 +47,7 @@ class Recurrent(Layer):
         super().__init__()
         named = [("Wx", Wx, 2), ("Wh", Wh, 2)] + ([] if b is None else [("b", b, 1)])
         self.params = [check_parameter(self._error(name), array, ndim=ndim) for name, array, ndim in named]
-        self.grads = [np.zeros_like(array) for array in self.params]
+        self.grads = [np.zeros_like(as_array(array)) for array in self.params]
         self._kept: tuple[Array, list[Array], Any] | None = None
         self._weights()
 

@@ -32,6 +32,7 @@ from .backends import (
     as_array,
     as_float_array,
     as_labels,
+    as_number,
     as_operand,
     backend_for,
     check_labels,
@@ -90,7 +91,7 @@ class MatMul(Layer):
 
     def __init__(self, W: Array) -> None:
         self.params = [check_parameter(self._error("W"), W, ndim=2)]
-        self.grads = [np.zeros_like(W)]
+        self.grads = [np.zeros_like(as_array(W))]
         self.x: Any = None
 
     @property
@@ -215,7 +216,7 @@ class Affine(MatMul):
     def __init__(self, W: Array, b: Array) -> None:
         super().__init__(W)
         self.params.append(check_parameter(self._error("b"), b))
-        self.grads.append(np.zeros_like(b))
+        self.grads.append(np.zeros_like(as_array(b)))
         self._weights()
 
     @property
@@ -376,10 +377,7 @@ class _Loss(Layer):
         return labels
 
     def _as_number(self, dout: Any) -> float:
-        try:
-            return float(dout)
-        except (TypeError, ValueError):
-            raise ValueError(self._error(f"dout must be a number, got {type(dout).__name__}")) from None
+        return as_number(self._error("dout"), dout)
 
 
 @as_written
@@ -645,7 +643,7 @@ class Embedding(Layer):
     def __init__(self, W: Array) -> None:
         super().__init__()
         self.params = [check_parameter(self._error("W"), W, ndim=2)]
-        self.grads = [np.zeros_like(W)]
+        self.grads = [np.zeros_like(as_array(W))]
         self.idx: Any = None
 
     @property
@@ -663,7 +661,7 @@ class Embedding(Layer):
 
         They are in [0, V), those excepted that were on the GPU before: they are not read back.
         """
-        words, array = len(W), as_array(idx)
+        words, array = len(W), as_array(idx, self._error("idx"))
         if array.dtype.kind not in "iu" and array.size:
             raise IndexError(self._error(f"idx must hold whole numbers, got dtype {array.dtype}"))
         if is_on_gpu(array):

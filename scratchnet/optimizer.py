@@ -15,6 +15,7 @@ import numpy as np
 from ._as_written import as_written, is_as_written
 from ._passed_on import pass_on_np
 from .backends import (
+    as_number,
     as_operand,
     backend_for,
     check_parameter,
@@ -67,9 +68,10 @@ class Optimizer:
     def _checked(self, name: str, value: Any) -> float:
         expected, low, high = _SETTINGS[name]
         try:
-            if low <= value < high:  # a NaN is not
-                return float(value)
-        except (TypeError, ValueError, OverflowError):
+            number: float = value if type(value) is float else as_number(name, value)
+            if low <= number < high:  # a NaN is not
+                return number
+        except ValueError:
             pass
         raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {value!r}")
 

@@ -121,7 +121,7 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
             call.data[i] = NULL
             bytes[i] = 0
             continue
-        if not cnp.PyArray_Check(<object>given[i]):
+        if not cnp.PyArray_CheckExact(<object>given[i]):
             return False
         a = <cnp.ndarray>given[i]
         type = cnp.PyArray_TYPE(a)

@@ -140,7 +140,7 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
     def forward(self, x: Any, t: Any) -> float:
         """Return the mean loss of the scores x (N, C) against class indices (N,) or one-hot labels (N, C)."""
         self.loss = super().forward(x, t)
-        shares = moved(as_array(t), to_gpu=is_on_gpu(x))
+        shares = moved(as_array(t, self._error("t")), to_gpu=is_on_gpu(x))
         self._shares = None
         fits = shares.dtype.kind == "f" and shares.shape == np.shape(x)
         if fits and (is_on_gpu(shares) or not _is_one_hot(shares, self.t)):  # to look there would wait for the GPU
