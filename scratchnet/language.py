@@ -58,7 +58,7 @@ def preprocess(text: str) -> tuple[Array, dict[str, int], dict[int, str]]:
 
 
 def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
-    """Return the cosine of the angle between two vectors; 0 for a zero vector.
+    """Return the cosine of the angle between two vectors, or numbers; 0 for a zero vector.
 
     Raises
     ------
@@ -80,6 +80,7 @@ def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
 
 
 def _unit(x: Array, eps: float) -> Array:
+    x = x.reshape(1) if x.ndim == 0 else x
     x = x.astype(np.float64) if x.dtype.kind in "biu" else x  # the squares of counts may be beyond their dtype
     length = np.sqrt(np.sum(x**2, axis=-1, keepdims=True)) + eps
     length[length == 0] = 1  # where eps is too small for the dtype, which float16 is
