@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,8 @@ def eval_seq2seq(
     Raises
     ------
     ValueError
-        The model has no generate, the answer has no start mark, or a character's number is not whole.
+        The model has no generate, the answer has no start mark, a character's number is not whole, or id_to_char
+        holds no characters.
     IndexError
         id_to_char has no such number.
 
@@ -141,6 +142,8 @@ def eval_seq2seq(
     """
     if not callable(getattr(model, "generate", None)):
         raise ValueError(f"eval_seq2seq: the model, a {type(model).__name__}, has no generate")
+    if not isinstance(id_to_char, Mapping | Sequence):
+        raise ValueError(f"eval_seq2seq: id_to_char must be a dictionary, got {type(id_to_char).__name__}")
     question = as_array(question, "eval_seq2seq: question")
     answer = _numbers("correct", correct)
     if answer.size == 0:
@@ -168,10 +171,13 @@ def _numbers(name: str, characters: Any) -> Array:
     return as_whole_numbers(where, on_cpu, "character numbers").reshape(-1)
 
 
-def _character(id_to_char: Any, number: int) -> Any:
+def _character(id_to_char: Any, number: int) -> str:
     try:
-        if number >= 0:
-            return id_to_char[int(number)]
+        character = id_to_char[int(number)] if number >= 0 else None
     except LookupError:
-        pass
-    raise IndexError(f"eval_seq2seq: id_to_char has no number {number}")
+        character = None
+    if character is None:
+        raise IndexError(f"eval_seq2seq: id_to_char has no number {number}")
+    if not isinstance(character, str):
+        raise ValueError(f"eval_seq2seq: id_to_char[{number}] must be a character, got {character!r}")
+    return character

@@ -25,17 +25,16 @@ def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:
     Raises
     ------
     ValueError
-        f is no function, or x holds no real numbers.
+        f is no function, or x or what f returns holds no real numbers.
 
     Notes
     -----
     Source: book 1, ch. 4.3.1.
     """
     _check_function("numerical_diff", f)
-    if not isinstance(x, int | float | np.floating | np.integer):
-        x = as_real_array("numerical_diff: x", x)
-    h = 1e-4
-    return (f(x + h) - f(x - h)) / (2 * h)
+    h, x = 1e-4, _real("numerical_diff: x", x)
+    above, below = (_real("numerical_diff: f(x)", f(moved)) for moved in (x + h, x - h))
+    return (above - below) / (2 * h)
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Any) -> Array:
@@ -218,6 +217,13 @@ def _as_point(where: str, x: Any) -> Array:
     if not is_writable(array):
         raise ValueError(f"{where} is read-only; it is changed in place")
     return array
+
+
+def _real(where: str, value: Any) -> Any:
+    """Return a number as a float, and anything else as an array of real numbers."""
+    if isinstance(value, float):
+        return value
+    return as_number(where, value) if isinstance(value, int) else as_real_array(where, value)
 
 
 def _check_function(where: str, f: Any) -> None:

@@ -60,6 +60,9 @@ def preprocess(text: str) -> tuple[Array, dict[str, int], dict[int, str]]:
 def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
     """Return the cosine of the angle between two vectors, or numbers; 0 for a zero vector.
 
+    Floating arrays are reckoned with in their own dtype, as in the book: in float16, to which eps is 0, a zero
+    vector gives NaN, and a length above 255 is infinite; NumPy warns of both.
+
     Raises
     ------
     ValueError
@@ -70,7 +73,7 @@ def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
     Source: book 2, ch. 2.3.5.
     """
     eps = as_number("cos_similarity: eps", eps)
-    x, y = (as_real_array(f"cos_similarity: {name}", a) for name, a in (("x", x), ("y", y)))
+    x, y = as_real_array("cos_similarity: x", x), as_real_array("cos_similarity: y", y)
     try:
         return np.dot(_unit(x, eps), _unit(y, eps))
     except ValueError:
@@ -79,11 +82,9 @@ def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
         ) from None
 
 
-def _unit(x: Array, eps: float) -> Array:
-    x = x.reshape(1) if x.ndim == 0 else x
+def _unit(x: Array, eps: float, axis: int | None = None) -> Array:
     x = x.astype(np.float64) if x.dtype.kind in "biu" else x  # the squares of counts may be beyond their dtype
-    length = np.sqrt(np.sum(x**2, axis=-1, keepdims=True)) + eps
-    length[length == 0] = 1  # where eps is too small for the dtype, which float16 is
+    length = np.sqrt(np.sum(x**2, axis=axis, keepdims=axis is not None)) + eps
     unit: Array = x / length
     return unit
 
@@ -120,7 +121,7 @@ def most_similar(
     Source: book 2, ch. 2.3.6.
     """
     top, matrix = _vocabulary("most_similar", word_to_id, id_to_word, word_matrix, top)
-    if query not in word_to_id:
+    if not _is_known("most_similar", query, word_to_id):
         print(f"{query} is not found")
         return
     if len(matrix) < len(id_to_word):
@@ -129,11 +130,11 @@ def most_similar(
             "words"
         )
     own = _unit(_vector("most_similar", query, word_to_id, matrix), 1e-8)
-    units = _unit(matrix[: len(id_to_word)], 1e-8)
+    units = _unit(matrix[: len(id_to_word)], 1e-8, axis=-1)
     print(f"\n[query] {query}")
     # Row by row: one product for all rows adds in another order, and would print other last digits.
     similarity = np.array([np.dot(unit, own) for unit in units], dtype=np.float64)
-    for word, cosine in _best("most_similar", similarity, id_to_word, {query}, top):
+    for word, cosine in _best("most_similar", similarity, id_to_word, (query,), top):
         print(f" {word}: {cosine!s}")
 
 
@@ -151,9 +152,16 @@ def _vocabulary(where: str, word_to_id: Any, id_to_word: Any, word_matrix: Any, 
     return as_number(f"{where}: top", top), matrix
 
 
+def _is_known(where: str, word: Any, word_to_id: Mapping[str, int]) -> bool:
+    try:
+        return word in word_to_id
+    except TypeError:
+        raise ValueError(f"{where}: {word!r} is no word") from None
+
+
 def _vector(where: str, word: str, word_to_id: Mapping[str, int], word_matrix: Array) -> Array:
     number, words = word_to_id[word], len(word_matrix)
-    if isinstance(number, bool) or not isinstance(number, int | np.integer):
+    if isinstance(number, bool | np.timedelta64) or not isinstance(number, int | np.integer):
         raise ValueError(f"{where}: word_to_id[{word!r}] must be a whole number, got {number!r}")
     if not 0 <= number < words:
         raise IndexError(
@@ -171,7 +179,7 @@ def _word(where: str, id_to_word: Any, number: int) -> Any:
 
 
 def _best(
-    where: str, similarity: Array, id_to_word: Any, without: set[str], top: float
+    where: str, similarity: Array, id_to_word: Any, without: tuple[str, ...], top: float
 ) -> Iterator[tuple[Any, Any]]:
     """Yield the words of the largest numbers, and these numbers; at least one, as in the book."""
     count = 0
@@ -223,10 +231,10 @@ def analogy(
     """
     top, matrix = _vocabulary("analogy", word_to_id, id_to_word, word_matrix, top)
     for word in (a, b, c):
-        if word not in word_to_id:
+        if not _is_known("analogy", word, word_to_id):
             print(f"{word} is not found")
             return
-    if answer is not None and answer not in word_to_id:
+    if answer is not None and not _is_known("analogy", answer, word_to_id):
         raise ValueError(f"analogy: answer {answer!r} is not in the vocabulary")
     first, second, third = (_vector("analogy", word, word_to_id, matrix) for word in (a, b, c))
     query = normalize(second - first + third)
@@ -235,7 +243,7 @@ def analogy(
     similarity = np.dot(matrix, query)
     if answer is not None:
         print(f"==>{answer}:{told!s}")
-    for word, score in _best("analogy", similarity, id_to_word, {a, b, c}, top):
+    for word, score in _best("analogy", similarity, id_to_word, (a, b, c), top):
         if not np.isnan(score):
             print(f" {word}: {score}")  # as format writes it: a float32 with the digits of a float64
 
@@ -367,7 +375,8 @@ def ppmi(C: Any, verbose: bool = False, eps: float = 1e-8) -> Array:
     C = moved(as_real_array("ppmi: C", C), to_gpu=False)
     if C.ndim != 2 or C.shape[0] != C.shape[1]:
         raise ValueError(f"ppmi: C has shape {C.shape}, expected (V, V)")
-    wide = np.float64 if C.dtype.kind in "biu" else None  # products of sums may be beyond every integer
+    # Products of sums may be beyond every integer, and soon are beyond float16.
+    wide = np.float64 if C.dtype.kind in "biu" or C.dtype.itemsize < 4 else None
     total: Any = np.sum(C, dtype=wide)
     sums: Any = np.sum(C, axis=0, dtype=wide)
     rows, columns = np.nonzero(C)

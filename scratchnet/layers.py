@@ -377,6 +377,11 @@ class _Loss(Layer):
         return labels
 
     def _as_number(self, dout: Any) -> float:
+        if type(dout) in (int, float):  # the short way, without words: each step's
+            try:
+                return float(dout)
+            except OverflowError:
+                pass
         return as_number(self._error("dout"), dout)
 
 

@@ -26,6 +26,7 @@ _COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
 _MARKERS = "ox^sDv+*P<"  # the first three are the book's
 _TINT = 0.35  # how much of a class's colour its region keeps; the rest is white
 _BLOCK = 4096  # grid points per call of predict: enough to hide its overhead, few enough to stay in cache
+_MOST_POINTS = 10**9  # hours of predict, and 1 GB of classes
 _SIDE = 500  # grid points along each axis when no step is given
 _PIXELS = 1200  # an image finer than this, along an axis, is thinned: no page shows more
 _FAR = 20.0  # a path that diverged is shown as far as this many times its start
@@ -145,7 +146,8 @@ def decision_regions(
     Raises
     ------
     ValueError
-        If `x`, `h`, `margin` or what ``predict`` returns is not as described, or a score is NaN.
+        If `x`, `h`, `margin` or what ``predict`` returns is not as described, a score is NaN, or `h` makes a grid
+        of more than 10**9 points.
 
     """
     x = _pairs("x", x, "points of shape (N, 2), N >= 1")
@@ -162,6 +164,9 @@ def decision_regions(
     if not (low < high).all():
         raise ValueError(f"the points and a margin of {margin} span no area; give a larger margin")
     step = (high - low) / _SIDE if h is None else (h, h)
+    sides = (high - low) / step
+    if sides.prod() > _MOST_POINTS:
+        raise ValueError(f"h={h} makes a grid of {sides[0]:.3g} x {sides[1]:.3g} points; take a larger h")
     xx, yy = (np.arange(low[i], high[i], step[i]) for i in (0, 1))
 
     classes: NDArray[Any] | None = None  # flat until the end; its dtype is known after the first block

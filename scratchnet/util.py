@@ -208,10 +208,17 @@ def remove_duplicate(
     (list, list)
         Every parameter once, in order, and its gradient; sums are written into the first one's gradient.
 
+    Raises
+    ------
+    ValueError
+        They are no lists of one length.
+
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, `common/trainer.py`; ch. 6.5.3 on weight tying.
     """
+    if not (isinstance(params, list | tuple) and isinstance(grads, list | tuple) and len(params) == len(grads)):
+        raise ValueError("remove_duplicate: params and grads must be lists, with one gradient for each parameter")
     kept_params: list[Any] = []
     kept_grads: list[Any] = []
     for param, grad in zip(params, grads, strict=True):

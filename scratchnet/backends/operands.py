@@ -107,7 +107,7 @@ def as_number(where: str, value: Any) -> float:
             array = as_real_array(where, value)
             if array.size == 1:
                 return float(array.item())
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError):  # a difference of dates is one of NumPy's integers
         pass
     raise ValueError(f"{where} must be a number, got {_described(value)}")
 
@@ -300,11 +300,11 @@ def as_whole_numbers(where: str, value: Any, what: str) -> Array:
         raise ValueError(
             f"{where}: {what} must be whole numbers, got dtype {numbers.dtype}; .astype(int) makes them so"
         )
-    if is_on_gpu(numbers):
+    if is_on_gpu(numbers) or numbers.dtype != np.int64:
+        if numbers.dtype == np.uint64 and not is_on_gpu(numbers):  # the largest do not survive the cast
+            check_labels(where, numbers, 2**63)
         return numbers.astype(np.int64, order="C")
-    if numbers.dtype == np.uint64:  # the largest do not survive the cast
-        check_labels(where, numbers, 2**63)
-    return np.require(numbers, np.int64, ["C", "A"])
+    return np.require(numbers, requirements=["C", "A"])
 
 
 def check_labels(where: str, labels: Array, classes: int) -> None:

@@ -5,7 +5,6 @@ Source: *Deep Learning from Scratch* 1, `common/util.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import prod
 from typing import Any
 
@@ -134,9 +133,7 @@ def col2im(
     Source: book 1, ch. 7.4.3.
     """
     rows = as_float_array("col2im: col", col)
-    if not isinstance(input_shape, Iterable) or len(images_shape := tuple(input_shape)) != 4:
-        raise ValueError(f"col2im: input_shape must be four sizes (N, C, H, W), got {input_shape!r}")
-    images_shape = tuple(as_whole_number("col2im: input_shape", size) for size in images_shape)
+    images_shape = _image_shape(input_shape)
     shape, stride, pad = _windows("col2im", images_shape, filter_h, filter_w, stride, pad)
     if rows.size != prod(shape):
         raise ValueError(f"col2im: col has shape {rows.shape}, expected {_rows_and_columns(shape)}")
@@ -145,6 +142,19 @@ def col2im(
     images = empty(images_shape, rows)
     backend_for(rows).col2im(windows, stride, pad, images)
     return images
+
+
+def _image_shape(input_shape: Any) -> tuple[int, int, int, int]:
+    try:
+        N, C, H, W = input_shape
+    except (TypeError, ValueError):
+        raise ValueError(f"col2im: input_shape must be four sizes (N, C, H, W), got {input_shape!r}") from None
+    return (
+        as_whole_number("col2im: input_shape[0]", N),
+        as_whole_number("col2im: input_shape[1]", C),
+        as_whole_number("col2im: input_shape[2]", H),
+        as_whole_number("col2im: input_shape[3]", W),
+    )
 
 
 def _windows(
