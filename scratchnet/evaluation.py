@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends import as_array, as_whole_number, as_whole_numbers, is_on_gpu, moved
+from .backends import as_array, as_number, as_whole_number, as_whole_numbers, is_on_gpu, moved
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -94,7 +94,7 @@ def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: in
         xs, ts = (
             taken("eval_perplexity: corpus", corpus, places % len(corpus)) for places in (begins, begins + 1)
         )
-        total += float(model.forward(xs, ts, **flags))
+        total += as_number("eval_perplexity: the loss", model.forward(xs, ts, **flags))
         sys.stdout.write(f"\r{i} / {iterations}")
         sys.stdout.flush()
     print("")

@@ -166,7 +166,9 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     params, grads = remove_duplicate(flatten(exact.params), [np.array(g) for g in flatten(model.grads)])
 
     def exact_loss(_: Array) -> float:
-        return float(exact.forward(x, t)) + _what_delta_adds(getattr(exact, "loss_layer", None))
+        return as_number("gradient_check: the loss", exact.forward(x, t)) + _what_delta_adds(
+            getattr(exact, "loss_layer", None)
+        )
 
     errors = {}
     for (name, param), a in zip(named_params(params).items(), grads, strict=True):

@@ -18,7 +18,7 @@ from ._fitting import (
     show_where_there_is_a_window,
 )
 from ._watching import FirstBackward, LossWatch, check_links
-from .util import as_array, clip_grads, flatten, is_on_gpu, remove_duplicate, stretches, taken
+from .util import as_array, as_number, clip_grads, flatten, is_on_gpu, remove_duplicate, stretches, taken
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -185,7 +185,7 @@ class RnnlmTrainer:
     def _step(self, xs: Array, ts: Array, max_grad: float | None, first: FirstBackward | None) -> Any:
         loss = self.model.forward(xs, ts)
         if not is_on_gpu(loss):
-            loss = float(loss)
+            loss = as_number("fit: the model's loss", loss)
         self.model.backward()
         if first is not None:
             first.check()

@@ -27,7 +27,17 @@ from ._watching import LossWatch, check_links
 from .config import GPU
 from .plan import NoPlanError
 from .rnnlm_trainer import RnnlmTrainer
-from .util import accuracy, as_array, clip_grads, flatten, is_on_gpu, moved, remove_duplicate, row_blocks
+from .util import (
+    accuracy,
+    as_array,
+    as_number,
+    clip_grads,
+    flatten,
+    is_on_gpu,
+    moved,
+    remove_duplicate,
+    row_blocks,
+)
 
 # With the modules that book 2's scripts expect from here, by a star import.
 __all__ = [
@@ -356,7 +366,8 @@ class Trainer:
         x, t = data.validation
         total = 0.0
         for part in row_blocks(len(x), batch_size):
-            total += float(self.model.forward(x[part], t[part])) * len(x[part])
+            loss = as_number("fit: the model's loss", self.model.forward(x[part], t[part]))
+            total += loss * len(x[part])
         return {
             "accuracy": _accuracy_of(self.model, data.x, data.t),
             "val_loss": total / len(x),

@@ -57,6 +57,7 @@ __all__ = [
     "accuracy",
     "analogy",
     "as_array",
+    "as_number",
     "attributes_of",
     "check_labels",
     "check_parameter",

@@ -68,6 +68,16 @@ class Asked:
         pass
 
 
+class Losing(Asked):
+    """A model that has this loss."""
+
+    def __init__(self, loss):
+        self.loss, self.params, self.grads = loss, [np.ones(2)], [np.ones(2)]
+
+    def forward(self, xs, ts):
+        return self.loss
+
+
 def texts(x):
     with contextlib.redirect_stdout(io.StringIO()):
         return util.eval_perplexity(Asked(), x, 2, 3)
@@ -246,6 +256,9 @@ def test_arrays_of_other_classes_count_as_their_numbers(door):
         "lr": optimizer.SGD,
         "momentum": lambda c: optimizer.Momentum(0.1, c),
         "max_norm": lambda c: util.clip_grads([np.ones(3)], c),
+        "a loss": lambda c: trainer.Trainer(Losing(c), optimizer.SGD()).fit(X, T, 1, 10, verbose=False),
+        "a text's loss": lambda c: RnnlmTrainer(Losing(c), optimizer.SGD()).fit(WORDS, WORDS, 1, 2, 3),
+        "perplexity": lambda c: util.eval_perplexity(Losing(c), WORDS, 2, 3),
         "max_grad": lambda c: trainer.Trainer(net(), optimizer.SGD()).fit(X, T, 1, 10, c),
         "gradient_descent": lambda c: gradient.gradient_descent(np.sum, X.copy(), c, 1),
         "f(x)": lambda c: gradient.numerical_gradient(lambda x: c, X.copy()),
