@@ -18,6 +18,7 @@ from ._proof import Twin, record, streams_put_back
 from ._watching import FirstBackward
 from .plan import NoPlanError, Plan, make_plan, pair_up
 from .util import (
+    as_number,
     check_labels,
     class_indices,
     clip_grads,
@@ -123,7 +124,7 @@ class Layers:
 
     def _number(self, loss: Any) -> Any:
         """Return the loss as a number, or raise before anything is updated."""
-        return float(loss)
+        return as_number("fit: the model's loss", loss)
 
 
 class LayersOnGPU(Layers):

@@ -37,7 +37,9 @@ def check_numbers(who: str, max_grad: float | None = None, **numbers: tuple[int 
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{who}: {name} must be a whole number, {least} or more, got {value!r}")
-    if max_grad is not None and not (isinstance(max_grad, int | float | np.number) and max_grad > 0):
+    if max_grad is not None and not (
+        isinstance(max_grad, int | float | np.integer | np.floating) and max_grad > 0
+    ):
         raise ValueError(f"{who}: max_grad must be a number above 0, got {max_grad!r}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ._links import Linked
 from ._shown import shown
-from .backends import as_array, as_operand, check_parameter, is_on_gpu, is_plain
+from .backends import as_array, as_number, as_operand, check_parameter, is_on_gpu, is_plain
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -83,35 +83,6 @@ def as_mask(where: str, value: Any) -> Array:
 def as_loss(loss: Any) -> Any:
     """Return a loss as it is on the GPU, and on the CPU as NumPy's float, which has .round, .dtype and .item."""
     return np.float64(loss) if type(loss) is float else loss
-
-
-def as_number(where: str, value: Any, least: float = -np.inf, most: float = np.inf) -> float:
-    """Return a real number, an array of one also, as a float.
-
-    Raises
-    ------
-    ValueError
-        It is none, or NaN where there are bounds, or outside them.
-    """
-    if type(value) is float and least <= value <= most:
-        return value
-    bounded = (least, most) != (-np.inf, np.inf)
-    try:
-        number = float(value if np.ndim(value) == 0 else value.reshape(())) if _is_real(value) else None
-    except (TypeError, ValueError, OverflowError, AttributeError):
-        number = None
-    if number is None or (bounded and not least <= number <= most):
-        among = f" from {least:g} to {most:g}" if bounded else ""
-        got = repr(value) if np.ndim(value) == 0 else f"{type(value).__name__} of shape {np.shape(value)}"
-        raise ValueError(f"{where} must be a number{among}, got {got}")
-    return number
-
-
-def _is_real(value: Any) -> bool:
-    """Whether float() would read a number as it is: text it would parse, of a complex one it would drop a part."""
-    return not isinstance(value, str | bytes | bytearray | complex | np.complexfloating) and (
-        getattr(getattr(value, "dtype", None), "kind", "f") in "biuf"
-    )
 
 
 class Held(property):

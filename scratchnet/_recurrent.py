@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._layer import Array, Held, Layer, as_row, check_row, empty, rows
-from .backends import as_operand, backend_for, check_parameter
+from .backends import as_array, as_operand, backend_for, check_parameter
 
 
 def time_first(xs: Array) -> Array:
@@ -60,7 +60,7 @@ class Recurrent(Layer):
         self.params = [check_parameter(self._error(name), W, ndim=2) for name, W in (("Wx", Wx), ("Wh", Wh))]
         if b is not None:
             self.params.append(check_row(self._error("b"), b))
-        self.grads = [np.zeros_like(p, None if np.ndim(p) else Wx.dtype) for p in self.params]
+        self.grads = [np.zeros_like(as_array(p), None if np.ndim(p) else Wx.dtype) for p in self.params]
         self._weights()
 
     def _weights(self) -> tuple[Array, Array, Array | None]:

@@ -24,7 +24,7 @@ class RefusedPickleError(pickle.UnpicklingError, ValueError):
     """
 
 
-def load_pickle(path: str | os.PathLike[str]) -> Any:
+def load_pickle(path: str | bytes | os.PathLike[Any]) -> Any:
     """Read arrays and plain containers from a pickle file; refuse everything else.
 
     Made for the books' files: a dict of arrays (book 1's ``sample_weight.pkl``, ``params.pkl`` and
@@ -33,7 +33,7 @@ def load_pickle(path: str | os.PathLike[str]) -> Any:
 
     Parameters
     ----------
-    path : path
+    path : str, bytes or path
         The file.
 
     Returns
@@ -51,14 +51,18 @@ def load_pickle(path: str | os.PathLike[str]) -> Any:
         When the file asks for anything else, which the message names. Arrays of Python objects, of
         records and of dates are refused too.
     ValueError
-        When the file is damaged, cut short, or no pickle at all.
+        When the file is damaged, cut short, or no pickle at all; or `path` is none.
 
     Notes
     -----
     Book 1, section 3.6.2; book 2, chapter 6.
     """
     try:
-        with open(path, "rb") as file:
+        name = os.fsdecode(path)  # a number would be a file that the process has open
+    except TypeError:
+        raise ValueError(f"load_pickle: path must be a file's name, got {type(path).__name__}") from None
+    try:
+        with open(name, "rb") as file:
             content = io.BytesIO(file.read())  # not read piece by piece: a false length would take memory
         value = _Reader(content, encoding="latin1").load()
         _check(value)
@@ -66,12 +70,12 @@ def load_pickle(path: str | os.PathLike[str]) -> Any:
         raise
     except RefusedPickleError as error:
         raise RefusedPickleError(
-            f"{os.fspath(path)}: expected arrays and plain containers only, got {error}. Nothing that "
+            f"{name}: expected arrays and plain containers only, got {error}. Nothing that "
             "it asks for was run. If you trust its maker, read it with Python's pickle and save its arrays"
         ) from None
     except Exception as error:  # damaged bytes make the reader fail in nearly any way
         raise ValueError(
-            f"{os.fspath(path)}: expected a whole pickle file, got one that is damaged, cut short or of "
+            f"{name}: expected a whole pickle file, got one that is damaged, cut short or of "
             f"another kind ({type(error).__name__}: {error}). Get a good copy of it, or save it anew"
         ) from error
     return value

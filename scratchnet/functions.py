@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._passed_on import pass_on_np
-from .backends import as_array, as_float_array, as_labels, backend_for, is_on_gpu
+from .backends import as_float_array, as_labels, as_real_array, backend_for, is_on_gpu
 from .config import GPU as GPU  # book 2's scripts expect it from here, by a star import
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -50,12 +50,19 @@ def sigmoid(x: Any) -> Any:
 def relu(x: Any) -> Any:
     """Return x where it is positive, else 0, element by element; integers stay integers.
 
+    Raises
+    ------
+    ValueError
+        x does not hold real numbers.
+
+    Notes
+    -----
     Source: book 1, ch. 3.2.7.
     """
-    array = as_array(x)
+    array = as_real_array("relu: x", x)
     if array.dtype.kind in "iu":
         return np.maximum(array, 0)
-    array = as_float_array("relu: x", x)
+    array = as_float_array("relu: x", array)
     out = np.empty_like(array)
     backend_for(array).relu_forward(array, out)
     return out[()]
@@ -138,8 +145,18 @@ mean_squared_error = sum_squared_error
 
 
 def step_function(x: Any) -> Any:
-    """Return 1 where x is positive, else 0, as integers. Source: book 1, ch. 3.2.2."""
-    return (as_array(x) > 0).astype(int)[()]
+    """Return 1 where x is positive, else 0, as integers.
+
+    Raises
+    ------
+    ValueError
+        x does not hold real numbers.
+
+    Notes
+    -----
+    Source: book 1, ch. 3.2.2.
+    """
+    return (as_real_array("step_function: x", x) > 0).astype(int)[()]
 
 
 def identity_function(x: Any) -> Any:

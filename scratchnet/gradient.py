@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from math import isnan
 from typing import Any
 
 import numpy as np
 
 from ._as_written import is_as_written
+from .backends import as_array, as_number, as_real_array, as_whole_number, is_writable
 from .util import flatten, is_on_gpu, named_params, remove_duplicate
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:
-    """Return the central difference (f(x + h) - f(x - h)) / 2h with h = 1e-4. Source: book 1, ch. 4.3.1."""
-    h = 1e-4
-    return (f(x + h) - f(x - h)) / (2 * h)
+    """Return the central difference (f(x + h) - f(x - h)) / 2h with h = 1e-4.
+
+    Raises
+    ------
+    ValueError
+        f is no function, or x or what f returns holds no real numbers.
+
+    Notes
+    -----
+    Source: book 1, ch. 4.3.1.
+    """
+    _check_function("numerical_diff", f)
+    h, x = 1e-4, _real("numerical_diff: x", x)
+    above, below = (_real("numerical_diff: f(x)", f(moved)) for moved in (x + h, x - h))
+    return (above - below) / (2 * h)
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Any) -> Array:
@@ -43,13 +57,14 @@ def numerical_gradient(f: Callable[[Array], Any], x: Any) -> Array:
     Raises
     ------
     ValueError
-        x does not hold real numbers, or is read-only.
+        x does not hold real numbers, or is read-only; f is no function, or does not return one real number.
 
     Notes
     -----
     Source: book 1, ch. 4.4.
     """
-    return _central_differences(f, _as_point("numerical_gradient: x", x), 1e-4)
+    _check_function("numerical_gradient", f)
+    return _central_differences("numerical_gradient", f, _as_point("numerical_gradient: x", x), 1e-4)
 
 
 def gradient_descent(
@@ -83,21 +98,23 @@ def gradient_descent(
     Raises
     ------
     ValueError
-        init_x does not hold real numbers, step_num is no whole number of 0 or more, or lr is no number.
+        init_x does not hold real numbers, step_num is no whole number of 0 or more, lr is no number, f is no
+        function, or does not return one real number.
 
     Notes
     -----
     Source: book 1, ch. 4.4.1.
     """
-    if isinstance(step_num, bool) or not isinstance(step_num, int | np.integer) or step_num < 0:
-        raise ValueError(f"gradient_descent: step_num must be a whole number, 0 or more, got {step_num!r}")
-    if not isinstance(lr, int | float | np.number) or np.isnan(lr):
-        raise ValueError(f"gradient_descent: lr must be a number, got {lr!r}")
+    _check_function("gradient_descent", f)
+    step_num = as_whole_number("gradient_descent: step_num", step_num)
+    lr = as_number("gradient_descent: lr", lr)
+    if isnan(lr):
+        raise ValueError("gradient_descent: lr must be a number, got nan")
     x = _as_point("gradient_descent: init_x", init_x)
     path = [x.copy()]
     with np.errstate(over="ignore", invalid="ignore"):  # too large a learning rate runs away: the book shows it
         for _ in range(step_num):
-            x -= lr * _central_differences(f, x, 1e-4)
+            x -= lr * _central_differences("gradient_descent", f, x, 1e-4)
             if return_path:
                 path.append(x.copy())
     return (x, np.array(path)) if return_path else x
@@ -140,7 +157,8 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
             raise ValueError(f"gradient_check: the model has no {needed}")
     if any(map(is_on_gpu, flatten(model.params))):
         raise ValueError('gradient_check: the model is on the GPU; model.to("cpu") brings it back')
-    if len(x) == 0:
+    x, t = as_array(x, "gradient_check: x"), as_array(t, "gradient_check: t")
+    if x.ndim == 0 or len(x) == 0:
         raise ValueError("gradient_check: x has no samples")
     model.forward(x, t)
     model.backward()
@@ -150,12 +168,12 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     added_by_delta = getattr(getattr(exact, "loss_layer", None), "what_delta_adds", lambda: 0.0)
 
     def exact_loss(_: Array) -> float:
-        return float(exact.forward(x, t)) + added_by_delta()
+        return as_number("gradient_check: the loss", exact.forward(x, t)) + added_by_delta()
 
     errors = {}
     for (name, param), a in zip(named_params(params).items(), grads, strict=True):
         # the cube root balances the formula's error, h^2, against rounding, eps / h
-        n = _central_differences(exact_loss, param, float(np.cbrt(np.finfo(param.dtype).eps)))
+        n = _central_differences("gradient_check", exact_loss, param, float(np.cbrt(np.finfo(param.dtype).eps)))
         largest = max(np.abs(a).max(initial=0), np.abs(n).max(initial=0))
         errors[name] = float(np.abs(a - n).max(initial=0) / largest) if largest else 0.0
     model.forward(x, t)
@@ -178,26 +196,40 @@ def _in_float64(model: Any) -> Any:
 
 
 def _as_point(where: str, x: Any) -> Array:
-    """Return x itself if it is a floating array, else a float64 copy."""
-    array = np.asarray(x)
-    if array.dtype.kind in "biu":
-        return array.astype(np.float64)
+    """Return x itself if it is a floating array, else a copy, of float64 where it holds integers."""
+    array = as_real_array(where, x)
+    if is_on_gpu(array):
+        raise ValueError(f"{where} is on the GPU; scratchnet.to_cpu moves it")
     if array.dtype.kind != "f":
-        raise ValueError(f"{where} must hold real numbers, got dtype {array.dtype}")
-    if not array.flags.writeable:
+        return array.astype(np.float64)
+    if not isinstance(x, np.ndarray):
+        return array.copy()
+    if not is_writable(array):
         raise ValueError(f"{where} is read-only; it is changed in place")
     return array
 
 
-def _central_differences(f: Callable[[Array], Any], x: Array, h: float) -> Array:
+def _real(where: str, value: Any) -> Any:
+    """Return a number as a float, and anything else as an array of real numbers."""
+    if isinstance(value, float):
+        return value
+    return as_number(where, value) if isinstance(value, int) else as_real_array(where, value)
+
+
+def _check_function(where: str, f: Any) -> None:
+    if not callable(f):
+        raise ValueError(f"{where}: f must be a function, got {type(f).__name__}")
+
+
+def _central_differences(where: str, f: Callable[[Array], Any], x: Array, h: float) -> Array:
     gradient = np.empty(x.shape, x.dtype)
     for index in np.ndindex(x.shape):
         value = x[index]
         try:
             x[index] = value + h
-            above = np.asarray(f(x)).item()
+            above = as_number(f"{where}: f(x)", f(x))
             x[index] = value - h
-            below = np.asarray(f(x)).item()
+            below = as_number(f"{where}: f(x)", f(x))
         finally:
             x[index] = value
         gradient[index] = (above - below) / (2 * h)

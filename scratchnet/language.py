@@ -1,19 +1,26 @@
-"""Words as numbers and vectors: the helpers of book 2's chapters 2 to 7.
+"""Words as numbers and vectors: the helpers of book 2's chapters 2 to 4.
 
 Source: *Deep Learning from Scratch* 2, `common/util.py`.
 """
 
 from __future__ import annotations
 
-import inspect
-import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .backends import as_array, is_on_gpu, moved
+from .backends import (
+    as_array,
+    as_number,
+    as_real_array,
+    as_whole_number,
+    as_whole_numbers,
+    check_labels,
+    check_parameter,
+    is_writable,
+    moved,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -33,24 +40,52 @@ def preprocess(text: str) -> tuple[Array, dict[str, int], dict[int, str]]:
     word_to_id, id_to_word : dict
         The vocabulary, both ways.
 
+    Raises
+    ------
+    ValueError
+        text is no str.
+
     Notes
     -----
     Source: book 2, ch. 2.3.1.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"preprocess: text must be a str, got {type(text).__name__}")
     words = text.lower().replace(".", " .").split(" ")
     word_to_id = {word: i for i, word in enumerate(dict.fromkeys(words))}
     id_to_word = {i: word for word, i in word_to_id.items()}
     return np.array([word_to_id[word] for word in words], dtype=np.int64), word_to_id, id_to_word
 
 
-def cos_similarity(x: Array, y: Array, eps: float = 1e-8) -> Any:
-    """Return the cosine of the angle between two vectors; 0 for a zero vector. Source: book 2, ch. 2.3.5."""
-    return np.dot(_unit(x, eps), _unit(y, eps))
+def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
+    """Return the cosine of the angle between two vectors, or numbers; 0 for a zero vector.
+
+    Floating arrays are reckoned with in their own dtype, as in the book: in float16, to which eps is 0, a zero
+    vector gives NaN, and a length above 255 is infinite; NumPy warns of both.
+
+    Raises
+    ------
+    ValueError
+        They are not vectors of real numbers of one length.
+
+    Notes
+    -----
+    Source: book 2, ch. 2.3.5.
+    """
+    eps = as_number("cos_similarity: eps", eps)
+    x, y = as_real_array("cos_similarity: x", x), as_real_array("cos_similarity: y", y)
+    try:
+        return np.dot(_unit(x, eps), _unit(y, eps))
+    except ValueError:
+        raise ValueError(
+            f"cos_similarity: x has shape {x.shape} and y {y.shape}, expected two vectors of one length"
+        ) from None
 
 
-def _unit(x: Array, eps: float) -> Array:
+def _unit(x: Array, eps: float, axis: int | None = None) -> Array:
     x = x.astype(np.float64) if x.dtype.kind in "biu" else x  # the squares of counts may be beyond their dtype
-    unit: Array = x / (np.sqrt(np.sum(x**2, axis=-1, keepdims=True)) + eps)
+    length = np.sqrt(np.sum(x**2, axis=axis, keepdims=axis is not None)) + eps
+    unit: Array = x / length
     return unit
 
 
@@ -58,7 +93,7 @@ def most_similar(
     query: str,
     word_to_id: Mapping[str, int],
     id_to_word: Mapping[int, str],
-    word_matrix: Array,
+    word_matrix: Any,
     top: int = 5,
 ) -> None:
     """Print the words whose vectors point most nearly where a word's does.
@@ -72,29 +107,87 @@ def most_similar(
     word_matrix : ndarray, shape (V, D)
         A vector for every word.
     top : int
-        How many words are printed.
+        How many words are printed; at least one is.
+
+    Raises
+    ------
+    ValueError
+        The vocabulary is no dictionary, word_matrix is no matrix with a row for every word, or top is no number.
+    IndexError
+        The word's number is no row of word_matrix.
 
     Notes
     -----
     Source: book 2, ch. 2.3.6.
     """
-    if query not in word_to_id:
+    top, matrix = _vocabulary("most_similar", word_to_id, id_to_word, word_matrix, top)
+    if not _is_known("most_similar", query, word_to_id):
         print(f"{query} is not found")
         return
+    if len(matrix) < len(id_to_word):
+        raise ValueError(
+            f"most_similar: word_matrix has shape {matrix.shape}, expected a row for each of {len(id_to_word)} "
+            "words"
+        )
+    own = _unit(_vector("most_similar", query, word_to_id, matrix), 1e-8)
+    units = _unit(matrix[: len(id_to_word)], 1e-8, axis=-1)
     print(f"\n[query] {query}")
-    units = _unit(moved(word_matrix, to_gpu=False), 1e-8)
-    own = units[word_to_id[query]]
     # Row by row: one product for all rows adds in another order, and would print other last digits.
     similarity = np.array([np.dot(unit, own) for unit in units], dtype=np.float64)
-    _print_best(similarity, id_to_word, {query}, top)
+    for word, cosine in _best("most_similar", similarity, id_to_word, (query,), top):
+        print(f" {word}: {cosine!s}")
 
 
-def _print_best(similarity: Array, id_to_word: Mapping[int, str], without: set[str], top: int) -> None:
+def _vocabulary(where: str, word_to_id: Any, id_to_word: Any, word_matrix: Any, top: Any) -> tuple[Any, Array]:
+    """Return `top` and the matrix as plain numbers on the CPU; counts become float64."""
+    if not isinstance(word_to_id, Mapping) or not isinstance(id_to_word, Mapping | Sequence):
+        raise ValueError(
+            f"{where}: word_to_id and id_to_word must be dictionaries, got {type(word_to_id).__name__} and "
+            f"{type(id_to_word).__name__}"
+        )
+    matrix = moved(as_real_array(f"{where}: word_matrix", word_matrix), to_gpu=False)
+    if matrix.ndim != 2:
+        raise ValueError(f"{where}: word_matrix has shape {matrix.shape}, expected (V, D), a row for each word")
+    matrix = matrix.astype(np.float64) if matrix.dtype.kind in "biu" else matrix
+    return as_number(f"{where}: top", top), matrix
+
+
+def _is_known(where: str, word: Any, word_to_id: Mapping[str, int]) -> bool:
+    try:
+        return word in word_to_id
+    except TypeError:
+        raise ValueError(f"{where}: {word!r} is no word") from None
+
+
+def _vector(where: str, word: str, word_to_id: Mapping[str, int], word_matrix: Array) -> Array:
+    number, words = word_to_id[word], len(word_matrix)
+    if isinstance(number, bool | np.timedelta64) or not isinstance(number, int | np.integer):
+        raise ValueError(f"{where}: word_to_id[{word!r}] must be a whole number, got {number!r}")
+    if not 0 <= number < words:
+        raise IndexError(
+            f"{where}: word_to_id[{word!r}] is {number}, but word_matrix has rows for 0 to {words - 1}"
+        )
+    vector: Array = word_matrix[number]
+    return vector
+
+
+def _word(where: str, id_to_word: Any, number: int) -> Any:
+    try:
+        return id_to_word[number]
+    except LookupError:
+        raise IndexError(f"{where}: id_to_word has no number {number}") from None
+
+
+def _best(
+    where: str, similarity: Array, id_to_word: Any, without: tuple[str, ...], top: float
+) -> Iterator[tuple[Any, Any]]:
+    """Yield the words of the largest numbers, and these numbers; at least one, as in the book."""
     count = 0
-    for i in map(int, (-1 * similarity).argsort()):
-        if id_to_word[i] in without or np.isnan(similarity[i]):
+    for i in (-1 * similarity).argsort().tolist():
+        word = _word(where, id_to_word, i)
+        if word in without:
             continue
-        print(f" {id_to_word[i]}: {similarity[i]!s}")
+        yield word, similarity[i]
         count += 1
         if count >= top:
             return
@@ -106,7 +199,7 @@ def analogy(
     c: str,
     word_to_id: Mapping[str, int],
     id_to_word: Mapping[int, str],
-    word_matrix: Array,
+    word_matrix: Any,
     top: int = 5,
     answer: str | None = None,
 ) -> None:
@@ -121,35 +214,67 @@ def analogy(
     word_matrix : ndarray, shape (V, D)
         A vector for every word.
     top : int
-        How many words are printed.
+        How many words are printed; at least one is. A word whose number is NaN never is.
     answer : str, optional
         A word whose own score is printed first.
+
+    Raises
+    ------
+    ValueError
+        The vocabulary is no dictionary, or does not have `answer`; word_matrix is no matrix, or top no number.
+    IndexError
+        A word's number is no row of word_matrix.
 
     Notes
     -----
     Source: book 2, ch. 4.3.3.
     """
+    top, matrix = _vocabulary("analogy", word_to_id, id_to_word, word_matrix, top)
     for word in (a, b, c):
-        if word not in word_to_id:
+        if not _is_known("analogy", word, word_to_id):
             print(f"{word} is not found")
             return
-    print(f"\n[analogy] {a}:{b} = {c}:?")
-    word_matrix = moved(word_matrix, to_gpu=False)
-    first, second, third = (word_matrix[word_to_id[word]] for word in (a, b, c))
+    if answer is not None and not _is_known("analogy", answer, word_to_id):
+        raise ValueError(f"analogy: answer {answer!r} is not in the vocabulary")
+    first, second, third = (_vector("analogy", word, word_to_id, matrix) for word in (a, b, c))
     query = normalize(second - first + third)
-    similarity = np.dot(word_matrix, query)
+    told = None if answer is None else np.dot(_vector("analogy", answer, word_to_id, matrix), query)
+    print(f"\n[analogy] {a}:{b} = {c}:?")
+    similarity = np.dot(matrix, query)
     if answer is not None:
-        print(f"==>{answer}:{np.dot(word_matrix[word_to_id[answer]], query)!s}")
-    _print_best(similarity, id_to_word, {a, b, c}, top)
+        print(f"==>{answer}:{told!s}")
+    for word, score in _best("analogy", similarity, id_to_word, (a, b, c), top):
+        if not np.isnan(score):
+            print(f" {word}: {score}")  # as format writes it: a float32 with the digits of a float64
 
 
 def normalize(x: Array) -> Array:
     """Scale a vector, or every row of a matrix, to length 1, in place; return it.
 
+    Raises
+    ------
+    ValueError
+        x is no array of a floating dtype that may be written.
+
+    Notes
+    -----
     Source: book 2, `common/util.py`.
     """
-    x /= np.sqrt((x * x).sum(axis=-1, keepdims=True))
+    rows = as_array(check_parameter("normalize: x", x))
+    if rows.ndim == 0 or not is_writable(rows):
+        raise ValueError(f"normalize: x must be a vector, or rows of them, that may be written, got {x!r}")
+    rows /= np.sqrt((rows * rows).sum(axis=-1, keepdims=True))
     return x
+
+
+def _word_numbers(where: str, corpus: Any) -> Array:
+    return as_whole_numbers(where, moved(as_array(corpus, where), to_gpu=False), "word numbers")
+
+
+def _one_row(where: str, corpus: Array) -> Array:
+    if corpus.ndim != 1:
+        raise ValueError(f"{where} has shape {corpus.shape}, expected (N,), the words of a text")
+    return corpus
 
 
 def convert_one_hot(corpus: Any, vocab_size: int) -> Array:
@@ -158,16 +283,20 @@ def convert_one_hot(corpus: Any, vocab_size: int) -> Array:
     Raises
     ------
     IndexError
-        A number is vocab_size or more.
+        A number is outside [0, V).
+    ValueError
+        They are not whole numbers.
 
     Notes
     -----
     Source: book 2, ch. 3.3.2.
     """
-    corpus = np.asarray(corpus)
-    one_hot = np.zeros((*corpus.shape, vocab_size), np.int32)
+    vocab_size = as_whole_number("convert_one_hot: vocab_size", vocab_size)
+    corpus = _word_numbers("convert_one_hot: corpus", corpus)
     flat = corpus.reshape(-1)
-    one_hot.reshape(-1, vocab_size)[np.arange(flat.size), flat] = 1
+    check_labels("convert_one_hot: corpus", flat, vocab_size)
+    one_hot = np.zeros((*corpus.shape, vocab_size), np.int32)
+    one_hot.reshape(flat.size, vocab_size)[np.arange(flat.size), flat] = 1
     return one_hot
 
 
@@ -177,7 +306,7 @@ def create_co_matrix(corpus: Any, vocab_size: int, window_size: int = 1) -> Arra
     Parameters
     ----------
     corpus
-        Word numbers in the order of the text.
+        Word numbers in the order of the text, of any integer dtype.
     vocab_size : int
         Number of words, V.
     window_size : int
@@ -191,23 +320,27 @@ def create_co_matrix(corpus: Any, vocab_size: int, window_size: int = 1) -> Arra
     ------
     IndexError
         A number is outside [0, V).
+    ValueError
+        The corpus is no row of whole numbers, or a size is none.
 
     Notes
     -----
     Source: book 2, ch. 2.3.4.
     """
-    corpus = np.asarray(corpus)
+    vocab_size = as_whole_number("create_co_matrix: vocab_size", vocab_size)
+    window_size = as_whole_number("create_co_matrix: window_size", window_size)
+    corpus = _one_row("create_co_matrix: corpus", _word_numbers("create_co_matrix: corpus", corpus))
     if corpus.size and not 0 <= corpus.min() <= corpus.max() < vocab_size:
         raise IndexError(
             f"create_co_matrix: corpus has numbers from {corpus.min()} to {corpus.max()}, "
             f"expected 0 to {vocab_size - 1}"
         )
-    counts = np.zeros(vocab_size * vocab_size, np.int64)
+    matrix = np.zeros((vocab_size, vocab_size), np.int64)
+    counts = matrix.reshape(-1)
     for distance in range(1, min(window_size, len(corpus) - 1) + 1):
         pairs = corpus[:-distance] * vocab_size + corpus[distance:]
         places, found = np.unique(pairs, return_counts=True)
         counts[places] += found
-    matrix = counts.reshape(vocab_size, vocab_size)
     both: Array = (matrix + matrix.T).astype(np.int32)
     return both
 
@@ -229,12 +362,23 @@ def ppmi(C: Any, verbose: bool = False, eps: float = 1e-8) -> Array:
     ndarray of float32, shape (V, V)
         max(0, log2(C N / (S_i S_j) + eps)), with S the sums of C's columns and N the sum of all.
 
+    Raises
+    ------
+    ValueError
+        C is no square matrix of real numbers, or eps no number.
+
     Notes
     -----
     Only entries that are not 0 are computed, for there are few. Source: book 2, ch. 2.4.1.
     """
-    C = np.asarray(C)
-    total, sums = np.sum(C), np.sum(C, axis=0)
+    eps = as_number("ppmi: eps", eps)
+    C = moved(as_real_array("ppmi: C", C), to_gpu=False)
+    if C.ndim != 2 or C.shape[0] != C.shape[1]:
+        raise ValueError(f"ppmi: C has shape {C.shape}, expected (V, V)")
+    # Products of sums may be beyond every integer, and soon are beyond float16.
+    wide = np.float64 if C.dtype.kind in "biu" or C.dtype.itemsize < 4 else None
+    total: Any = np.sum(C, dtype=wide)
+    sums: Any = np.sum(C, axis=0, dtype=wide)
     rows, columns = np.nonzero(C)
     M = np.zeros(C.shape, np.float32)
     if eps > 1:  # then words that never meet have a value too
@@ -263,114 +407,24 @@ def create_contexts_target(corpus: Any, window_size: int = 1) -> tuple[Array, Ar
     -------
     contexts : ndarray, shape (N - 2 window_size, 2 window_size)
     target : ndarray, shape (N - 2 window_size,)
+        Of the corpus's dtype; without a row where no word has a whole window.
+
+    Raises
+    ------
+    ValueError
+        The corpus is no row of words, or window_size no whole number or larger than the corpus.
 
     Notes
     -----
     Source: book 2, ch. 3.3.1.
     """
-    corpus = np.asarray(corpus)
-    middle = np.arange(window_size, len(corpus) - window_size)
-    offsets = np.array([d for d in range(-window_size, window_size + 1) if d], dtype=np.int64)
-    return corpus[middle[:, None] + offsets], corpus[middle]
-
-
-def stretches(length: int, batch_size: int, time_size: int, start: int) -> Array:
-    """Return the positions of a batch of stretches of a text: an array (batch_size, time_size).
-
-    The stretches begin spread evenly over the text, `start` words after where each began first, and go on at the
-    text's beginning where it ends. Source: book 2, ch. 5.5.3.
-    """
-    begins = np.arange(batch_size) * (length // batch_size)
-    positions: Array = (begins[:, None] + (start + np.arange(time_size))) % length
-    return positions
-
-
-def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: int = 35) -> float:
-    """Return a language model's perplexity on a text, exp of its mean loss; prints the progress, as the book does.
-
-    Parameters
-    ----------
-    model
-        Anything with forward(xs, ts) -> loss; where it takes train_flg, it is called with train_flg=False.
-    corpus : ndarray
-        Word numbers in the order of the text; they are given to the model where they lie.
-    batch_size, time_size : int
-        Stretches evaluated at once, and their length.
-
-    Raises
-    ------
-    ValueError
-        The text is shorter than one batch.
-
-    Notes
-    -----
-    Source: book 2, `common/util.py`.
-    """
-    print("evaluating perplexity ...")
-    corpus = as_array(corpus)
-    length = len(corpus) - 1
-    iterations = length // (batch_size * time_size)
-    if iterations < 1:
+    window_size = as_whole_number("create_contexts_target: window_size", window_size)
+    where = "create_contexts_target: corpus"
+    corpus = _one_row(where, moved(as_array(corpus, where), to_gpu=False))
+    if window_size > max(len(corpus), 1):
         raise ValueError(
-            f"eval_perplexity: corpus has {len(corpus)} words, expected more than batch_size * time_size, "
-            f"{batch_size * time_size}"
+            f"create_contexts_target: window_size is {window_size}, but corpus has only {len(corpus)} words"
         )
-    flags = {"train_flg": False} if "train_flg" in inspect.signature(model.forward).parameters else {}
-    total = 0.0
-    for i in range(iterations):
-        begins = np.arange(batch_size)[:, None] * (length // batch_size) + i * time_size + np.arange(time_size)
-        xs, ts = (corpus[moved(places % len(corpus), to_gpu=is_on_gpu(corpus))] for places in (begins, begins + 1))
-        total += float(model.forward(xs, ts, **flags))
-        sys.stdout.write(f"\r{i} / {iterations}")
-        sys.stdout.flush()
-    print("")
-    return float(np.exp(total / iterations))
-
-
-def eval_seq2seq(
-    model: Any,
-    question: Array,
-    correct: Array,
-    id_to_char: Mapping[int, str],
-    verbose: bool = False,
-    is_reverse: bool = False,
-    *,
-    verbos: bool | None = None,
-) -> int:
-    """Return 1 if a sequence-to-sequence model gives the right answer to a question, else 0.
-
-    Parameters
-    ----------
-    model
-        Anything with generate(question, start_id, length) -> character numbers.
-    question : ndarray
-        Character numbers.
-    correct : ndarray
-        The answer's, the first of which is the start mark.
-    id_to_char : dict
-        Characters by number.
-    verbose : bool
-        Whether question, answer and guess are printed; `verbos` in some printings.
-    is_reverse : bool
-        Whether the question is stored backwards.
-
-    Notes
-    -----
-    Source: book 2, `common/util.py`; ch. 7.3.5.
-    """
-    answer = moved(correct, to_gpu=False).flatten()
-    guess = model.generate(question, answer[0], len(answer) - 1)
-    asked, right, said = (
-        "".join(id_to_char[int(c)] for c in characters)
-        for characters in (moved(question, to_gpu=False).flatten(), answer[1:], guess)
-    )
-    if verbose if verbos is None else verbos:
-        print("Q", asked[::-1] if is_reverse else asked)
-        print("T", right)
-        if os.name == "nt":  # its console may have neither the colours nor the signs
-            mark = "O" if said == right else "X"
-        else:
-            mark = "\033[92m☑\033[0m" if said == right else "\033[91m☒\033[0m"
-        print(f"{mark} {said}")
-        print("---")
-    return int(said == right)
+    middle = np.arange(window_size, len(corpus) - window_size)
+    offsets = np.concatenate([np.arange(-window_size, 0), np.arange(1, window_size + 1)])
+    return corpus[middle[:, None] + offsets], corpus[middle]

@@ -31,7 +31,6 @@ from ._layer import Array, Held
 from ._layer import Layer as Layer
 from ._layer import as_loss as _as_loss
 from ._layer import as_mask as _as_mask
-from ._layer import as_number as _as_number
 from ._layer import as_row as _as_row
 from ._layer import check_row as _check_row
 from ._layer import empty as _empty
@@ -41,6 +40,7 @@ from .backends import (
     as_array,
     as_float_array,
     as_labels,
+    as_number,
     as_operand,
     backend_for,
     check_labels,
@@ -103,7 +103,7 @@ class MatMul(Layer):
 
     def __init__(self, W: Array) -> None:
         self.params = [check_parameter(self._error("W"), W, ndim=2)]
-        self.grads = [np.zeros_like(W)]
+        self.grads = [np.zeros_like(as_array(W))]
         self.x = None
 
     def _weights(self, W: Any, b: Any) -> tuple[Array, Array | None]:
@@ -230,7 +230,7 @@ class Affine(MatMul):
     def __init__(self, W: Array, b: Array | float) -> None:
         super().__init__(W)
         self.params.append(_check_row(self._error("b"), b))
-        self.grads.append(np.zeros_like(b, W.dtype) if np.ndim(b) == 0 else np.zeros_like(b))
+        self.grads.append(np.zeros_like(as_array(b), W.dtype if np.ndim(b) == 0 else None))
         self._weights(W, b)
 
 
@@ -392,7 +392,7 @@ class _Loss(Layer):
     def _as_number(self, dout: Any) -> float:
         if type(dout) is float or (type(dout) is int and dout == 1):  # the short way, for what most of them are
             return dout
-        return _as_number(self._error("dout"), dout)
+        return as_number(self._error("dout"), dout)
 
 
 @as_written
@@ -627,7 +627,7 @@ class Dropout(Layer):
         ratio = self.dropout_ratio
         if type(ratio) is float and 0 <= ratio <= 1:
             return ratio
-        return _as_number(self._error("dropout_ratio"), ratio, 0, 1)
+        return as_number(self._error("dropout_ratio"), ratio, 0, 1)
 
     def forward(self, x: Any, train_flg: bool = True) -> Array:
         """Return x with some numbers 0 (train_flg), or x (1 - dropout_ratio); in x's floating dtype."""
@@ -694,7 +694,7 @@ class Embedding(Layer):
     def __init__(self, W: Array) -> None:
         super().__init__()
         self.params = [check_parameter(self._error("W"), W, ndim=2)]
-        self.grads = [np.zeros_like(W)]
+        self.grads = [np.zeros_like(as_array(W))]
         self.idx = None
 
     def _indices(self, idx: Any, W: Array) -> Array:
@@ -702,7 +702,7 @@ class Embedding(Layer):
 
         They are in [0, V), those excepted that were on the GPU before: they are not read back.
         """
-        words, array = len(W), as_array(idx)
+        words, array = len(W), as_array(idx, self._error("idx"))
         if array.dtype.kind not in "iu" and array.size:
             raise IndexError(self._error(f"idx must hold whole numbers, got dtype {array.dtype}"))
         if is_on_gpu(array):

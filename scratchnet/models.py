@@ -111,7 +111,7 @@ class Network(Linked):
         Large inputs go through the layers in blocks: the memory needed is the output and a few MB. The scores
         of a model on the GPU are a CuPy array; x may be on either side.
         """
-        x = as_array(x)
+        x = as_array(x, "predict: x")
         if x.ndim < 2 or len(x) <= self._block_size:
             scores: Array = self._scores(x)
             return scores

@@ -16,6 +16,7 @@ from ._as_written import as_written, is_as_written
 from ._links import Linked
 from ._passed_on import pass_on_np
 from .backends import (
+    as_number,
     as_operand,
     backend_for,
     check_call,
@@ -83,9 +84,10 @@ class Optimizer(Linked):
     def _checked(self, name: str, value: Any) -> float:
         expected, low, high = _SETTINGS[name]
         try:
-            if not isinstance(value, str | bytes) and np.ndim(value) == 0 and low <= float(value) < high:
-                return float(value)
-        except (TypeError, ValueError, OverflowError):
+            number: float = value if type(value) is float else as_number(name, value)
+            if low <= number < high:  # a NaN is not
+                return number
+        except ValueError:
             pass
         raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {_shown(value)}")
 

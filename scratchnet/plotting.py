@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from .backends import as_array, as_labels, as_number, as_real_array
 from .util import to_cpu
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
 _MARKERS = "ox^sDv+*P<"  # the first three are the book's
 _TINT = 0.35  # how much of a class's colour its region keeps; the rest is white
 _BLOCK = 4096  # grid points per call of predict: enough to hide its overhead, few enough to stay in cache
+_MOST_POINTS = 10**9  # hours of predict, and 1 GB of classes
 _SIDE = 500  # grid points along each axis when no step is given
 _PIXELS = 1200  # an image finer than this, along an axis, is thinned: no page shows more
 _FAR = 20.0  # a path that diverged is shown as far as this many times its start
@@ -49,8 +51,8 @@ def _axes(ax: Axes | None) -> Axes:
 
 def _pairs(name: str, value: ArrayLike, meaning: str) -> NDArray[np.float64]:
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = to_cpu(as_real_array(name, value)).astype(np.float64)
+    except ValueError as error:
         raise ValueError(f"{name} must be {meaning}; this {type(value).__name__} is no such array") from error
     if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0:
         raise ValueError(f"{name} must be {meaning}; got shape {array.shape}")
@@ -76,7 +78,7 @@ def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes
     Raises
     ------
     ValueError
-        If there is no loss yet, or the losses are not a plain sequence of numbers.
+        If there is no loss yet, the losses are not a plain sequence of numbers, or `ylim` is no pair of them.
     ImportError
         If matplotlib is missing.
 
@@ -85,8 +87,8 @@ def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes
     if hasattr(trainer, "ppl_list"):
         name, what, call = "ppl_list", "perplexity", "fit(xs, ts)"
     try:
-        losses = np.asarray(getattr(trainer, name, trainer), dtype=np.float64)
-    except (TypeError, ValueError):
+        losses = as_real_array(name, getattr(trainer, name, trainer)).astype(np.float64)
+    except ValueError:
         losses = np.empty((0, 0))
     if losses.ndim != 1:
         raise ValueError(
@@ -95,14 +97,23 @@ def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes
         )
     if losses.size == 0:
         raise ValueError(f"there is no {what} to plot yet: {name} is empty; call {call} first")
+    limits = None if ylim is None else _limits(ylim)
     interval = getattr(trainer, "eval_interval", None)
     ax = _axes(ax)
     ax.plot(np.arange(losses.size), losses, label="train")
     ax.set_xlabel("Iterations" if interval is None else f"Iterations (x{interval})")
     ax.set_ylabel(what.capitalize())
-    if ylim is not None:
-        ax.set_ylim(*ylim)
+    if limits is not None:
+        ax.set_ylim(*limits)
     return ax
+
+
+def _limits(ylim: Any) -> tuple[float, float]:
+    try:
+        low, high = ylim
+    except (TypeError, ValueError):
+        raise ValueError(f"ylim must be two numbers, the lower and the upper limit; got {ylim!r}") from None
+    return as_number("ylim[0]", low), as_number("ylim[1]", high)
 
 
 def decision_regions(
@@ -135,20 +146,27 @@ def decision_regions(
     Raises
     ------
     ValueError
-        If `x`, `h`, `margin` or what ``predict`` returns is not as described, or a score is NaN.
+        If `x`, `h`, `margin` or what ``predict`` returns is not as described, a score is NaN, or `h` makes a grid
+        of more than 10**9 points.
 
     """
     x = _pairs("x", x, "points of shape (N, 2), N >= 1")
     if not np.isfinite(x).all():
         raise ValueError("x must hold finite numbers only; it has a NaN or an infinity")
+    _check_classifier(model)
+    margin = as_number("margin", margin)
     if not (np.isfinite(margin) and margin >= 0):
         raise ValueError(f"margin must be a finite number, 0 or more; got {margin}")
+    h = None if h is None else as_number("h", h)
     if h is not None and not (np.isfinite(h) and h > 0):
         raise ValueError(f"h must be a finite number above 0, or None; got {h}")
     low, high = x.min(axis=0) - margin, x.max(axis=0) + margin
     if not (low < high).all():
         raise ValueError(f"the points and a margin of {margin} span no area; give a larger margin")
     step = (high - low) / _SIDE if h is None else (h, h)
+    sides = (high - low) / step
+    if sides.prod() > _MOST_POINTS:
+        raise ValueError(f"h={h} makes a grid of {sides[0]:.3g} x {sides[1]:.3g} points; take a larger h")
     xx, yy = (np.arange(low[i], high[i], step[i]) for i in (0, 1))
 
     classes: NDArray[Any] | None = None  # flat until the end; its dtype is known after the first block
@@ -175,15 +193,20 @@ def decision_regions(
     return xx, yy, classes.reshape(yy.size, width)
 
 
+def _check_classifier(model: Any) -> None:
+    if not callable(getattr(model, "predict", None)):
+        raise ValueError(f"the model, a {type(model).__name__}, has no predict(points)")
+
+
 def _labels(t: ArrayLike, count: int) -> NDArray[np.intp]:
-    labels = np.asarray(t)
+    labels = to_cpu(as_array(t, "t"))
     if labels.ndim not in (1, 2) or len(labels) != count:
         raise ValueError(
             f"t must hold one label per point, as indices ({count},) or one-hot ({count}, C); "
             f"got shape {labels.shape}"
         )
     if labels.ndim == 2:
-        labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
+        labels = labels[:, 0] if labels.shape[1] == 1 else as_labels("t", labels, count, labels.shape[1])
     if labels.dtype.kind not in "biuf":
         raise ValueError(f"t must hold class indices or one-hot rows; got dtype {labels.dtype}")
     with np.errstate(invalid="ignore"):
@@ -315,12 +338,14 @@ def plot_descent(
     if not np.isfinite(path[0]).all():
         raise ValueError(f"path must start at a finite point; got {path[0]}")
     function = _bowl if f is None else f
+    if not callable(function):
+        raise ValueError(f"f must be a function, got {type(f).__name__}")
 
     def height(x0: float, x1: float) -> float:
-        result = np.asarray(function(np.array([x0, x1])))
-        if result.size != 1:
-            raise ValueError(f"f must return one number for a point (2,); got shape {result.shape}")
-        return float(result.item())
+        result = function(np.array([x0, x1]))
+        if np.size(result) != 1:
+            raise ValueError(f"f must return one number for a point (2,); got shape {np.shape(result)}")
+        return as_number("f(x)", result)
 
     reach = np.abs(path).max(axis=1)
     finite = np.isfinite(reach)

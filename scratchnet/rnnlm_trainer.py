@@ -18,7 +18,7 @@ from ._fitting import (
     show_where_there_is_a_window,
 )
 from ._watching import FirstBackward, LossWatch, check_links
-from .util import as_array, clip_grads, flatten, is_on_gpu, moved, remove_duplicate, stretches
+from .util import as_array, as_number, clip_grads, flatten, is_on_gpu, remove_duplicate, stretches, taken
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -78,12 +78,19 @@ class RnnlmTrainer:
     def get_batch(self, x: Any, t: Any, batch_size: int, time_size: int) -> tuple[Array, Array]:
         """Return the next batch of words and of the words after them, (batch_size, time_size) each.
 
-        They lie where x and t do, on the CPU or on the GPU.
+        They lie where x and t do, on the CPU or on the GPU; word numbers of any integer dtype become int64.
+
+        Raises
+        ------
+        ValueError
+            A size is no whole number, 1 or more, or x has no words.
         """
+        x, t = as_array(x, "get_batch: x"), as_array(t, "get_batch: t")
+        if x.ndim == 0 or t.ndim == 0 or len(t) < len(x):
+            raise ValueError(f"get_batch: x has shape {x.shape} and t {t.shape}, expected as many of each")
         positions = stretches(len(x), batch_size, time_size, self.time_idx)
         self.time_idx += time_size
-        xs, ts = (as_array(words)[moved(positions, to_gpu=is_on_gpu(words))] for words in (x, t))
-        return xs, ts
+        return taken("get_batch: x", x, positions), taken("get_batch: t", t, positions)
 
     def fit(
         self,
@@ -129,7 +136,7 @@ class RnnlmTrainer:
         RuntimeWarning
             A loss is not a finite number; the first one is named (on the GPU, the line that shows it).
         """
-        xs, ts = as_array(xs), as_array(ts)
+        xs, ts = as_array(xs, "fit: xs"), as_array(ts, "fit: ts")
         check_numbers(
             "fit",
             max_grad,
@@ -140,6 +147,7 @@ class RnnlmTrainer:
         )
         if xs.ndim == 0 or len(xs) != len(ts):
             raise ValueError(f"fit: xs has shape {xs.shape} and ts {ts.shape}, expected as many of each")
+        batch_size, time_size = int(batch_size), int(time_size)  # no NumPy types, in which products overflow
         words = batch_size * time_size
         steps = len(xs) // words
         if steps == 0:
@@ -177,7 +185,7 @@ class RnnlmTrainer:
     def _step(self, xs: Array, ts: Array, max_grad: float | None, first: FirstBackward | None) -> Any:
         loss = self.model.forward(xs, ts)
         if not is_on_gpu(loss):
-            loss = float(loss)
+            loss = as_number("fit: the model's loss", loss)
         self.model.backward()
         if first is not None:
             first.check()

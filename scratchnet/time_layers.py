@@ -650,7 +650,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         xs = as_float_array(self._error("xs"), xs)
         if xs.ndim == 0:
             raise ValueError(self._error("xs is a single number, expected scores of shape (N, T, V)"))
-        x, t = rows(xs), as_array(ts)
+        x, t = rows(xs), as_array(ts, self._error("ts"))
         self._outdate()
         self._counted = self._scores = None
         if t.size == len(x) and t.dtype.kind == "i":

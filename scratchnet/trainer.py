@@ -27,7 +27,17 @@ from ._watching import LossWatch, check_links
 from .config import GPU
 from .plan import NoPlanError
 from .rnnlm_trainer import RnnlmTrainer
-from .util import accuracy, as_array, clip_grads, flatten, is_on_gpu, moved, remove_duplicate, row_blocks
+from .util import (
+    accuracy,
+    as_array,
+    as_number,
+    clip_grads,
+    flatten,
+    is_on_gpu,
+    moved,
+    remove_duplicate,
+    row_blocks,
+)
 
 # With the modules that book 2's scripts expect from here, by a star import.
 __all__ = [
@@ -189,9 +199,12 @@ class Trainer:
         An epoch draws one permutation and applies it to the order of the epoch before, beginning with the
         data's own: the same batches as the book's `x = x[idx]` makes. Small epochs may be drawn some ahead.
         """
-        x, t = as_array(x), as_array(t)
+        x, t = as_array(x, "fit: x"), as_array(t, "fit: t")
         callbacks = [callbacks] if callable(callbacks) else callbacks
         steps = self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks)
+        # Not in a NumPy type of their own, in which products overflow.
+        max_epoch, batch_size = int(max_epoch), int(batch_size)
+        eval_interval = None if eval_interval is None else int(eval_interval)
         permutation = _permutation(rng)
         if validation is not None:
             validation = self._check_validation(*validation)
@@ -316,7 +329,7 @@ class Trainer:
         return t if prepare is None else as_array(prepare(t))
 
     def _check_validation(self, x: Any, t: Any) -> tuple[Array, Array]:
-        x, t = as_array(x), as_array(t)
+        x, t = as_array(x, "fit: validation's x"), as_array(t, "fit: validation's t")
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
             samples, labels = (len(a) if a.ndim else 0 for a in (x, t))
             raise ValueError(
@@ -353,7 +366,8 @@ class Trainer:
         x, t = data.validation
         total = 0.0
         for part in row_blocks(len(x), batch_size):
-            total += float(self.model.forward(x[part], t[part])) * len(x[part])
+            loss = as_number("fit: the model's loss", self.model.forward(x[part], t[part]))
+            total += loss * len(x[part])
         return {
             "accuracy": _accuracy_of(self.model, data.x, data.t),
             "val_loss": total / len(x),

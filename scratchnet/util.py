@@ -20,7 +20,9 @@ from .backends import (
     address_of,
     as_array,
     as_labels,
+    as_number,
     as_operand,
+    as_whole_number,
     backend_for,
     check_labels,
     check_parameter,
@@ -34,19 +36,17 @@ from .backends import (
     uploaded,
 )
 from .config import GPU
+from .evaluation import eval_perplexity, eval_seq2seq, stretches, taken
 from .language import (
     analogy,
     convert_one_hot,
     cos_similarity,
     create_co_matrix,
     create_contexts_target,
-    eval_perplexity,
-    eval_seq2seq,
     most_similar,
     normalize,
     ppmi,
     preprocess,
-    stretches,
 )
 
 # With the modules that book 2's scripts expect from here, by a star import.
@@ -57,6 +57,7 @@ __all__ = [
     "accuracy",
     "analogy",
     "as_array",
+    "as_number",
     "attributes_of",
     "check_labels",
     "check_parameter",
@@ -88,6 +89,7 @@ __all__ = [
     "side_by_side",
     "stretches",
     "sys",
+    "taken",
     "to_cpu",
     "to_gpu",
     "uploaded",
@@ -118,7 +120,7 @@ def to_cpu(x: Any) -> Array:
 
     Source: book 2, `common/util.py`.
     """
-    return to_host(x) if is_on_gpu(x) else np.asarray(x)
+    return to_host(x) if is_on_gpu(x) else as_array(x, "to_cpu: x")
 
 
 def flatten(arrays: Any) -> list[Any]:
@@ -207,10 +209,17 @@ def remove_duplicate(
     (list, list)
         Every parameter once, in order, and its gradient; sums are written into the first one's gradient.
 
+    Raises
+    ------
+    ValueError
+        They are no lists of one length.
+
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, `common/trainer.py`; ch. 6.5.3 on weight tying.
     """
+    if not (isinstance(params, list | tuple) and isinstance(grads, list | tuple) and len(params) == len(grads)):
+        raise ValueError("remove_duplicate: params and grads must be lists, with one gradient for each parameter")
     kept_params: list[Any] = []
     kept_grads: list[Any] = []
     for param, grad in zip(params, grads, strict=True):
@@ -262,7 +271,8 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
     Every gradient is multiplied by max_norm / (norm + 1e-6) where that is below 1.
     Source: book 2, ch. 6.1.4.
     """
-    if not (isinstance(max_norm, int | float | np.number) and not np.iscomplexobj(max_norm) and max_norm >= 0):
+    largest = as_number("clip_grads: max_norm", max_norm)
+    if not largest >= 0:
         raise ValueError(f"clip_grads: max_norm must be a number, 0 or more, got {max_norm!r}")
     arrays = [check_parameter(f"clip_grads: grads[{i}]", g) for i, g in enumerate(flatten(grads))]
     for i, g in enumerate(arrays):
@@ -272,7 +282,7 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
     squares: Any = 0.0
     for g in operands:  # not sum(), which from Python 3.12 on rounds otherwise than the whole steps in C
         squares = squares + backend_for(g).squared_norm(g)
-    rate = max_norm / (sqrt(squares) + 1e-6)  # here a GPU is waited for, once
+    rate = largest / (sqrt(squares) + 1e-6)  # here a GPU is waited for, once
     if rate < 1:
         for array in arrays:
             g = as_operand("g", array, array)
@@ -281,7 +291,7 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
                 array[...] = g
 
 
-def class_indices(where: str, t: Any, classes: int) -> Array:
+def class_indices(where: str, t: Any, classes: int, *, rows: int | None = None) -> Array:
     """Return labels as int64 class indices, one a sample, all inside [0, classes).
 
     Parameters
@@ -292,6 +302,8 @@ def class_indices(where: str, t: Any, classes: int) -> Array:
         Class indices (N,), or one-hot (N, C): told apart by the size.
     classes
         Number of classes, C.
+    rows
+        Number of samples, N; without it, the length of t.
 
     Raises
     ------
@@ -300,7 +312,12 @@ def class_indices(where: str, t: Any, classes: int) -> Array:
     IndexError
         A label is outside [0, C); names its position.
     """
-    labels = as_labels(where, t, len(t), classes, on_gpu=is_on_gpu(t))
+    t = as_array(t, where)
+    if rows is None:
+        if t.ndim == 0:
+            raise ValueError(f"{where}: expected labels, one for each sample, got a single {t.dtype.name}")
+        rows = len(t)
+    labels = as_labels(where, t, rows, classes, on_gpu=is_on_gpu(t))
     check_labels(where, to_cpu(labels), classes)  # those on the GPU are read back here, once
     return labels
 
@@ -327,7 +344,7 @@ def predict(model: Any, x: Any, *, block_size: int = 4096) -> Array:
     ValueError
         The model does not return one row a sample, or block_size is not positive.
     """
-    x = as_array(x)
+    x = _samples("predict", model, x)
     out: Array | None = None
     for block in row_blocks(max(len(x), 1), block_size):
         scores = to_cpu(model.predict(x[block]))
@@ -338,6 +355,16 @@ def predict(model: Any, x: Any, *, block_size: int = 4096) -> Array:
         out[block] = scores
     assert out is not None
     return out
+
+
+def _samples(where: str, model: Any, x: Any) -> Array:
+    """Return x as an array of samples for model.predict."""
+    if not callable(getattr(model, "predict", None)):
+        raise ValueError(f"{where}: the model, a {type(model).__name__}, has no predict(x)")
+    samples = as_array(x, f"{where}: x")
+    if samples.ndim == 0:
+        raise ValueError(f"{where}: x is a single {samples.dtype.name}, expected an array of samples")
+    return samples
 
 
 def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 4096) -> float:
@@ -355,13 +382,13 @@ def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 4096) -> float:
     Raises
     ------
     ValueError
-        There are no samples, or not as many labels as samples.
+        There are no samples, not as many labels as samples, or labels are not whole numbers.
     IndexError
         A label is outside [0, C).
     """
-    x, t = as_array(x), to_cpu(t)
-    if len(x) == 0 or len(t) != len(x):
-        raise ValueError(f"accuracy: got {len(x)} samples and {len(t)} labels, expected as many of each, and some")
+    x, t = _samples("accuracy", model, x), to_cpu(as_array(t, "accuracy: t"))
+    if len(x) == 0:
+        raise ValueError("accuracy: there are no samples, of which no share can be right")
     correct, labels = 0, None
     for block in row_blocks(len(x), block_size):
         scores = to_cpu(model.predict(x[block]))
@@ -370,13 +397,12 @@ def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 4096) -> float:
                 f"accuracy: predict gave scores of shape {scores.shape}, expected ({len(x[block])}, C)"
             )
         if labels is None:
-            labels = class_indices("t", t, scores.shape[1])
+            labels = class_indices("accuracy: t", t, scores.shape[1], rows=len(x))
         correct += int(np.sum(scores.argmax(axis=1) == labels[block]))
     return correct / len(x)
 
 
 def row_blocks(rows: int, size: int) -> Iterator[slice]:
     """Return slices of `size` rows, the last one perhaps shorter."""
-    if size < 1:
-        raise ValueError(f"block_size must be a whole number, 1 or more, got {size!r}")
+    size = as_whole_number("block_size", size, 1)
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))

@@ -21,6 +21,13 @@ def nowhere(tmp_path, monkeypatch):
     monkeypatch.delenv("SCRATCHNET_DATA", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def nothing_loaded():
+    """As after the import: no file has given characters their ids yet."""
+    sequence.char_to_id.clear()
+    sequence.id_to_char.clear()
+
+
 def lines(x, t):
     _, id_to_char = sequence.get_vocab()
     return ["".join(id_to_char[i] for i in (*q, *a)) for q, a in zip(x.tolist(), t.tolist(), strict=True)]
@@ -51,12 +58,19 @@ def test_dates_that_are_made():
         assert 1970 <= date.year <= 2017 and str(date.day) in question
 
 
-def test_the_same_at_every_call_and_a_vocabulary_for_each_file():
+def test_the_same_at_every_call_and_a_vocabulary_that_grows_as_the_book_s():
     first = sequence.load_data("addition.txt")
-    sequence.load_data("date.txt")
-    assert "J" in sequence.get_vocab()[0]
+    char_to_id, id_to_char = sequence.get_vocab()
+    before = dict(char_to_id)
+    assert list(char_to_id.values()) == list(range(13))
+    (x, _), _ = sequence.load_data("date.txt")
+    # The dictionaries are the module's own: what a script has of them grows too.
+    assert char_to_id is sequence.char_to_id and id_to_char is sequence.id_to_char
+    assert "J" in char_to_id and before.items() <= char_to_id.items()
+    assert id_to_char == {i: c for c, i in char_to_id.items()}
+    assert sorted(id_to_char) == list(range(len(id_to_char)))
+    assert x.max() >= 13 and "".join(id_to_char[i] for i in x[0].tolist()).strip()
     second = sequence.load_data("addition.txt")
-    assert "J" not in sequence.get_vocab()[0]
     assert np.array_equal(first[0][0], second[0][0]) and np.array_equal(first[1][1], second[1][1])
     np.random.seed(11)
     sequence.load_data("addition.txt", seed=None)

@@ -95,6 +95,64 @@ def test_analogy(capsys):
     assert capsys.readouterr().out == "fish is not found\n"
 
 
+def printed_by_the_book(similarity, words, without, line):
+    """The book's loop over the words, most similar first."""
+    out = []
+    for i in (-1 * similarity).argsort():
+        if words[i] not in without:
+            out.append(line(words[i], similarity[i]))
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_scores_are_printed_as_the_book_formats_them(dtype, capsys):
+    words = ["a", "b", "c", "d", "e", "f", "g"]
+    word_to_id, id_to_word = {word: i for i, word in enumerate(words)}, dict(enumerate(words))
+    vectors = (np.random.default_rng(0).normal(0, 3, (7, 4)) * (1 if dtype != np.int64 else 9)).astype(dtype)
+    if dtype != np.int64:  # what is NaN comes last: most_similar prints it, analogy does not
+        vectors[5] = np.nan
+    with np.errstate(invalid="ignore"):
+        most_similar("a", word_to_id, id_to_word, vectors, top=9)
+        analogy("a", "b", "c", word_to_id, id_to_word, vectors, top=9, answer="d")
+        real = vectors.astype(np.float64) if dtype == np.int64 else vectors
+        units = [row / (np.sqrt(np.sum(row**2)) + 1e-8) for row in real]
+        cosines = np.array([np.dot(unit, units[0]) for unit in units], np.float64)
+        query = real[1] - real[0] + real[2]
+        query = query / np.sqrt((query * query).sum())
+        scores = np.dot(real, query)
+    lines = capsys.readouterr().out.splitlines()
+    expected = printed_by_the_book(cosines, words, "a", lambda word, c: " %s: %s" % (word, c))  # noqa: UP031
+    assert lines[: 2 + len(expected)] == ["", "[query] a", *expected]
+    if dtype != np.int64:
+        assert expected[-1] == " f: nan" and any("-" in line for line in expected)
+    best = printed_by_the_book(scores, words, "abc", lambda word, s: " {0}: {1}".format(word, s))  # noqa: UP032, UP030
+    told = "==>d:" + str(np.dot(real[3], query))
+    assert lines[2 + len(expected) :] == ["", "[analogy] a:b = c:?", told, *(b for b in best if "nan" not in b)]
+
+
+def test_a_half_is_printed_whole_by_analogy(capsys):
+    words = dict(enumerate("abcd"))
+    vectors = np.array([[1, 0], [1, 0], [1, 0], [5.16015625, 1]], np.float16)
+    analogy("a", "b", "c", {word: i for i, word in words.items()}, words, vectors, answer="d")
+    assert capsys.readouterr().out.splitlines()[2:] == ["==>d:5.16", " d: 5.16015625"]
+
+
+def test_words_without_a_vector_and_vectors_without_a_word(capsys):
+    words = {"a": 0, "b": 1}
+    most_similar("a", words, {0: "a", 1: "b"}, np.eye(3))
+    assert capsys.readouterr().out == "\n[query] a\n b: 0.0\n"  # as many as there are words, as in the book
+    with pytest.raises(IndexError, match="id_to_word has no number 2"):
+        analogy("a", "a", "b", words, {0: "a", 1: "b"}, np.eye(3))
+
+
+def test_sums_of_counts_may_be_beyond_every_integer():
+    C = np.full((2, 2), 2**33) + np.diag([2**34, 0])
+    np.testing.assert_allclose(ppmi(C), ppmi(C / 2**33), rtol=1e-6)
+    for dtype in (np.uint8, np.int8, bool):
+        narrow = np.random.default_rng(0).integers(0, 2, (20, 20)).astype(dtype)
+        np.testing.assert_array_equal(ppmi(narrow), ppmi(narrow.astype(np.int64)))
+
+
 def test_normalize_works_in_place():
     for x in (np.array([3.0, 4.0]), np.array([[3.0, 4.0], [0.0, 2.0]])):
         assert normalize(x) is x

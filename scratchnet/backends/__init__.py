@@ -12,13 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from .contract import CONTRACT, KERNELS, Argument, Kernel, as_whole, check_arguments, window_places
+from .contract import CONTRACT, KERNELS, LARGEST, Argument, Kernel, check_arguments, window_places
 from .cuda import NoGPUError, load_cupy, to_device, to_host
 from .operands import (
     as_array,
     as_float_array,
     as_labels,
+    as_number,
     as_operand,
+    as_real_array,
+    as_whole_number,
+    as_whole_numbers,
     check_labels,
     check_parameter,
     is_on_gpu,
@@ -65,6 +69,7 @@ from . import cpu, cuda, reference  # after the error above, which is for people
 __all__ = [
     "CONTRACT",
     "KERNELS",
+    "LARGEST",
     "Argument",
     "Kernel",
     "NoGPUError",
@@ -72,8 +77,11 @@ __all__ = [
     "as_array",
     "as_float_array",
     "as_labels",
+    "as_number",
     "as_operand",
-    "as_whole",
+    "as_real_array",
+    "as_whole_number",
+    "as_whole_numbers",
     "backend_for",
     "check_arguments",
     "check_call",

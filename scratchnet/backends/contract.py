@@ -28,12 +28,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from math import prod
-from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from .operands import check_labels
+from .operands import as_number, as_whole_number, check_labels
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -198,56 +197,6 @@ def window_places(size: int, window: int, stride: int, pad: int = 0) -> int:
 LARGEST = 2**31 - 1  # of strides, paddings and windows: no sum of them with a size leaves C's 63 bits
 
 
-def as_whole(where: str, value: Any, least: int) -> int:
-    """Return a whole number from `least` to LARGEST as Python's int.
-
-    Raises
-    ------
-    ValueError
-        It is none; names `where` and says what came.
-    """
-    value = _taken_out(value)
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f"{where} must be a whole number, got {_shown(value)}")
-    number = int(value)
-    if number < least:
-        raise ValueError(f"{where} must be {least} or more, got {_shown(number)}")
-    if number > LARGEST:
-        raise ValueError(f"{where} must be {LARGEST} or less, got {_shown(number)}")
-    return number
-
-
-def as_real(where: str, value: Any) -> float:
-    """Return a real number as Python's float.
-
-    Raises
-    ------
-    ValueError
-        It is none, or a whole number beyond a float's range; names `where` and says what came.
-    """
-    value = _taken_out(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{where} must be a number, got {_shown(value)}")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"{where} must be a number that a float can hold, got {_shown(value)}") from None
-
-
-def _taken_out(value: Any) -> Any:
-    """Return the number that an array without axes holds; anything else as it is."""
-    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
-
-
-def _shown(value: Any) -> str:
-    """Return a number as it is printed, if that is short; of all else the type's name."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return type(value).__name__
-    if isinstance(value, Integral) and abs(int(value)) > 2**64:
-        return f"a number of {int(value).bit_length()} bits"
-    return str(value)
-
-
 def _check_windows(kernel: Kernel, sizes: dict[str, Any]) -> None:
     """Compare the sizes of outputs with the places that the window has.
 
@@ -375,9 +324,9 @@ def check_arguments(
         where = f"{kernel.name}: {argument.name}"
         if not argument.is_array:
             if argument.least is None:
-                taken.append(as_real(where, value))
+                taken.append(as_number(where, value))
             else:
-                sizes[argument.name] = as_whole(where, value, argument.least)
+                sizes[argument.name] = as_whole_number(where, value, argument.least, LARGEST)
                 taken.append(sizes[argument.name])
             continue
         if value is None and argument.optional:

@@ -1,5 +1,8 @@
 """What people hand in, made fit for a kernel: lists, integers, transposed and strided arrays, one-hot labels.
 
+`as_array` is the one door: it says what may be an array. Everything behind it is a plain array, without the
+arithmetic of np.matrix, the names of a table's columns or a mask.
+
 Arrays lie on the CPU (NumPy's) or on the GPU (CuPy's). NumPy's functions `..._like` hand a CuPy array on to
 CuPy, so that most code serves both. Nothing is moved from one side to the other unless `moved` says so.
 """
@@ -9,11 +12,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from math import prod
+from numbers import Real
+from operator import index
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_INF = float("inf")
 
 
 def is_on_gpu(value: Any) -> bool:
@@ -24,10 +31,128 @@ def is_on_gpu(value: Any) -> bool:
     return cupy is not None and isinstance(value, getattr(cupy, "ndarray", ()))
 
 
-def as_array(value: Any) -> Array:
-    """Return a CuPy array as it is, anything else as a NumPy array."""
-    array: Array = value if is_on_gpu(value) else np.asarray(value)
+def as_array(value: Any, where: str = "the argument") -> Array:
+    """Return a CuPy array as it is, anything else as a plain NumPy array, a view of the same numbers if possible.
+
+    Parameters
+    ----------
+    value
+        An array; one of a class of its own, np.matrix or np.memmap, say; a list; a number; or anything that has
+        `__array__`, as the tables of pandas and PyTorch's tensors on the CPU.
+    where
+        The argument's name, for the error.
+
+    Raises
+    ------
+    ValueError
+        A mask would be ignored, lists are of unequal lengths, or `__array__` refuses.
+    """
+    if type(value) is np.ndarray or is_on_gpu(value):
+        array: Array = value
+        return array
+    try:
+        masked = _holds_a_mask(value)
+        array = np.empty(0) if masked else np.asarray(value)
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+        OverflowError,
+    ) as error:  # a list of CuPy arrays; what needs a gradient
+        raise ValueError(f"{where}: cannot be made an array: {error}") from None
+    if masked:
+        raise ValueError(
+            f"{where} is a masked array, whose mask would be ignored; use .filled(...) or .compressed()"
+        )
     return array
+
+
+def _holds_a_mask(value: Any) -> bool:
+    """Whether a value is a masked array, or a list with one in it."""
+    if not isinstance(value, list | tuple):
+        return isinstance(value, np.ma.MaskedArray)
+    kinds = set(map(type, value))  # of a long list of numbers, one
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        return True
+    return any(issubclass(kind, list | tuple) for kind in kinds) and any(map(_holds_a_mask, value))
+
+
+def as_real_array(where: str, value: Any) -> Array:
+    """Return real numbers as a plain array: of their own dtype, and where they lie.
+
+    Raises
+    ------
+    ValueError
+        Complex numbers, text, dates, records or objects; or as `as_array`.
+    """
+    array = as_array(value, where)
+    if array.dtype.kind not in "biuf":
+        hint = "; .astype(float) may help" if array.dtype.kind == "O" else ""
+        raise ValueError(f"{where} must hold real numbers, got dtype {array.dtype}{hint}")
+    return array
+
+
+def as_number(where: str, value: Any, least: float = -_INF, most: float = _INF) -> float:
+    """Return a real number as a float: Python's, NumPy's, or the one that an array holds.
+
+    Raises
+    ------
+    ValueError
+        It is complex, text or no number at all, there are several, or it is beyond a float; or it is outside the
+        bounds, or NaN where there are some.
+    """
+    number = value if type(value) is float else _number_in(where, value)
+    if number is None or not (least <= number <= most or (number != number and (least, most) == (-_INF, _INF))):
+        among = "" if (least, most) == (-_INF, _INF) else f" from {least:g} to {most:g}"
+        raise ValueError(f"{where} must be a number{among}, got {_described(value)}")
+    return number
+
+
+def _number_in(where: str, value: Any) -> float | None:
+    try:
+        if isinstance(value, Real):
+            return float(value)
+        if hasattr(value, "__array__"):  # no list: whoever writes one expects several to be right
+            array = as_real_array(where, value)
+            if array.size == 1:
+                return float(array.item())
+    except (ValueError, OverflowError, TypeError):  # a difference of dates is one of NumPy's integers
+        pass
+    return None
+
+
+def as_whole_number(where: str, value: Any, least: int = 0, most: int = sys.maxsize) -> int:
+    """Return a whole number from `least` to `most`, what an array can have entries, as an int.
+
+    Raises
+    ------
+    ValueError
+        It is none, or less, or more.
+    """
+    try:
+        number = None if isinstance(value, bool | np.bool_) else index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise ValueError(f"{where} must be a whole number, {least} or more, got {_described(value)}")
+    if number < least:
+        raise ValueError(f"{where} must be {least} or more, got {_described(value)}")
+    if number > most:
+        raise ValueError(f"{where} must be {most} or less, got {_described(value)}")
+    return number
+
+
+def _described(value: Any) -> str:
+    """A value as it is shown in an error: not at any length."""
+    try:
+        text = repr(value)
+    except Exception:  # a reader's own, or Python's for an int of 5,000 digits
+        return f"a value of type {type(value).__name__}"
+    return (
+        text
+        if len(text) <= 50 and "\n" not in text
+        else f"{type(value).__name__} {' '.join(text[:50].split())}..."
+    )
 
 
 def moved(array: Any, *, to_gpu: bool) -> Array:
@@ -47,7 +172,7 @@ def uploaded(where: str, value: Any) -> Array:
     """Return real numbers as a CuPy array, checked as the CPU's operands are: itself if it is one."""
     if is_on_gpu(value):
         return as_array(value)
-    array = _real_array(where, value)
+    array = as_real_array(where, value)
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)  # a GPU has no longer numbers
     return moved(array, to_gpu=True)
@@ -95,16 +220,18 @@ def as_operand(where: str, value: Any, like: Array) -> Array:
     elif is_on_gpu(like):
         if not is_on_gpu(value):
             raise ValueError(f"{where} is on the CPU, the parameters are on the GPU; scratchnet.to_gpu moves it")
-        on_gpu: Array = _checked_real(where, value).astype(dtype, order="C", copy=False)
+        on_gpu: Array = as_real_array(where, value).astype(dtype, order="C", copy=False)
         return on_gpu
-    array = _real_array(where, value)
+    elif is_on_gpu(value):
+        raise ValueError(f"{where} is on the GPU, the parameters are on the CPU; scratchnet.to_cpu moves it")
+    array = as_real_array(where, value)
     with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, as astype makes it
         return np.require(array, dtype, ["C", "A"])
 
 
 def as_float_array(where: str, value: Any) -> Array:
     """Return `value` as a C-contiguous array in its own floating dtype; integers and lists become float64."""
-    array = value if type(value) is np.ndarray or is_on_gpu(value) else _real_array(where, value)
+    array = value if type(value) is np.ndarray else as_real_array(where, value)
     like = array if array.dtype.kind == "f" else np.empty_like(array, np.float64, shape=())
     return as_operand(where, array, like)
 
@@ -137,11 +264,7 @@ def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = Tr
     """
     if is_on_gpu(t) and not on_gpu:
         raise ValueError(f"{where} is on the GPU, the scores are on the CPU; scratchnet.to_cpu moves it")
-    try:
-        labels = as_array(t)
-    except ValueError as error:
-        raise ValueError(f"{where}: cannot be made an array: {error}") from None
-    indices = _class_indices(where, labels, rows, classes, one_hot)
+    indices = _class_indices(where, as_array(t, where), rows, classes, one_hot)
     if on_gpu and not is_on_gpu(indices):
         check_labels(where, indices, classes)
     return moved(indices, to_gpu=on_gpu)
@@ -159,18 +282,42 @@ def _class_indices(where: str, labels: Array, rows: int, classes: int, one_hot: 
     if labels.size != rows:
         other = f" or a one-hot array of shape ({rows}, {classes})" if one_hot else ""
         raise ValueError(f"{where}: expected {rows} class indices{other}, got an array of shape {labels.shape}")
-    if labels.size == 0:
-        return np.zeros_like(labels, np.int64, shape=(0,))
-    if labels.dtype.kind not in "biu":
-        raise ValueError(
-            f"{where}: class indices must be whole numbers, got dtype {labels.dtype}; .astype(int) makes them so"
-        )
-    if labels.dtype == np.uint64 and not is_on_gpu(labels):  # the largest do not survive the cast
+    if labels.dtype == np.uint64 and not is_on_gpu(labels):
         check_labels(where, labels.reshape(rows), classes)
-    flat = labels.reshape(rows)
-    if is_on_gpu(flat) or flat.dtype != np.int64:
-        return flat.astype(np.int64, order="C")
-    return np.require(flat, requirements=["C", "A"])
+    return as_whole_numbers(where, labels.reshape(rows), "class indices")
+
+
+def as_whole_numbers(where: str, value: Any, what: str) -> Array:
+    """Return whole numbers, class indices or word numbers, as a C-contiguous int64 array of their shape.
+
+    Parameters
+    ----------
+    where, what
+        The argument's name, and what its numbers are, for the error.
+    value
+        Numbers of any integer dtype; none at all may have any dtype.
+
+    Raises
+    ------
+    ValueError
+        They are not whole.
+    IndexError
+        One does not fit in 63 bits.
+    """
+    if type(value) is np.ndarray and value.dtype == np.int64 and value.flags.carray:
+        return value
+    numbers = as_array(value, where)
+    if numbers.size == 0:
+        return np.zeros_like(numbers, np.int64, order="C")
+    if numbers.dtype.kind not in "biu":
+        raise ValueError(
+            f"{where}: {what} must be whole numbers, got dtype {numbers.dtype}; .astype(int) makes them so"
+        )
+    if is_on_gpu(numbers) or numbers.dtype != np.int64:
+        if numbers.dtype == np.uint64 and not is_on_gpu(numbers):  # the largest do not survive the cast
+            check_labels(where, numbers, 2**63)
+        return numbers.astype(np.int64, order="C")
+    return np.require(numbers, requirements=["C", "A"])
 
 
 def check_labels(where: str, labels: Array, classes: int) -> None:
@@ -191,11 +338,13 @@ def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
     ValueError
         It is not a NumPy array of a real floating dtype, or has another number of axes.
     """
-    if not isinstance(value, np.ndarray) and not is_on_gpu(value):
-        raise ValueError(
-            f"{where} must be a NumPy array, because it is trained in place; got {type(value).__name__}. "
-            "Pass numpy.array(...) with a floating dtype"
-        )
+    if type(value) is not np.ndarray and not is_on_gpu(value):
+        if not isinstance(value, np.ndarray):
+            raise ValueError(
+                f"{where} must be a NumPy array, because it is trained in place; got {type(value).__name__}. "
+                "Pass numpy.array(...) with a floating dtype"
+            )
+        as_array(value, where)  # of a class of its own: refused where it has a mask
     if value.dtype.kind != "f":
         raise ValueError(
             f"{where} must have a floating dtype (float32 or float64), got {value.dtype}; "
@@ -215,24 +364,3 @@ def side_by_side(shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any], *, on_
     buffer = sys.modules["cupy"].zeros(sum(sizes), dtype) if on_gpu else np.zeros(sum(sizes), dtype)
     ends = np.cumsum(sizes).tolist()
     return [buffer[end - size : end].reshape(shape) for shape, size, end in zip(shapes, sizes, ends, strict=True)]
-
-
-def _real_array(where: str, value: Any) -> Array:
-    if is_on_gpu(value):
-        raise ValueError(f"{where} is on the GPU, the parameters are on the CPU; scratchnet.to_cpu moves it")
-    if isinstance(value, np.ma.MaskedArray):
-        raise ValueError(
-            f"{where} is a masked array, whose mask would be ignored; use .filled(...) or .compressed()"
-        )
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:  # uneven lists; a list of CuPy arrays
-        raise ValueError(f"{where}: cannot be made an array: {error}") from None
-    return _checked_real(where, array)
-
-
-def _checked_real(where: str, array: Array) -> Array:
-    if array.dtype.kind not in "biuf":
-        hint = "; .astype(float) may help" if array.dtype.kind == "O" else ""
-        raise ValueError(f"{where} must hold real numbers, got dtype {array.dtype}{hint}")
-    return array

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import as_real_array
 from ..functions import (
     cross_entropy_error,
     identity_function,
@@ -48,8 +49,13 @@ def relu_grad(x: Any) -> Any:
     """Return the derivative of relu at x, of x's shape and dtype: 1 where x >= 0, else 0.
 
     At 0 it is 1 here and 0 in the layer, as in the book.
+
+    Raises
+    ------
+    ValueError
+        x does not hold real numbers.
     """
-    x = np.asarray(x)
+    x = as_real_array("relu_grad: x", x)
     return (x >= 0).astype(x.dtype)[()]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import as_array
 from ..gradient import numerical_gradient
 
 __all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]
@@ -28,8 +29,13 @@ def numerical_gradient_2d(f: Callable[[Array], Any], X: Any) -> Array:
         Takes an array (D,) and returns a number.
     X : array, shape (D,) or (N, D)
         Points; each is changed while f is evaluated, and restored.
+
+    Raises
+    ------
+    ValueError
+        As `numerical_gradient`.
     """
-    points = np.asarray(X)
-    if points.ndim == 1:
+    points = as_array(X, "numerical_gradient_2d: X")
+    if points.ndim < 2:
         return numerical_gradient(f, points)
     return np.array([numerical_gradient(f, row) for row in points]).reshape(points.shape)

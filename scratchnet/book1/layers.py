@@ -15,12 +15,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import layers
-from .._layer import Array, Computed, as_number, as_row, check_row, empty
+from .._layer import Array, Computed, as_row, check_row, empty
 from ..backends import (
+    LARGEST,
     as_array,
     as_float_array,
+    as_number,
     as_operand,
-    as_whole,
+    as_whole_number,
     backend_for,
     check_parameter,
     is_on_gpu,
@@ -557,9 +559,9 @@ def _check_window(
 ) -> None:
     who = type(layer).__name__
     for number in window:
-        as_whole(f"{who}: a side of the window", number, 1)
-    as_whole(f"{who}: stride", stride, 1)
-    as_whole(f"{who}: pad", pad, 0)
+        as_whole_number(f"{who}: a side of the window", number, 1, LARGEST)
+    as_whole_number(f"{who}: stride", stride, 1, LARGEST)
+    as_whole_number(f"{who}: pad", pad, 0, LARGEST)
     if any(size + 2 * pad < w for size, w in zip(images[2:], window, strict=True)):
         raise ValueError(f"{who}: a window of {window} does not fit into images of {images[2:]} with pad {pad}")
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from .._links import Linked
 from .._shown import shown
+from ..util import accuracy
 from .gradient import numerical_gradient
 from .layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
 
@@ -125,10 +126,16 @@ class MultiLayerNet(Linked):
         return sum(0.5 * self.weight_decay_lambda * float(np.sum(W**2)) for W in matrices)
 
     def accuracy(self, x: Any, t: Any) -> float:
-        """Return the share of samples whose largest score is at their label; t indices or one-hot."""
-        t = np.asarray(t)
-        labels = t if t.ndim == 1 else t.argmax(axis=1)
-        return float(np.sum(self.predict(x).argmax(axis=1) == labels) / len(x))
+        """Return the share of samples whose largest score is at their label; t indices or one-hot.
+
+        Raises
+        ------
+        ValueError
+            There are no samples, not as many labels as samples, or labels are not whole numbers.
+        IndexError
+            A label is no class.
+        """
+        return accuracy(self, x, t)
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, Array]:
         """Return the gradients by central differences: slow, and free of backpropagation's errors."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._fitting import check_numbers
 from .._watching import LossWatch
+from ..backends import as_array
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
 __all__ = ["Trainer"]
@@ -27,6 +28,16 @@ _OPTIMIZERS: dict[str, Any] = {
     "rmsprpo": RMSprop,  # as some printings spell it
     "adam": Adam,
 }
+
+
+def _data(name: str, x: Any, t: Any) -> tuple[Array, Array]:
+    x, t = as_array(x, f"Trainer: x_{name}"), as_array(t, f"Trainer: t_{name}")
+    if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
+        raise ValueError(
+            f"Trainer: x_{name} has shape {x.shape} and t_{name} {t.shape}, expected as many labels as samples, "
+            "and some"
+        )
+    return x, t
 
 
 class Trainer:
@@ -64,7 +75,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        There is no such optimizer, a number is not whole or too small, or samples and labels do not fit.
+        There is no such optimizer, a number is not whole or too small, samples and labels do not fit, or
+        have a mask.
 
     Warns
     -----
@@ -75,10 +87,10 @@ class Trainer:
     def __init__(
         self,
         network: Any,
-        x_train: Array,
-        t_train: Array,
-        x_test: Array,
-        t_test: Array,
+        x_train: Any,
+        t_train: Any,
+        x_test: Any,
+        t_test: Any,
         epochs: int = 20,
         mini_batch_size: int = 100,
         optimizer: str = "SGD",
@@ -91,22 +103,17 @@ class Trainer:
         check_numbers("Trainer", epochs=(epochs, 0), mini_batch_size=(mini_batch_size, 1))
         if evaluate_sample_num_per_epoch is not None:
             check_numbers("Trainer", evaluate_sample_num_per_epoch=(evaluate_sample_num_per_epoch, 1))
-        for samples, labels, what in ((x_train, t_train, "train"), (x_test, t_test, "test")):
-            if np.ndim(samples) == 0 or np.ndim(labels) == 0 or len(samples) != len(labels) or len(samples) == 0:
-                raise ValueError(
-                    f"Trainer: x_{what} has shape {np.shape(samples)} and t_{what} {np.shape(labels)}, expected "
-                    "as many labels as samples, and some"
-                )
+        epochs, mini_batch_size = int(epochs), int(mini_batch_size)  # no NumPy types, in which products overflow
         self.network = network
         self.verbose = verbose
-        self.x_train, self.t_train = x_train, t_train
-        self.x_test, self.t_test = x_test, t_test
+        self.x_train, self.t_train = _data("train", x_train, t_train)
+        self.x_test, self.t_test = _data("test", x_test, t_test)
         self.epochs = epochs
         self.batch_size = mini_batch_size
         self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
         settings = {"lr": 0.01} if optimizer_param is None else optimizer_param
         self.optimizer = _OPTIMIZERS[optimizer.lower()](**settings)
-        self.train_size = len(x_train)
+        self.train_size = len(self.x_train)
         self.iter_per_epoch = max(self.train_size / mini_batch_size, 1)
         self.max_iter = int(epochs * self.iter_per_epoch)
         self._watch = LossWatch("Trainer", ceil(self.iter_per_epoch))

@@ -6,14 +6,21 @@ Source: *Deep Learning from Scratch* 1, `common/util.py`.
 from __future__ import annotations
 
 from math import prod
-from operator import index
-from sys import maxsize
 from typing import Any
 
 import numpy as np
 
 from .._layer import empty
-from ..backends import as_float_array, as_whole, backend_for, window_places
+from ..backends import (
+    LARGEST,
+    as_array,
+    as_float_array,
+    as_number,
+    as_real_array,
+    as_whole_number,
+    backend_for,
+    window_places,
+)
 
 __all__ = ["col2im", "conv_output_size", "im2col", "np", "shuffle_dataset", "smooth_curve"]
 
@@ -30,9 +37,9 @@ def smooth_curve(x: Any) -> Array:
     Raises
     ------
     ValueError
-        x has fewer than 11 points.
+        x has fewer than 11 points, or they are no real numbers.
     """
-    x = np.asarray(x)
+    x = as_real_array("smooth_curve: x", x)
     if x.ndim != 1 or len(x) < _WINDOW:
         raise ValueError(f"smooth_curve: x must be a list of {_WINDOW} numbers or more, got shape {x.shape}")
     weights = np.kaiser(_WINDOW, 2)
@@ -42,15 +49,38 @@ def smooth_curve(x: Any) -> Array:
     return smooth[_WINDOW // 2 : len(smooth) - _WINDOW // 2]
 
 
-def shuffle_dataset(x: Array, t: Array) -> tuple[Array, Array]:
-    """Return x and t in one random order of their rows, drawn from NumPy's global stream."""
+def shuffle_dataset(x: Any, t: Any) -> tuple[Array, Array]:
+    """Return x and t in one random order of their rows, drawn from NumPy's global stream.
+
+    Raises
+    ------
+    ValueError
+        They do not have as many rows.
+    """
+    x, t = as_array(x, "shuffle_dataset: x"), as_array(t, "shuffle_dataset: t")
+    if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
+        raise ValueError(f"shuffle_dataset: x has shape {x.shape} and t {t.shape}, expected as many rows of each")
     order = np.random.permutation(len(x))
     return x[order], t[order]
 
 
 def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: int = 0) -> float:
-    """Return (input_size + 2 pad - filter_size) / stride + 1, as a float, which shows a remainder."""
-    return (input_size + 2 * pad - filter_size) / stride + 1
+    """Return (input_size + 2 pad - filter_size) / stride + 1, as a float, which shows a remainder.
+
+    Raises
+    ------
+    ValueError
+        A size is no number, or stride is 0.
+    """
+    image, window, step, zeros = (
+        as_number(f"conv_output_size: {name}", value)
+        for name, value in (
+            ("input_size", input_size), ("filter_size", filter_size), ("stride", stride), ("pad", pad)
+        )
+    )  # fmt: skip
+    if step == 0:
+        raise ValueError("conv_output_size: stride must not be 0")
+    return (image + 2 * zeros - window) / step + 1
 
 
 def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: int = 0) -> Array:
@@ -82,7 +112,7 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     x = as_float_array("im2col: input_data", input_data)
     if x.ndim != 4:
         raise ValueError(f"im2col: input_data has shape {x.shape}, expected (N, C, H, W)")
-    shape, stride, pad = _shape_of_windows("im2col", x.shape, filter_h, filter_w, stride, pad)
+    shape, stride, pad = _windows("im2col", x.shape, filter_h, filter_w, stride, pad)
     col = empty(shape, x)
     backend_for(x).im2col(x, stride, pad, col)
     return col.transpose(0, 4, 5, 1, 2, 3).copy().reshape(_rows_and_columns(shape))
@@ -96,15 +126,16 @@ def col2im(
     Raises
     ------
     ValueError
-        col does not have the shape that `im2col` returns, or a size is no whole number, or too small or too large.
+        col does not have the shape that `im2col` returns, input_shape is not of 4 sizes, or a size is no whole
+        number, or too small or too large.
 
     Notes
     -----
     Source: book 1, ch. 7.4.3.
     """
     rows = as_float_array("col2im: col", col)
-    images_shape = _shape_of_images(input_shape)
-    shape, stride, pad = _shape_of_windows("col2im", images_shape, filter_h, filter_w, stride, pad)
+    images_shape = _image_shape(input_shape)
+    shape, stride, pad = _windows("col2im", images_shape, filter_h, filter_w, stride, pad)
     if rows.size != prod(shape):
         raise ValueError(f"col2im: col has shape {rows.shape}, expected {_rows_and_columns(shape)}")
     N, C, P, Q, Y, X = shape
@@ -114,25 +145,33 @@ def col2im(
     return images
 
 
-def _shape_of_images(input_shape: Any) -> tuple[int, ...]:
+def _image_shape(input_shape: Any) -> tuple[int, int, int, int]:
     try:
-        shape = tuple(index(size) for size in input_shape)
-    except TypeError:
-        shape = ()
-    if len(shape) != 4 or min(shape) < 0 or max(shape) > maxsize:
-        raise ValueError(f"col2im: input_shape must be four sizes (N, C, H, W), got {input_shape!r}")
-    return shape
+        N, C, H, W = input_shape
+    except (TypeError, ValueError):
+        raise ValueError(f"col2im: input_shape must be four sizes (N, C, H, W), got {input_shape!r}") from None
+    return (
+        as_whole_number("col2im: input_shape[0]", N),
+        as_whole_number("col2im: input_shape[1]", C),
+        as_whole_number("col2im: input_shape[2]", H),
+        as_whole_number("col2im: input_shape[3]", W),
+    )
 
 
-def _shape_of_windows(
+def _windows(
     where: str, images: tuple[int, ...], filter_h: Any, filter_w: Any, stride: Any, pad: Any
 ) -> tuple[tuple[int, int, int, int, int, int], int, int]:
-    """Return the shape (N, C, P, Q, Y, X) of the windows, and stride and pad as whole numbers."""
+    """Return the shape of what the windows see, the stride and the pad, in whole numbers."""
     N, C, H, W = images
-    P, Q = as_whole(f"{where}: filter_h", filter_h, 1), as_whole(f"{where}: filter_w", filter_w, 1)
-    stride, pad = as_whole(f"{where}: stride", stride, 1), as_whole(f"{where}: pad", pad, 0)
-    Y, X = window_places(H, P, stride, pad), window_places(W, Q, stride, pad)
-    return (N, C, P, Q, Y, X), stride, pad
+    P, Q = (
+        as_whole_number(f"{where}: filter_h", filter_h, 1, LARGEST),
+        as_whole_number(f"{where}: filter_w", filter_w, 1, LARGEST),
+    )
+    stride, pad = (
+        as_whole_number(f"{where}: stride", stride, 1, LARGEST),
+        as_whole_number(f"{where}: pad", pad, 0, LARGEST),
+    )
+    return (N, C, P, Q, window_places(H, P, stride, pad), window_places(W, Q, stride, pad)), stride, pad
 
 
 def _rows_and_columns(shape: tuple[int, int, int, int, int, int]) -> tuple[int, int]:

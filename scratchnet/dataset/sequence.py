@@ -24,7 +24,7 @@ Ids = NDArray[np.int64]
 _LINES = 50000
 _FORMS = ("{0}/{1}/{2}", "{month} {1}, {3}", "{month} {1}, {3}", "{weekday}, {month} {1}, {3}", "{short} {1}, {3}")
 
-# The vocabulary of the file that was loaded last
+# The vocabulary of all files that were loaded, in the order of the characters' first appearance
 id_to_char: dict[int, str] = {}
 char_to_id: dict[str, int] = {}
 
@@ -54,18 +54,17 @@ def load_data(file_name: str = "addition.txt", seed: int | None = 1984) -> tuple
 
     Notes
     -----
-    The vocabulary that `get_vocab` returns is that of this file alone; in the book it also holds what was loaded
-    before. Source: book 2, ch. 7.2.
+    Characters keep the ids that they had in files loaded before; new ones get the next, as in the book.
+    Source: book 2, ch. 7.2.
     """
     questions, answers, source = _read(file_name)
-    texts = (q + a for q, a in zip(questions, answers, strict=True))
-    vocabulary = {c: i for i, c in enumerate(dict.fromkeys(c for text in texts for c in text))}
+    vocabulary = dict(char_to_id)
+    for character in dict.fromkeys("".join(q + a for q, a in zip(questions, answers, strict=True))):
+        vocabulary.setdefault(character, len(vocabulary))
     x = np.array([[vocabulary[c] for c in q] for q in questions], np.int64)
     t = np.array([[vocabulary[c] for c in a] for a in answers], np.int64)
     if x.ndim != 2 or t.ndim != 2:
         raise ValueError(f"{source}: it holds no lines, expected questions and answers")
-    char_to_id.clear()
-    id_to_char.clear()
     char_to_id.update(vocabulary)
     id_to_char.update({i: c for c, i in vocabulary.items()})
     if seed is not None:
@@ -78,8 +77,11 @@ def load_data(file_name: str = "addition.txt", seed: int | None = 1984) -> tuple
 
 
 def get_vocab() -> tuple[dict[str, int], dict[int, str]]:
-    """Return the vocabulary of the file that was loaded last: character to id, and id to character."""
-    return dict(char_to_id), dict(id_to_char)
+    """Return the vocabulary of the files that were loaded: character to id, and id to character.
+
+    They are the module's own dictionaries, to which further files add, as in the book.
+    """
+    return char_to_id, id_to_char
 
 
 def _read(file_name: str) -> tuple[list[str], list[str], str]:

@@ -1,0 +1,183 @@
+"""How good a language model is: its perplexity on a text, its answers to questions.
+
+Source: *Deep Learning from Scratch* 2, `common/util.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .backends import as_array, as_number, as_whole_number, as_whole_numbers, is_on_gpu, moved
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def stretches(length: int, batch_size: int, time_size: int, start: int) -> Array:
+    """Return the positions of a batch of stretches of a text: an array (batch_size, time_size).
+
+    The stretches begin spread evenly over the text, `start` words after where each began first, and go on at the
+    text's beginning where it ends.
+
+    Raises
+    ------
+    ValueError
+        A size is no whole number, 1 or more, or the text has no words.
+
+    Notes
+    -----
+    Source: book 2, ch. 5.5.3.
+    """
+    batch_size, time_size = (
+        as_whole_number("batch_size", batch_size, 1),
+        as_whole_number("time_size", time_size, 1),
+    )
+    if length == 0:
+        raise ValueError("the text has no words, of which a batch could be made")
+    begins = np.arange(batch_size) * (length // batch_size)
+    positions: Array = (begins[:, None] + (start + np.arange(time_size))) % length
+    return positions
+
+
+def taken(where: str, words: Any, positions: Array) -> Array:
+    """Return the words at these positions, where they lie; whole numbers as int64, in which models can reckon."""
+    words = as_array(words, where)
+    chosen: Array = words[moved(positions, to_gpu=is_on_gpu(words))]
+    return as_whole_numbers(where, chosen, "word numbers") if chosen.dtype.kind in "iu" else chosen
+
+
+def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: int = 35) -> float:
+    """Return a language model's perplexity on a text, exp of its mean loss; prints the progress, as the book does.
+
+    Parameters
+    ----------
+    model
+        Anything with forward(xs, ts) -> loss; where it takes train_flg, it is called with train_flg=False.
+    corpus : ndarray
+        Word numbers in the order of the text; they are given to the model where they lie.
+    batch_size, time_size : int
+        Stretches evaluated at once, and their length.
+
+    Raises
+    ------
+    ValueError
+        The text is shorter than one batch or no row of words, a size is none, or the model has no forward.
+
+    Notes
+    -----
+    Source: book 2, `common/util.py`.
+    """
+    if not callable(getattr(model, "forward", None)):
+        raise ValueError(f"eval_perplexity: the model, a {type(model).__name__}, has no forward(xs, ts)")
+    batch_size = as_whole_number("eval_perplexity: batch_size", batch_size, 1)
+    time_size = as_whole_number("eval_perplexity: time_size", time_size, 1)
+    corpus = as_array(corpus, "eval_perplexity: corpus")
+    if corpus.ndim != 1:
+        raise ValueError(f"eval_perplexity: corpus has shape {corpus.shape}, expected (N,), the words of a text")
+    print("evaluating perplexity ...")
+    length = len(corpus) - 1
+    iterations = length // (batch_size * time_size)
+    if iterations < 1:
+        raise ValueError(
+            f"eval_perplexity: corpus has {len(corpus)} words, expected more than batch_size * time_size, "
+            f"{batch_size * time_size}"
+        )
+    flags = {"train_flg": False} if "train_flg" in inspect.signature(model.forward).parameters else {}
+    total = 0.0
+    for i in range(iterations):
+        begins = np.arange(batch_size)[:, None] * (length // batch_size) + i * time_size + np.arange(time_size)
+        xs, ts = (
+            taken("eval_perplexity: corpus", corpus, places % len(corpus)) for places in (begins, begins + 1)
+        )
+        total += as_number("eval_perplexity: the loss", model.forward(xs, ts, **flags))
+        sys.stdout.write(f"\r{i} / {iterations}")
+        sys.stdout.flush()
+    print("")
+    return float(np.exp(total / iterations))
+
+
+def eval_seq2seq(
+    model: Any,
+    question: Any,
+    correct: Any,
+    id_to_char: Mapping[int, str],
+    verbose: bool = False,
+    is_reverse: bool = False,
+    *,
+    verbos: bool | None = None,
+) -> int:
+    """Return 1 if a sequence-to-sequence model gives the right answer to a question, else 0.
+
+    Parameters
+    ----------
+    model
+        Anything with generate(question, start_id, length) -> character numbers.
+    question : ndarray
+        Character numbers.
+    correct : ndarray
+        The answer's, the first of which is the start mark.
+    id_to_char : dict
+        Characters by number.
+    verbose : bool
+        Whether question, answer and guess are printed; `verbos` in some printings.
+    is_reverse : bool
+        Whether the question is stored backwards.
+
+    Raises
+    ------
+    ValueError
+        The model has no generate, the answer has no start mark, a character's number is not whole, or id_to_char
+        holds no characters.
+    IndexError
+        id_to_char has no such number.
+
+    Notes
+    -----
+    Source: book 2, `common/util.py`; ch. 7.3.5.
+    """
+    if not callable(getattr(model, "generate", None)):
+        raise ValueError(f"eval_seq2seq: the model, a {type(model).__name__}, has no generate")
+    if not isinstance(id_to_char, Mapping | Sequence):
+        raise ValueError(f"eval_seq2seq: id_to_char must be a dictionary, got {type(id_to_char).__name__}")
+    question = as_array(question, "eval_seq2seq: question")
+    answer = _numbers("correct", correct)
+    if answer.size == 0:
+        raise ValueError("eval_seq2seq: correct is empty, expected a start mark and the answer")
+    guess = model.generate(question, answer[0], len(answer) - 1)
+    asked, right, said = (
+        "".join(_character(id_to_char, c) for c in characters)
+        for characters in (_numbers("question", question), answer[1:], _numbers("the guess", guess))
+    )
+    if verbose if verbos is None else verbos:
+        print("Q", asked[::-1] if is_reverse else asked)
+        print("T", right)
+        if os.name == "nt":  # its console may have neither the colours nor the signs
+            mark = "O" if said == right else "X"
+        else:
+            mark = "\033[92m☑\033[0m" if said == right else "\033[91m☒\033[0m"
+        print(f"{mark} {said}")
+        print("---")
+    return int(said == right)
+
+
+def _numbers(name: str, characters: Any) -> Array:
+    where = f"eval_seq2seq: {name}"
+    on_cpu = moved(as_array(characters, where), to_gpu=False)
+    return as_whole_numbers(where, on_cpu, "character numbers").reshape(-1)
+
+
+def _character(id_to_char: Any, number: int) -> str:
+    try:
+        character = id_to_char[int(number)] if number >= 0 else None
+    except LookupError:
+        character = None
+    if character is None:
+        raise IndexError(f"eval_seq2seq: id_to_char has no number {number}")
+    if not isinstance(character, str):
+        raise ValueError(f"eval_seq2seq: id_to_char[{number}] must be a character, got {character!r}")
+    return character

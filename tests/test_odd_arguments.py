@@ -1,0 +1,213 @@
+"""Arguments that make no sense: a ValueError that names them, before anything is printed or waited for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from scratchnet import functions, gradient, plotting, util
+from scratchnet.book1 import functions as book1_functions
+from scratchnet.book1 import util as book1
+
+NO_NUMBERS = ["a", b"1", None, {}, [1, [2]], 1j, ["1"], object()]
+NO_SIZES = ["a", None, 1.5, -1, True, 2**64, [2], np.array([2, 3])]
+IDS = {"word": 0, "other": 1}
+WORDS = {0: "word", 1: "other"}
+VECTORS = np.eye(2)
+IMAGES = np.ones((1, 1, 4, 4))
+
+
+class Model:
+    def predict(self, x):
+        return np.asarray(x)
+
+    def forward(self, xs, ts):
+        return 1.0
+
+    def generate(self, question, start, length):
+        return [1] * length
+
+
+FUNCTIONS = [
+    functions.sigmoid,
+    functions.relu,
+    functions.softmax,
+    functions.step_function,
+    lambda x: functions.cross_entropy_error(x, [0]),
+    lambda x: functions.sum_squared_error(x, [1.0]),
+    lambda x: functions.sum_squared_error([1.0], x),
+    book1_functions.sigmoid_grad,
+    book1_functions.relu_grad,
+    lambda x: book1_functions.softmax_loss(x, [0]),
+    book1.smooth_curve,
+    lambda x: util.cos_similarity(x, [1.0]),
+    lambda x: util.cos_similarity([1.0], [1.0], x),
+    lambda x: util.ppmi(x),
+    lambda x: util.ppmi(VECTORS, eps=x),
+    util.normalize,
+    lambda x: util.clip_grads([np.ones(2)], x),
+    lambda x: util.clip_grads([x], 1),
+    lambda x: util.most_similar("word", IDS, WORDS, x),
+    lambda x: util.most_similar("word", IDS, WORDS, VECTORS, x),
+    lambda x: util.analogy("word", "word", "word", IDS, WORDS, VECTORS, x),
+    lambda x: gradient.numerical_gradient(np.sum, x),
+    lambda x: gradient.numerical_gradient(lambda _: x, np.ones(2)),
+    lambda x: gradient.numerical_gradient(x, np.ones(2)),
+    lambda x: gradient.numerical_diff(np.sum, x),
+    lambda x: gradient.numerical_diff(x, 1.0),
+    lambda x: gradient.gradient_descent(np.sum, np.ones(2), x),
+    lambda x: gradient.gradient_descent(np.sum, x),
+    lambda x: gradient.gradient_descent(x, np.ones(2)),
+    lambda x: plotting.decision_regions(Model(), x),
+    lambda x: plotting.decision_regions(Model(), VECTORS, h=x) if x is not None else functions.sigmoid(x),
+    lambda x: plotting.decision_regions(Model(), VECTORS, margin=x),
+    lambda x: plotting.plot_loss([1.0], (0, x)),
+    lambda x: plotting.plot_loss(x),
+    lambda x: plotting.plot_descent(x),
+    lambda x: plotting.plot_descent([[0.0, 1.0]], lambda _: x),
+    lambda x: book1.conv_output_size(x, 1),
+    lambda x: book1.conv_output_size(1, 1, x),
+    lambda x: book1.im2col(x, 2, 2),
+    lambda x: book1.col2im(x, IMAGES.shape, 2, 2),
+]
+SIZES = [
+    lambda n: util.convert_one_hot([0], n),
+    lambda n: util.create_co_matrix([0], n),
+    lambda n: util.create_co_matrix([0], 1, n) if n != 2**64 else util.create_co_matrix([0], n),
+    lambda n: util.create_contexts_target([0], n),
+    lambda n: util.eval_perplexity(Model(), np.arange(9), n, 1),
+    lambda n: util.eval_perplexity(Model(), np.arange(9), 1, n),
+    lambda n: util.stretches(9, n, 1, 0),
+    lambda n: util.stretches(9, 1, n, 0),
+    lambda n: util.predict(Model(), VECTORS, block_size=n),
+    lambda n: util.accuracy(Model(), VECTORS, [0, 1], block_size=n),
+    lambda n: gradient.gradient_descent(np.sum, np.ones(2), 0.1, n),
+    lambda n: book1.im2col(IMAGES, n, 2),
+    lambda n: book1.im2col(IMAGES, 2, n),
+    lambda n: book1.im2col(IMAGES, 2, 2, n),
+    lambda n: book1.im2col(IMAGES, 2, 2, 1, n),
+    lambda n: book1.col2im(np.ones((9, 4)), (1, 1, 4, n), 2, 2),
+    lambda n: book1.col2im(np.ones((9, 4)), n, 2, 2),
+]
+OTHERS = {
+    "a text of bytes": lambda: util.preprocess(b"you say"),
+    "no text": lambda: util.preprocess(None),
+    "a vocabulary of None": lambda: util.most_similar("word", None, WORDS, VECTORS),
+    "words of None": lambda: util.most_similar("word", IDS, None, VECTORS),
+    "too few vectors": lambda: util.most_similar("word", IDS, WORDS, VECTORS[:1]),
+    "an answer that is no word": lambda: util.analogy("word", "word", "word", IDS, WORDS, VECTORS, answer="?"),
+    "vectors of two lengths": lambda: util.cos_similarity([1.0, 2.0], [1.0]),
+    "counts that are no square": lambda: util.ppmi(np.ones((2, 3))),
+    "a text of two axes": lambda: util.create_co_matrix(np.zeros((2, 2), int), 1),
+    "contexts of two axes": lambda: util.create_contexts_target(np.zeros((9, 2), int)),
+    "contexts of a number": lambda: util.create_contexts_target(5),
+    "words with fractions": lambda: util.convert_one_hot([0.5], 3),
+    "a model without forward": lambda: util.eval_perplexity(object(), np.arange(9)),
+    "a model without predict": lambda: util.predict(None, VECTORS),
+    "accuracy of no model": lambda: util.accuracy(None, VECTORS, [0, 1]),
+    "samples of None": lambda: util.accuracy(Model(), None, [0, 1]),
+    "a model without generate": lambda: util.eval_seq2seq(None, [0], [0, 1], WORDS),
+    "an answer without start": lambda: util.eval_seq2seq(Model(), [0], [], WORDS),
+    "a question of text": lambda: util.eval_seq2seq(Model(), "ab", [0, 1], WORDS),
+    "normalizing integers": lambda: util.normalize(np.arange(3)),
+    "gradient_check of None": lambda: gradient.gradient_check(Model(), None, None),
+    "regions of no model": lambda: plotting.decision_regions(None, VECTORS),
+    "limits that are none": lambda: plotting.plot_loss([1.0], 5),
+    "an unhashable word": lambda: util.most_similar([], IDS, WORDS, VECTORS),
+    "characters that are none": lambda: util.eval_seq2seq(Model(), [0], [0, 1], [1, 2]),
+    "characters of None": lambda: util.eval_seq2seq(Model(), [0], [0, 1], None),
+    "gradients of None": lambda: util.remove_duplicate([np.ones(2)], None),
+    "images of a number": lambda: book1.col2im(np.ones((9, 4)), np.array(0.5), 2, 2),
+    "a difference of dates": lambda: book1.conv_output_size(7, 3, np.timedelta64(1, "s")),
+    "a grid of too many points": lambda: plotting.decision_regions(Model(), VECTORS * 1e5, h=0.1),
+    "a derivative of lists": lambda: gradient.numerical_diff(lambda x: None, 1.0),
+    "a derivative at 10**400": lambda: gradient.numerical_diff(np.sum, 10**400),
+    "rows of different numbers": lambda: book1.shuffle_dataset(np.ones(3), np.ones(4)),
+    "rows of None": lambda: book1.shuffle_dataset(None, None),
+    "a stride of 0": lambda: book1.conv_output_size(7, 3, 0),
+    "a path of None": lambda: util.load_pickle(None),
+    "a path that is an open file's number": lambda: util.load_pickle(0),
+    "f that returns an array": lambda: gradient.numerical_gradient(lambda x: x, np.ones(2)),
+    "f that returns text": lambda: gradient.gradient_descent(lambda x: "1", np.ones(2)),
+}
+
+
+@pytest.mark.parametrize("number", range(len(FUNCTIONS)))
+def test_what_holds_no_numbers(number, capsys):
+    for odd in NO_NUMBERS:
+        with pytest.raises(ValueError):
+            pytest.fail(f"{odd!r}: {FUNCTIONS[number](odd)}")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("number", range(len(SIZES)))
+def test_what_is_no_size(number, capsys):
+    for odd in NO_SIZES:
+        with pytest.raises(ValueError):
+            pytest.fail(f"{odd!r}: {SIZES[number](odd)}")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_makes_no_sense(what, capsys):
+    with pytest.raises(ValueError):
+        pytest.fail(str(OTHERS[what]()))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: util.convert_one_hot([-1], 3),
+        lambda: util.convert_one_hot([[0, 1], [2, -3]], 3),
+        lambda: util.convert_one_hot(np.array([2**64 - 1], np.uint64), 3),
+        lambda: util.convert_one_hot([0], 0),
+        lambda: util.create_co_matrix([0, -1], 3),
+        lambda: util.create_co_matrix(np.array([0, 2**64 - 1], np.uint64), 3),
+        lambda: util.most_similar("word", {"word": -1}, WORDS, VECTORS),
+        lambda: util.most_similar("word", {"word": 2}, WORDS, VECTORS),
+        lambda: util.analogy("word", "word", "other", {"word": 0, "other": -1}, WORDS, VECTORS),
+        lambda: util.eval_seq2seq(Model(), [0, -1], [0, 1], WORDS),
+        lambda: util.eval_seq2seq(Model(), [0], [0, 2], ["word", "other"]),
+        lambda: util.eval_seq2seq(Model(), [0], [0, -1], ["word", "other"]),
+    ],
+)
+def test_a_number_that_no_word_has_is_an_index_error(call):
+    with pytest.raises(IndexError):
+        pytest.fail(str(call()))
+
+
+def test_sizes_beyond_the_text_are_refused_or_end_at_it(capsys):
+    corpus = np.arange(9)
+    with pytest.raises(ValueError, match=f"window_size is {2**62}, but corpus has only 9 words"):
+        util.create_contexts_target(corpus, 2**62)
+    np.testing.assert_array_equal(util.create_co_matrix(corpus, 9, 2**62), 1 - np.eye(9))
+    assert [a.shape for a in util.create_contexts_target(corpus, 9)] == [(0, 18), (0,)]
+    util.most_similar("word", IDS, WORDS, VECTORS, top=2**62)
+    util.most_similar("word", IDS, WORDS, VECTORS, top=10**30)
+    assert capsys.readouterr().out == "\n[query] word\n other: 0.0\n" * 2
+    with pytest.raises(ValueError):
+        util.eval_perplexity(Model(), corpus, 2**62, 2**62)
+
+
+def test_lists_and_numbers_that_make_sense_stay_welcome():
+    assert util.cos_similarity([1], [2]) == pytest.approx(1)
+    assert util.cos_similarity((3, 4), np.uint8([3, 4])) == pytest.approx(1)
+    assert util.cos_similarity(2.0, 3) == pytest.approx(1)
+    assert util.cos_similarity([1, 2], [[2], [4]])[0] == pytest.approx(1)
+    assert gradient.numerical_diff(math.sin, 0) == pytest.approx(1)
+    np.testing.assert_allclose(gradient.numerical_diff(np.square, [1, 2]), [2, 4])
+    assert gradient.gradient_descent(np.sum, [0.0], np.float32(0.5), np.int8(2)).tolist() == pytest.approx([-1])
+    assert gradient.gradient_descent(np.sum, [0.0], np.array([0.5]), np.array(2)).tolist() == pytest.approx([-1])
+    assert book1.shuffle_dataset([1, 1], [2, 2])[1].tolist() == [2, 2]
+    assert book1.conv_output_size(7.0, np.float32(3), 2) == 3.0
+    assert book1.im2col(IMAGES, np.uint8(2), 2, np.array(2)).shape == (4, 4)
+
+
+def test_a_path_may_be_bytes(tmp_path):
+    import pickle
+
+    (tmp_path / "weights.pkl").write_bytes(pickle.dumps([1.0]))
+    assert util.load_pickle(bytes(tmp_path / "weights.pkl")) == [1.0]
