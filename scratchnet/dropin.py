@@ -29,6 +29,8 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
+from ._files import as_path
+
 __all__ = ["book_of", "install", "run_script"]
 
 # The modules of each book, below `common` and below `dataset`; where they are served from.
@@ -284,8 +286,10 @@ def book_of(script: str | os.PathLike[str]) -> int:
     ------
     OSError
         The script cannot be read.
+    ValueError
+        That is no path.
     """
-    script = Path(script)
+    script = as_path("book_of", script)
     seen = {script.resolve()}
     names = list(_imports(script))
     for source in (names, _neighbours_imports(names, script.resolve().parent, seen)):
@@ -380,10 +384,12 @@ def run_script(script: str | os.PathLike[str], arguments: Sequence[str] = (), *,
     ------
     OSError
         The script cannot be read.
+    ValueError
+        That is no path.
     BaseException
         Whatever the script raises, SystemExit too.
     """
-    path = os.path.abspath(script)
+    path = os.path.abspath(as_path("run_script", script))
     source = Path(path).read_bytes()
     folder = os.path.dirname(os.path.realpath(path))
     install(
