@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["as_path", "open_file", "whole_file"]
+__all__ = ["as_path", "check_replaceable", "open_file", "whole_file"]
 
 
 def as_path(where: str, path: Any) -> Path:
@@ -55,6 +55,25 @@ def open_file(path: Path) -> BinaryIO:
     return open(path, "rb")
 
 
+def check_replaceable(path: Path) -> os.stat_result | None:
+    """Return the status of the file that would be replaced by a new one; None where there is none.
+
+    Raises
+    ------
+    OSError
+        It is read-only (PermissionError), or no file.
+    """
+    try:
+        older = os.stat(path)
+    except FileNotFoundError:
+        return None
+    _check_kind(path, older)
+    if not older.st_mode & 0o222:  # which would not stop the administrator
+        raise PermissionError(errno.EACCES, "the file is read-only", str(path))
+    with open(path, "r+b"):  # as writing into it would ask
+        return older
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file that appears under its name when it is complete; an older one stays as it is until then.
@@ -72,7 +91,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     OSError
         What has the name is no file but a folder, a device or a FIFO; or it cannot be written.
     """
-    older = _writable(path)
+    older = check_replaceable(path)
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no folder", str(target.parent))
@@ -100,19 +119,6 @@ def _check_kind(path: Path, status: os.stat_result) -> None:
         raise IsADirectoryError(errno.EISDIR, "expected a file, got a folder", str(path))
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "expected a file on a disk, got a device, a pipe or a socket", str(path))
-
-
-def _writable(path: Path) -> os.stat_result | None:
-    """Return what there is to know of the file that will be replaced; None where there is none."""
-    try:
-        older = os.stat(path)
-    except FileNotFoundError:
-        return None
-    _check_kind(path, older)
-    if not older.st_mode & 0o222:  # which would not stop the administrator
-        raise PermissionError(errno.EACCES, "the file is read-only", str(path))
-    with open(path, "r+b"):  # as writing into it would ask
-        return older
 
 
 def _new_file(folder: Path, beginning: str, mode: int) -> BinaryIO:

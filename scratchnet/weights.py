@@ -161,7 +161,10 @@ def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[s
                     shapes[name] = _shape_of(name, stream)
         except Exception as error:  # zipfile, zlib and NumPy each have their own for damage
             raise _damaged(path, error) from None
-        check({name: shape for name, shape in shapes.items() if name != "activation"}, os.fstat(file.fileno()).st_size)
+        check(
+            {name: shape for name, shape in shapes.items() if name != "activation"},
+            os.fstat(file.fileno()).st_size,
+        )
         try:
             return {name: _array(archive, entry) for name, entry in entries.items()}
         except Exception as error:

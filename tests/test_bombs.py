@@ -40,7 +40,12 @@ def npy(shape, dtype="<f4", length=0, header=""):
     return b"\x93NUMPY\x02\0" + struct.pack("<I", len(text)) + text + bytes(length)
 
 
-NET = {"W1": npy((2, 3), length=24), "b1": npy((3,), length=12), "W2": npy((3, 2), length=24), "b2": npy((2,), length=8)}
+NET = {
+    "W1": npy((2, 3), length=24),
+    "b1": npy((3,), length=12),
+    "W2": npy((3, 2), length=24),
+    "b2": npy((2,), length=8),
+}
 ZEROS = bytes(LARGE)
 
 

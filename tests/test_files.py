@@ -187,7 +187,11 @@ def test_what_is_no_path_is_refused_in_words(folder, path):
         sequence.load_data,
         book_of,
         run_script,
-        *((Book().save_params, Book().load_params, lambda path: mnist.load_mnist(folder=path)) if path is not None else ()),
+        *(
+            (Book().save_params, Book().load_params, lambda path: mnist.load_mnist(folder=path))
+            if path is not None
+            else ()
+        ),
     ):
         with pytest.raises(ValueError, match=r"expected a path|no file can have the name"):
             call(path)
