@@ -54,6 +54,7 @@ ALLOWED = {
         "_engines",
         "_fitting",
         "_passed_on",
+        "_progress",
         "_watching",
         "config",
         "plan",
