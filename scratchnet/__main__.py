@@ -54,11 +54,12 @@ RELU_RATE = 0.3  # of the rates above
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
     if sys.stderr is None:  # closed, by 2>&-; what is printed there must not go to the output
-        sys.stderr = open(os.devnull, "w")
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         options = _parser().parse_args(argv)
-        if options.run is not _run:
-            return _in_words(options.run, options)
+        command: Callable[[argparse.Namespace], int] = options.run
+        if command is not _run:
+            return _in_words(command, options)
     finally:
         _let_go_of_output()
     return _run(options)  # outside of what stands above: a script's errors are its own
@@ -114,8 +115,12 @@ def _parser() -> argparse.ArgumentParser:
     add("data", choices=DEFAULTS, help="spiral: the book's 300 points; mnist: the handwritten digits")
     add("--hidden", type=_sizes, metavar="N,...", help=f"units of the hidden layers ({_defaults('hidden')})")
     add("--activation", choices=("sigmoid", "relu"), default="sigmoid", help="of the hidden layers (sigmoid)")
-    add("--init", type=_init, metavar="STD", help="std of the first weights, or he, or xavier (xavier, for relu he; "
-        "the spiral's one layer of sigmoids 0.01, as in the book)")  # fmt: skip
+    add(
+        "--init",
+        type=_init,
+        metavar="STD",
+        help="std of the first weights, or he, or xavier (xavier, for relu he; spiral's one sigmoid layer 0.01)",
+    )
     add("--epochs", type=_count, metavar="N", help=f"times through the data ({_defaults('epochs')})")
     add("--batch-size", type=_count, metavar="N", help=f"samples in a step ({_defaults('batch_size')})")
     add("--optimizer", choices=OPTIMIZERS, default="sgd", help="how gradients change the weights (sgd)")
@@ -136,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("weights", type=Path, help="weights.npz")
     predict.add_argument(
         "data",
-        help="spiral or mnist (test images), with the accuracy in a last line; or a .npy or .csv file, a sample a row",
+        help="spiral or mnist (test images), the accuracy in a last line; or a .npy or .csv file, a sample a row",
     )
     predict.add_argument("--probabilities", action="store_true", help="print each class's probability as well")
     predict.set_defaults(run=_predict)
@@ -260,8 +265,10 @@ def _train(options: argparse.Namespace) -> int:
         shares["test data"] = accuracy(model, x_test, t_test)
     print(", ".join(f"accuracy {share:.4f} on the {name}" for name, share in shares.items()))
     if shares["training data"] <= np.bincount(class_indices("t", t, classes)).max() / len(t):
-        _say("the network has learned nothing: always naming one class is right as often. Try another --lr or --init, "
-             "or more --epochs")  # fmt: skip
+        _say(
+            "the network has learned nothing: always naming one class is right as often. "
+            "Try another --lr or --init, or more --epochs"
+        )
     print(f"{trainer.current_epoch} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
     model.to("cpu")
     written = [model.save_params(options.out / WEIGHTS), *_pictures(trainer, model, x, t, options)]

@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,7 +42,7 @@ def as_path(where: str, path: Any) -> Path:
     return Path(text)
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a file to read.
 
     Raises
@@ -126,7 +127,7 @@ def _new_file(folder: Path, beginning: str, mode: int) -> BinaryIO:
     while True:
         path = folder / f"{beginning}{os.urandom(8).hex()}.tmp"
         try:
-            file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))
+            file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
         except PermissionError:
             raise PermissionError(errno.EACCES, "no file can be made in the folder", str(folder)) from None
         if _lock(file) is False or os.fstat(file.fileno()).st_nlink == 0:  # taken for a leftover before the lock

@@ -19,7 +19,7 @@ class _Lines:
 
 
 class _Bar:
-    """A tqdm bar; the log's line becomes its text, since lines and a bar that is drawn again and again break each other."""
+    """A tqdm bar whose text is the log's last line: printed lines and a bar would break each other."""
 
     def __init__(self, bar: Any) -> None:
         self.update = bar.update

@@ -212,8 +212,8 @@ def checked_cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
     return cast
 
 
-def _npz(where: str, path: Any) -> Path:
-    path = as_path(where, path)
+def _npz(where: str, given: Any) -> Path:
+    path = as_path(where, given)
     if not path.name:
         raise ValueError(f"{where}: expected the name of a weights file, got {str(path)!r}")
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")

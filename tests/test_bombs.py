@@ -25,7 +25,7 @@ def refusal(call, *arguments, **options):
     """The message of a ValueError that comes before much memory was taken."""
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=".") as raised:
+        with pytest.raises(ValueError) as raised:
             call(*arguments, **options)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

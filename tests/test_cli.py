@@ -318,8 +318,9 @@ def test_ctrl_c_in_the_first_epoch_writes_nothing(tmp_path, capsys, monkeypatch)
 def test_streams_that_are_closed_or_full(tmp_path, command, code, said):
     if "/dev/full" in command and not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full here")
+    ours, bar, reader = command.partition("|")
     # sleep: the reader has gone before anything is written
-    script = f'{{ sleep 0.01; "$0" -P -m scratchnet {command.partition("|")[0]}; echo $? >code; }}{command[len(command.partition("|")[0]) :]}'
+    script = f'{{ sleep 0.01; "$0" -P -m scratchnet {ours}; echo $? >code; }} {bar} {reader}'
     result = subprocess.run(["sh", "-c", script, sys.executable], cwd=tmp_path, capture_output=True, text=True)
     assert (tmp_path / "code").read_text().strip() == str(code)
     assert result.stderr.strip() == said and result.stdout == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from types import ModuleType
 
 import pytest
 
@@ -43,11 +44,13 @@ def test_no_epochs(capfd):
 
 
 def test_a_notebook_without_widgets_gets_no_warning(capfd, monkeypatch):
-    """tqdm.auto warns there when it is imported."""
+    """tqdm.auto warns there when it is imported. How it knows a notebook has changed with its versions."""
     for name in [name for name in sys.modules if name.startswith("tqdm.")]:
         if name.startswith(("tqdm.auto", "tqdm.notebook")):
             monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delenv("QT_API", raising=False)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", ModuleType("ipykernel.zmqshell"))
     ipython = type("IPython", (), {"config": {"IPKernelApp": {}}})
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setattr(ipython, "get_ipython", lambda: ipython, raising=False)

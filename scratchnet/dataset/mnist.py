@@ -11,8 +11,9 @@ import os
 import sys
 import zlib
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +152,9 @@ def _load(path: Path, check: Callable[[np.dtype[Any], tuple[int, ...]], None] | 
 
 
 def _read_idx(
-    stream: BinaryIO | gzip.GzipFile, most: int, check: Callable[[np.dtype[Any], tuple[int, ...]], None] | None
+    stream: BufferedReader | gzip.GzipFile,
+    most: int,
+    check: Callable[[np.dtype[Any], tuple[int, ...]], None] | None,
 ) -> NDArray[Any]:
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_DTYPES:
