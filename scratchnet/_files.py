@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 import sys
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
+from zlib import crc32
 
 if sys.platform != "win32":
     import fcntl
@@ -97,7 +97,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no folder", str(target.parent))
     # Of one length, since a name may have 255 bytes at most; random, since process numbers are used again.
-    beginning = f".scratchnet-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+    beginning = f".scratchnet-{crc32(os.fsencode(target.name)):08x}-"
     _remove_leftovers(target.parent, beginning)
     file = _new_file(target.parent, beginning, 0o666 if older is None else 0o600)  # less what umask says
     temporary = target.with_name(os.path.basename(file.name))

@@ -32,8 +32,8 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         one, is stored too.
     path
         File to write; `.npz` is appended where it is missing. The file appears under its name when it is
-        complete, and an older one stays as it is until then; what becomes of its permissions and of links says
-        `_files.whole_file`.
+        complete, and an older one stays as it is until then. The older one's permissions are kept, and a link
+        stays a link.
     dtype
         float16, float32 or float64; None keeps each parameter's own. float16 halves the file at next to
         no loss of accuracy (book 2, ch. 1.5.1).

@@ -50,6 +50,7 @@ ALLOWED = {
     "_engines": {"_proof", "_watching", "plan", "util"},
     "base_model": {"_files", "_passed_on", "config", "util", "weights"},
     "_fitting": set(),
+    "_progress": set(),
     "trainer": {
         "_engines",
         "_fitting",

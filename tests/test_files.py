@@ -52,6 +52,18 @@ def test_the_older_file_s_permissions_are_kept(folder, write, mode):
 
 
 @posix
+def test_the_administrator_does_not_take_a_file_from_its_owner(folder):
+    (folder / "w.npz").write_bytes(b"old")
+    try:
+        os.chown("w.npz", 12345, 12345)
+    except PermissionError:
+        pytest.skip("only the administrator can give a file away")
+    save("w.npz")
+    status = os.stat("w.npz")
+    assert (status.st_uid, status.st_gid, status.st_size > 3) == (12345, 12345, True)
+
+
+@posix
 def test_while_a_file_is_written_nobody_else_may_read_what_was_private(folder):
     (folder / "w").write_bytes(b"old")
     (folder / "w").chmod(0o600)
