@@ -151,7 +151,14 @@ def load_ipython_extension(ipython: Any) -> None:
     """`%load_ext scratchnet`: serve the books' `common` and `dataset` in a notebook; see `scratchnet.dropin`."""
     from . import dropin
 
-    dropin.install()
+    dropin.load_extension(ipython, None)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """`%unload_ext scratchnet`: serve them no longer."""
+    from . import dropin
+
+    dropin.uninstall()
 
 
 def _text(value: Any) -> str:

@@ -8,24 +8,28 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from . import __version__, show_config
+from ._files import check_replaceable, whole_file
 from .dataset import mnist, spiral
 from .functions import softmax
 from .models import MultiLayerNet, Network, accuracy
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from .trainer import Trainer
-from .util import NoGPUError
+from .util import NoGPUError, class_indices
 from .weights import load_params, read_weights
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Data = tuple[Array, Array, Array, Array]  # x and t for training, x and t for the test
 
+WEIGHTS = "weights.npz"
 OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "sgd": SGD,
     "momentum": Momentum,
@@ -36,36 +40,69 @@ OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
 }
 # The books' settings: book 2, ch. 1.4.3 (spiral); book 1, ch. 4.5 and 5.7 (MNIST).
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "spiral": {"hidden": [10], "epochs": 300, "batch_size": 30, "lr": 1.0, "eval_interval": 10, "seed": None},
-    "mnist": {"hidden": [50], "epochs": 16, "batch_size": 100, "lr": 0.1, "eval_interval": 100, "seed": 1984},
+    "spiral": {"hidden": [10], "epochs": 300, "batch_size": 30, "eval_interval": 10, "seed": None},
+    "mnist": {"hidden": [50], "epochs": 16, "batch_size": 100, "eval_interval": 100, "seed": 1984},
 }
+# The best of those tried (steps of about 3) for one to four hidden layers of sigmoids; relu wants smaller ones.
+LEARNING_RATES: dict[str, dict[str, float]] = {
+    "spiral": {"sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.3, "rmsprop": 0.01, "adam": 0.03},
+    "mnist": {"sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.1, "rmsprop": 0.003, "adam": 0.003},
+}
+RELU_RATE = 0.3  # of the rates above
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
-    options = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = options.run
-    if command is _run:
-        return _run(options)  # outside of what follows: a script's errors are its own
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Korean letters is no reason to stop
+    if sys.stderr is None:  # closed, by 2>&-; what is printed there must not go to the output
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
+        options = _parser().parse_args(argv)
+        command: Callable[[argparse.Namespace], int] = options.run
+        if command is not _run:
+            return _in_words(command, options)
+    finally:
+        _let_go_of_output()
+    return _run(options)  # outside of what stands above: a script's errors are its own
+
+
+def _in_words(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a command; say in one line what stops it."""
+    try:
+        if sys.stdout is None:
+            raise OSError("the standard output is closed")
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal without Korean letters is no reason to stop
         code = command(options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader of our output, `head` say, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
+        _say("stopped by Ctrl-C")
         return 130
-    except (ValueError, IndexError, OSError, ImportError, MemoryError, NoGPUError) as error:
-        print(f"scratchnet: error: {error}", file=sys.stderr)
+    except (ValueError, IndexError, OverflowError, OSError, ImportError, MemoryError, NoGPUError) as error:
+        _say(f"error: {error or type(error).__name__}")
         return 1
     except RuntimeError as error:  # what CuPy says when a GPU fails
         if getattr(options, "device", "cpu") != "cuda":
             raise
-        print(f"scratchnet: error: the GPU failed: {error}", file=sys.stderr)
+        _say(f"error: the GPU failed: {error}")
         return 1
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # nobody reads it
+        print(f"scratchnet: {text}", file=sys.stderr)
+
+
+def _let_go_of_output() -> None:
+    """Write out what was printed; what nobody takes is dropped, or Python would complain of it at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,30 +111,38 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a network and write its weights and pictures")
-    datasets = train.add_subparsers(title="data sets", required=True, metavar="DATA")
-    for name, text in (("spiral", "the book's 300 points"), ("mnist", "the handwritten digits")):
-        default = DEFAULTS[name]
-        run = datasets.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        add = run.add_argument
-        add("--hidden", type=_sizes, default=default["hidden"], metavar="N,...", help="units of the hidden layers")
-        add("--activation", choices=("sigmoid", "relu"), default="sigmoid", help="of the hidden layers")
-        add("--init", type=_init, default=0.01, metavar="STD", help="std of the first weights, or he, or xavier")
-        add("--epochs", type=int, default=default["epochs"], help="times through the data")
-        add("--batch-size", type=int, default=default["batch_size"], help="samples in a step")
-        add("--lr", type=float, default=default["lr"], help="learning rate")
-        add("--optimizer", choices=OPTIMIZERS, default="sgd", help="how gradients change the weights")
-        add("--max-grad", type=float, default=None, help="largest norm of the gradients")
-        add("--seed", type=int, default=default["seed"], help="of the random numbers; None: the book's stream")
-        add("--device", choices=("cpu", "cuda"), default="cpu", help="where to train; cuda is an NVIDIA GPU")
-        add("--dtype", choices=("float32", "float64"), default="float32", help="of the weights")
-        add("--eval-interval", type=int, default=default["eval_interval"], help="steps from one line to the next")
-        add("--quiet", action="store_true", help="print only the result")
-        add("--out", type=Path, default=Path(f"scratchnet-{name}"), metavar="FOLDER", help="where the files go")
-        run.set_defaults(run=_train, data=name)
+    add = train.add_argument
+    add("data", choices=DEFAULTS, help="spiral: the book's 300 points; mnist: the handwritten digits")
+    add("--hidden", type=_sizes, metavar="N,...", help=f"units of the hidden layers ({_defaults('hidden')})")
+    add("--activation", choices=("sigmoid", "relu"), default="sigmoid", help="of the hidden layers (sigmoid)")
+    add(
+        "--init",
+        type=_init,
+        metavar="STD",
+        help="std of the first weights, or he, or xavier (xavier, for relu he; spiral's one sigmoid layer 0.01)",
+    )
+    add("--epochs", type=_count, metavar="N", help=f"times through the data ({_defaults('epochs')})")
+    add("--batch-size", type=_count, metavar="N", help=f"samples in a step ({_defaults('batch_size')})")
+    add("--optimizer", choices=OPTIMIZERS, default="sgd", help="how gradients change the weights (sgd)")
+    add("--lr", type=float, help=f"learning rate ({_rates()}; for relu {RELU_RATE} of it)")
+    add("--max-grad", type=float, metavar="NORM", help="largest norm of the gradients (any)")
+    add("--seed", type=int, help=f"of the random numbers ({_defaults('seed')})")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where to train; cuda is an NVIDIA GPU (cpu)")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="of the weights (float32)")
+    add("--eval-interval", type=_count, metavar="N",
+        help=f"steps from one line to the next ({_defaults('eval_interval')})")  # fmt: skip
+    add("--quiet", action="store_true", help="print only the result")
+    add("--out", type=Path, metavar="FOLDER", help="where the files go (scratchnet-DATA)")
+    train.set_defaults(run=_train)
 
-    predict = commands.add_parser("predict", help="classify with the weights that train wrote")
+    predict = commands.add_parser(
+        "predict", help="print the class of each sample, by the weights that train wrote"
+    )
     predict.add_argument("weights", type=Path, help="weights.npz")
-    predict.add_argument("data", help="spiral, mnist (test images), or a .npy or .csv file, a sample a row")
+    predict.add_argument(
+        "data",
+        help="spiral or mnist (test images), the accuracy in a last line; or a .npy or .csv file, a sample a row",
+    )
     predict.add_argument("--probabilities", action="store_true", help="print each class's probability as well")
     predict.set_defaults(run=_predict)
 
@@ -110,6 +155,47 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="show versions, instruction set, GPU and optional packages")
     info.set_defaults(run=_info)
     return parser
+
+
+def _defaults(setting: str) -> str:
+    texts = []
+    for data, settings in DEFAULTS.items():
+        value = settings[setting]
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        texts.append(f"{data} {'as the book' if value is None else text}")
+    return ", ".join(texts)
+
+
+def _rates() -> str:
+    return "; ".join(
+        f"{data} {', '.join(f'{name} {rate:g}' for name, rate in rates.items())}"
+        for data, rates in LEARNING_RATES.items()
+    )
+
+
+def _fill_in(options: argparse.Namespace) -> None:
+    """Set what the user left out: by the data, and what the activation, the depth and the optimizer ask for."""
+    for setting, value in DEFAULTS[options.data].items():
+        if getattr(options, setting) is None:
+            setattr(options, setting, value)
+    is_relu = options.activation == "relu"
+    if options.init is None:
+        is_book_s = options.data == "spiral" and len(options.hidden) <= 1 and not is_relu
+        options.init = 0.01 if is_book_s else "he" if is_relu else "xavier"
+    if options.lr is None:
+        options.lr = LEARNING_RATES[options.data][options.optimizer] * (RELU_RATE if is_relu else 1)
+    if options.out is None:
+        options.out = Path(f"scratchnet-{options.data}")
+
+
+def _count(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
+    return number
 
 
 def _sizes(text: str) -> list[int]:
@@ -135,6 +221,7 @@ def _load(name: str) -> Data:
 
 
 def _train(options: argparse.Namespace) -> int:
+    _fill_in(options)
     x, t, x_test, t_test = _load(options.data)
     if options.seed is not None:  # else the spiral's own seed goes on, as in the book
         np.random.seed(options.seed)
@@ -145,6 +232,8 @@ def _train(options: argparse.Namespace) -> int:
     model.to(options.device)
     trainer = Trainer(model, OPTIMIZERS[options.optimizer](options.lr))
     separate_test = x_test is not x
+    options.out.mkdir(parents=True, exist_ok=True)
+    check_replaceable(options.out / WEIGHTS)  # now, not after the training
 
     def report(trainer: Trainer) -> None:
         last = trainer.history[-1]
@@ -163,20 +252,26 @@ def _train(options: argparse.Namespace) -> int:
             validation=(x_test, t_test) if separate_test else None,
             callbacks=[report] if separate_test and not options.quiet else [],
             verbose=not options.quiet,
-            progress=sys.stderr.isatty() and not options.quiet and find_spec("tqdm") is not None,
         )
     except KeyboardInterrupt:
-        print(f"\nCtrl-C after {trainer.current_epoch} epochs; what was learned is kept", file=sys.stderr)
         code = 130
+        if trainer.current_epoch == 0:
+            _say("Ctrl-C in the first epoch; nothing was written")
+            return code
+        _say(f"Ctrl-C after {trainer.current_epoch} epochs; what was learned is kept")
     seconds = time.perf_counter() - start
     shares = {"training data": accuracy(model, x, t)}
     if separate_test:
         shares["test data"] = accuracy(model, x_test, t_test)
     print(", ".join(f"accuracy {share:.4f} on the {name}" for name, share in shares.items()))
+    if shares["training data"] <= np.bincount(class_indices("t", t, classes)).max() / len(t):
+        _say(
+            "the network has learned nothing: always naming one class is right as often. "
+            "Try another --lr or --init, or more --epochs"
+        )
     print(f"{trainer.current_epoch} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
     model.to("cpu")
-    options.out.mkdir(parents=True, exist_ok=True)
-    written = [model.save_params(options.out / "weights.npz"), *_pictures(trainer, model, x, t, options)]
+    written = [model.save_params(options.out / WEIGHTS), *_pictures(trainer, model, x, t, options)]
     print("wrote " + ", ".join(str(path) for path in written))
     return code
 
@@ -198,25 +293,23 @@ def _pictures(trainer: Trainer, model: Network, x: Array, t: Array, options: arg
     for name, draw in drawings.items():
         figure = Figure(figsize=(6, 5), layout="constrained")
         draw(figure.add_subplot())
-        temporary = options.out / f".{name}.{os.getpid()}.png"
-        try:
-            figure.savefig(temporary, dpi=120)
-            os.replace(temporary, options.out / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(options.out / name) as file:
+            figure.savefig(file, dpi=120, format="png")
     return [options.out / name for name in drawings]
 
 
 def _predict(options: argparse.Namespace) -> int:
     model = _model_of(options.weights)
+    t: Array | None = None
     if options.data in DEFAULTS:
         _, _, x, t = _load(options.data)
-        print(f"accuracy {accuracy(model, x, t):.4f} on {len(x)} samples")
-        return 0
-    x = _read_samples(Path(options.data))
+    else:
+        x = _read_samples(Path(options.data))
     scores = model.predict(x)
     for row, best in zip(softmax(scores), scores.argmax(axis=1), strict=True):
         print(best, *(f"{p:.4f}" for p in row) if options.probabilities else ())
+    if t is not None:
+        print(f"accuracy {accuracy(model, x, t):.4f} on {len(x)} samples")
     return 0
 
 
@@ -238,22 +331,49 @@ def _read_samples(path: Path) -> Array:
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}; expected spiral, mnist, or a .npy or .csv file")
     try:
-        if path.suffix == ".npy":
-            x = np.atleast_2d(np.load(path, allow_pickle=False))
-        else:
-            x = np.array([line.split(",") for line in path.read_text("utf-8-sig").split()], dtype=float)
+        # Mapped, an array is read where it is needed, and one that claims more than the file holds is refused.
+        x = np.asarray(open_memmap(path, mode="r")) if path.suffix == ".npy" else _read_csv(path)
+        if x.dtype.kind not in "biuf":
+            raise ValueError(f"its dtype is {x.dtype}")
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} does not hold rows of numbers: {error}") from None
+    x = np.atleast_2d(x)
     if x.ndim != 2:
         raise ValueError(f"{path} holds an array of shape {x.shape}, expected a sample a row")
+    finite = np.isfinite(x).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"{path}: sample {int(finite.argmin()) + 1} holds a number that is not finite")
     return x
+
+
+def _read_csv(path: Path) -> Array:
+    """Return numbers with commas between; a first line without any number is a header."""
+    rows: list[list[float]] = []
+    for place, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+        numbers = [_number(field) for field in line.split(",")]
+        if not line.strip() or (place == 1 and not any(number is not None for number in numbers)):
+            continue
+        row = [number for number in numbers if number is not None]
+        if len(row) < len(numbers) or (rows and len(row) != len(rows[0])):
+            raise ValueError(f"line {place} is {line!r}")
+        rows.append(row)
+    if not rows:
+        raise ValueError("it is empty")
+    return np.array(rows)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _run(options: argparse.Namespace) -> int:
     from .dropin import run_script  # its import changes what `common` means
 
     if not options.script.is_file():
-        print(f"scratchnet: error: there is no file {options.script}; expected a Python script", file=sys.stderr)
+        _say(f"error: there is no file {options.script}; expected a Python script")
         return 2
     run_script(options.script, options.arguments, book=options.book)
     return 0

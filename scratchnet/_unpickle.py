@@ -7,11 +7,15 @@ A pickle is a small program: it names functions, and its reader calls them. Here
 import io
 import os
 import pickle
+import sys
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ._files import as_path, open_file
 
 __all__ = ["RefusedPickleError", "load_pickle"]
 
@@ -47,35 +51,32 @@ def load_pickle(path: str | bytes | os.PathLike[Any]) -> Any:
     ------
     FileNotFoundError
         When there is no such file.
+    OSError
+        When it cannot be read, or what has its name is no file.
     RefusedPickleError
         When the file asks for anything else, which the message names. Arrays of Python objects, of
-        records and of dates are refused too.
+        records and of dates are refused too, and a file that asks for many times its own size.
     ValueError
-        When the file is damaged, cut short, or no pickle at all; or `path` is none.
+        When the file is damaged, cut short, or no pickle at all, or the path is none.
 
     Notes
     -----
     Book 1, section 3.6.2; book 2, chapter 6.
     """
+    path = as_path("load_pickle", path)
+    with open_file(path) as file:
+        content = file.read()  # not piece by piece: a false length would take memory
     try:
-        name = os.fsdecode(path)  # a number would be a file that the process has open
-    except TypeError:
-        raise ValueError(f"load_pickle: path must be a file's name, got {type(path).__name__}") from None
-    try:
-        with open(name, "rb") as file:
-            content = io.BytesIO(file.read())  # not read piece by piece: a false length would take memory
-        value = _Reader(content, encoding="latin1").load()
+        value = _Reader(content).load()
         _check(value)
-    except OSError:
-        raise
     except RefusedPickleError as error:
         raise RefusedPickleError(
-            f"{name}: expected arrays and plain containers only, got {error}. Nothing that "
+            f"{path}: expected arrays and plain containers only, got {error}. Nothing that "
             "it asks for was run. If you trust its maker, read it with Python's pickle and save its arrays"
         ) from None
     except Exception as error:  # damaged bytes make the reader fail in nearly any way
         raise ValueError(
-            f"{name}: expected a whole pickle file, got one that is damaged, cut short or of "
+            f"{path}: expected a whole pickle file, got one that is damaged, cut short or of "
             f"another kind ({type(error).__name__}: {error}). Get a good copy of it, or save it anew"
         ) from error
     return value
@@ -154,6 +155,22 @@ for _module in ("numpy.core", "numpy._core"):  # NumPy 1, 2
     _BUILDERS[f"{_module}.numeric", "_frombuffer"] = _frombuffer
 
 
+_MOST_EXPANDED = 100  # times the file's size; an empty set takes 43 times the 5 bytes that ask for it
+
+
+def _paid(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Make an opcode that builds something count its size: of one text a file may ask for any number of copies."""
+
+    def load_and_count(reader: Any) -> None:
+        load(reader)
+        made = reader.stack[-1]
+        reader.left -= sys.getsizeof(made) + (made.nbytes if isinstance(made, np.ndarray) else 0)
+        if reader.left < 0:
+            _refuse(f"objects of more than {_MOST_EXPANDED} times the file's size")
+
+    return load_and_count
+
+
 def _build(reader: Any) -> None:
     """Replaces the opcode BUILD, which hands a state from the file to any object that takes one."""
     state = reader.stack.pop()
@@ -181,15 +198,24 @@ def _persistent(reader: Any) -> None:
     _refuse("a persistent id, which stands for an object outside the file (or the file is no pickle)")
 
 
+_OPCODES = dict(pickle._Unpickler.dispatch)
+for _opcode in (pickle.REDUCE, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX):
+    _OPCODES[_opcode[0]] = _paid(_OPCODES[_opcode[0]])
+for _opcode in (pickle.EXT1, pickle.EXT2, pickle.EXT4):
+    _OPCODES[_opcode[0]] = _extension
+for _opcode in (pickle.PERSID, pickle.BINPERSID):
+    _OPCODES[_opcode[0]] = _persistent
+_OPCODES |= {pickle.BUILD[0]: _paid(_build), pickle.BYTEARRAY8[0]: _bytearray}
+
+
 class _Reader(pickle._Unpickler):
     """Python's own reader with its doors shut; the one in C does not let opcodes be replaced."""
 
-    dispatch = (
-        pickle._Unpickler.dispatch
-        | {pickle.BUILD[0]: _build, pickle.BYTEARRAY8[0]: _bytearray}
-        | {opcode[0]: _extension for opcode in (pickle.EXT1, pickle.EXT2, pickle.EXT4)}
-        | {opcode[0]: _persistent for opcode in (pickle.PERSID, pickle.BINPERSID)}
-    )
+    dispatch = _OPCODES
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin1")
+        self.left = _MOST_EXPANDED * len(content)
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _BUILDERS:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import pickle
 import sys as sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ._files import as_path, whole_file
 from ._links import Linked
 from ._passed_on import pass_on_np
 from ._shown import shown
@@ -19,7 +21,7 @@ from .config import GPU as GPU  # book 2's scripts expect these from here, by a 
 from .util import flatten, is_on_gpu, is_writable, load_pickle, moved
 from .util import to_cpu as to_cpu
 from .util import to_gpu as to_gpu
-from .weights import checked_cast, whole_file
+from .weights import checked_cast
 
 pass_on_np(__name__)
 
@@ -61,11 +63,11 @@ class BaseModel(Linked):
         Raises
         ------
         ValueError
-            There are no parameters, or a number is too large for float16.
+            There are no parameters, a number is too large for float16, or the name is none of a file.
         OSError
-            The file cannot be written.
+            The file cannot be written: its folder is missing, it is read-only, or what has its name is no file.
         """
-        path = self._path(file_name)
+        path = self._path("save_params", file_name)
         half = np.dtype(np.float16)
         arrays = [
             checked_cast(f"save_params: params[{i}]", to_cpu(p), half) for i, p in enumerate(self._parameters())
@@ -79,13 +81,13 @@ class BaseModel(Linked):
         Raises
         ------
         OSError
-            There is no such file.
+            There is no such file, or what has its name is none.
         ValueError
             It holds anything but a list of arrays of the parameters' shapes, or a number that is too large for its
             parameter's dtype. The model is then as it was.
         """
-        path = self._path(file_name)
-        if not os.path.exists(path):
+        path = self._path("load_params", file_name)
+        if not path.exists():
             raise OSError(f"No file: {path}")
         stored = load_pickle(path)
         params = self._parameters()
@@ -104,9 +106,8 @@ class BaseModel(Linked):
         for param, array in zip(params, fitting, strict=True):
             param[...] = moved(array, to_gpu=is_on_gpu(param))
 
-    def _path(self, file_name: str | os.PathLike[str] | None) -> str:
-        path = f"{type(self).__name__}.pkl" if file_name is None else os.fspath(file_name)
-        return path.replace("/", os.sep)
+    def _path(self, where: str, file_name: str | os.PathLike[str] | None) -> Path:
+        return as_path(where, f"{type(self).__name__}.pkl" if file_name is None else file_name)
 
     def _parameters(self) -> list[Any]:
         if self.params is None:

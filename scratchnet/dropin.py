@@ -19,6 +19,7 @@ import ast
 import os
 import re
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -29,7 +30,9 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-__all__ = ["book_of", "install", "run_script"]
+from ._files import as_path
+
+__all__ = ["book_of", "install", "run_script", "uninstall"]
 
 # The modules of each book, below `common` and below `dataset`; where they are served from.
 _BOTH = {"functions", "layers", "optimizer", "trainer", "util"}
@@ -92,12 +95,15 @@ class _Finder(MetaPathFinder):
         Packages, there or not, below which the script imports `common` or `dataset`.
     folders : list of str
         Where the reader's own modules are looked for beside the path.
+    others : set of str
+        Packages of the books' names from elsewhere, of which the reader has been warned.
     """
 
     def __init__(self) -> None:
         self.book = 2
         self.roots: set[str] = set()
         self.folders: list[str] = []
+        self.others: set[str] = set()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -113,7 +119,7 @@ class _Finder(MetaPathFinder):
             if root and root not in self.roots and not _is_books_folder(path or ()):
                 return None
             return ModuleSpec(fullname, _Package(), is_package=True)
-        if not isinstance(getattr(_spec_of(f"{root}.{package}" if root else package), "loader", None), _Package):
+        if not _is_served(f"{root}.{package}" if root else package):
             return None  # `common` had been imported before from somewhere else
         above = sys.modules[root].__path__ if root else [*sys.path, *self.folders]
         own = [os.path.join(folder, package) for folder in above]
@@ -240,18 +246,80 @@ def install(book: int | None = None, *, roots: Sequence[str] = ()) -> None:
     ValueError
         There is no such book.
 
+    Warns
+    -----
+    UserWarning
+        `common` or `dataset` had been imported before, from elsewhere: it stays what it is.
+
     Notes
     -----
-    Modules that have been imported already stay what they are.
+    Where the other book's were served before, the next import gets this book's; names that a script took from them
+    stay what they are.
     """
     if book is None:
         book = _book_by_folder(Path.cwd()) or 2
     if book not in _MODULES:
         raise ValueError(f"install: book must be 1 or 2, got {book!r}")
+    if book != _FINDER.book:
+        _forget_served()
     _FINDER.book = book
+    _warn_of_others()
     _FINDER.roots.update(roots)
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+
+
+def uninstall() -> None:
+    """Serve the books' `common` and `dataset` no longer; names that a script took from them stay what they are."""
+    if _FINDER in sys.meta_path:
+        sys.meta_path.remove(_FINDER)
+    _FINDER.others.clear()
+    _forget_served()
+
+
+def load_extension(ipython: Any, book: int | None) -> None:
+    """Do what `%load_ext` does for a book's extension; None: the one that the folder tells, else book 2's."""
+    install(book)
+    manager = getattr(ipython, "extension_manager", None)
+    # The other one is no longer loaded, so that it can be again: IPython skips what it has loaded.
+    getattr(manager, "loaded", set()).discard("scratchnet" if book == 1 else "scratchnet.book1")
+
+
+def _forget_served() -> None:
+    """Take the served packages, and all modules below them, out of what has been imported."""
+    for package in [name for name in sys.modules if _is_package(name) and _is_served(name)]:
+        root, _, name = package.rpartition(".")
+        vars(sys.modules.get(root, ModuleType(root))).pop(name, None)
+        for module in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
+            del sys.modules[module]
+
+
+def _warn_of_others() -> None:
+    """Warn, once, of packages of the books' names that had been imported from elsewhere."""
+    others = {name for name in sys.modules if _is_package(name) and _is_another(name)} - _FINDER.others
+    _FINDER.others |= others
+    for name in sorted(others):
+        module = sys.modules[name]
+        place = next(iter(getattr(module, "__path__", ())), getattr(module, "__file__", "elsewhere"))
+        warnings.warn(
+            f"{name!r} had been imported before, from {place}, and stays that: scratchnet does not serve it. "
+            "Restart Python (in a notebook, the kernel), and load scratchnet before its first import",
+            stacklevel=3,
+        )
+
+
+def _is_another(name: str) -> bool:
+    root = name.rpartition(".")[0]
+    return not _is_served(name) and (not root or _is_books_folder(getattr(sys.modules.get(root), "__path__", ())))
+
+
+def _is_package(name: str) -> bool:
+    match = _PACKAGE.fullmatch(name)
+    return match is not None and match["module"] is None
+
+
+def _is_served(name: str) -> bool:
+    return isinstance(getattr(_spec_of(name), "loader", None), _Package)
 
 
 def book_of(script: str | os.PathLike[str]) -> int:
@@ -284,8 +352,10 @@ def book_of(script: str | os.PathLike[str]) -> int:
     ------
     OSError
         The script cannot be read.
+    ValueError
+        That is no path.
     """
-    script = Path(script)
+    script = as_path("book_of", script)
     seen = {script.resolve()}
     names = list(_imports(script))
     for source in (names, _neighbours_imports(names, script.resolve().parent, seen)):
@@ -380,10 +450,12 @@ def run_script(script: str | os.PathLike[str], arguments: Sequence[str] = (), *,
     ------
     OSError
         The script cannot be read.
+    ValueError
+        That is no path.
     BaseException
         Whatever the script raises, SystemExit too.
     """
-    path = os.path.abspath(script)
+    path = os.path.abspath(as_path("run_script", script))
     source = Path(path).read_bytes()
     folder = os.path.dirname(os.path.realpath(path))
     install(

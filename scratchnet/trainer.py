@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -23,6 +22,7 @@ from ._fitting import (
     show_where_there_is_a_window,
 )
 from ._passed_on import pass_on_np
+from ._progress import show_progress
 from ._watching import LossWatch, check_links
 from .config import GPU
 from .plan import NoPlanError
@@ -168,7 +168,8 @@ class Trainer:
         verbose : bool
             Whether the lines are printed.
         progress : bool
-            Whether a tqdm bar is shown, in a terminal or a notebook.
+            Whether a tqdm bar is shown, in a terminal or a notebook, in place of the lines: with verbose its text
+            has the epoch and the loss.
         rng : None, int or numpy.random.Generator
             Where the epochs' permutations are drawn; None is NumPy's global stream, as in the book.
         callbacks
@@ -217,7 +218,7 @@ class Trainer:
         epoch_sum, step, next_line = 0.0, 0, 0
         left = max_epoch
         watch = LossWatch("fit", steps)
-        with _bar(progress, max_epoch * steps) as bar, finish_step_on_interrupt() as interrupted:
+        with show_progress(progress, max_epoch * steps) as bar, finish_step_on_interrupt() as interrupted:
             while left:
                 # Where nothing looks at the model between them, several small epochs are one call.
                 epochs = 1 if callbacks or validation is not None else min(left, engine.epochs_at_once(steps))
@@ -402,26 +403,3 @@ def _permutation(rng: Any) -> Callable[[int], Array]:
         raise ValueError(
             f"fit: rng must be None, a whole number from 0 on or a numpy.random.Generator, got {rng!r}: {error}"
         ) from None
-
-
-class _Quiet:
-    """Stands where the progress bar would be."""
-
-    def update(self, steps: int) -> None:
-        pass
-
-    def write(self, line: str) -> None:
-        print(line)
-
-
-@contextmanager
-def _bar(progress: bool, total: int) -> Iterator[Any]:
-    if not progress:
-        yield _Quiet()
-        return
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError('progress=True needs tqdm: pip install "scratchnet[progress]"') from None
-    with tqdm(total=total, unit="step") as bar:
-        yield bar

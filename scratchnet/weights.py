@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from io import BytesIO
+from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
+from ._files import as_path, open_file, whole_file
 from .util import is_on_gpu, is_writable, moved, named_params, to_cpu
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Shapes = dict[str, tuple[int, ...]]
+
+_MOST_EXPANDED = 100  # times that weights may be larger than their file: random numbers hardly shrink
+_MOST_HEADER = 10_000  # bytes before an array's numbers, as NumPy has it
+_MOST_TEXT = 400  # bytes of an activation's name
 
 
 def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> Path:
@@ -25,7 +32,8 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         one, is stored too.
     path
         File to write; `.npz` is appended where it is missing. The file appears under its name when it is
-        complete, and an older one stays as it is until then.
+        complete, and an older one stays as it is until then. The older one's permissions are kept, and a link
+        stays a link.
     dtype
         float16, float32 or float64; None keeps each parameter's own. float16 halves the file at next to
         no loss of accuracy (book 2, ch. 1.5.1).
@@ -38,9 +46,9 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
     Raises
     ------
     ValueError
-        The model has no `params`, or a weight is too large for the dtype.
+        The model has no `params`, a weight is too large for the dtype, or the path is none.
     OSError
-        The file cannot be written.
+        The file cannot be written: its folder is missing, it is read-only, or what has its name is no file.
     """
     params = named_params(_params_of(model, "save_params"))
     if dtype is not None and np.dtype(dtype) not in (np.float16, np.float32, np.float64):
@@ -55,9 +63,7 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         )
     if isinstance(getattr(model, "activation", None), str):
         arrays["activation"] = np.array(model.activation)
-    path = _npz(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"save_params: there is no folder {path.parent}")
+    path = _npz("save_params", path)
     with whole_file(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     return path
@@ -77,22 +83,30 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
     ------
     FileNotFoundError
         There is no such file.
+    OSError
+        It cannot be read, or what has its name is no file.
     ValueError
         It is not such a file, or is damaged, or its parameters do not fit the model. The model is then
         as it was.
+
+    Notes
+    -----
+    Names and shapes are compared before any number is read, so a file takes no more memory than the model.
     """
     params = named_params(_params_of(model, "load_params"))
-    stored = read_weights(path)
+    shapes = {name: np.shape(p) for name, p in params.items()}
+
+    def check(stored: Shapes, size: int) -> None:
+        if stored != shapes:
+            raise ValueError(
+                f"{path} does not fit the model: it holds {_list(stored)}; the model has {_list(shapes)}"
+            )
+
+    stored = _read("load_params", path, check)
     activation = stored.pop("activation", None)
     own = getattr(model, "activation", None)
     if activation is not None and isinstance(own, str) and str(activation) != own:
         raise ValueError(f"{path}: made for activation {str(activation)!r}, but the model has {own!r}")
-    shapes = {name: np.shape(p) for name, p in params.items()}
-    stored_shapes = {name: a.shape for name, a in stored.items()}
-    if stored_shapes != shapes:
-        raise ValueError(
-            f"{path} does not fit the model: it holds {_list(stored_shapes)}; the model has {_list(shapes)}"
-        )
     fitting = {}
     for name, param in params.items():
         if not ((isinstance(param, np.ndarray) or is_on_gpu(param)) and is_writable(param)):
@@ -109,27 +123,77 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     ------
     FileNotFoundError
         There is no such file.
+    OSError
+        It cannot be read, or what has its name is no file.
     ValueError
-        It is not a weights file, or is damaged.
+        It is not a weights file, is damaged, or would become more than a hundred times as large in memory.
     """
-    from zipfile import is_zipfile  # not at import: it is slow to load
 
-    path = _npz(path)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no weights file {path}")
-    with open(path, "rb") as file:
+    def check(stored: Shapes, size: int) -> None:
+        numbers = sum(prod(shape) for shape in stored.values())
+        if 2 * numbers > _MOST_EXPANDED * size:  # float16 is the smallest
+            raise ValueError(f"{path}: a file of {size} bytes holds no weights of {_list(stored)}")
+
+    return _read("read_weights", path, check)
+
+
+def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[str, Array]:
+    """Return the arrays of a weights file if `check` takes their shapes, by name, and the file's size."""
+    from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile  # not at import: it is slow to load
+
+    path = _npz(where, path)
+    try:
+        file = open_file(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no weights file {path}") from None
+    with file:
         try:
-            if not is_zipfile(file):
-                raise ValueError("it is no archive of arrays (.npz)")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                stored = {name: archive[name] for name in archive.files}
+            try:
+                archive = ZipFile(file)
+            except BadZipFile:
+                raise ValueError("it is no archive of arrays (.npz)") from None
+            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            shapes = {}
+            for name, entry in entries.items():
+                if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # others take memory as the file says
+                    raise ValueError(f"{name} is packed in a way that NumPy does not use")
+                with archive.open(entry) as stream:
+                    shapes[name] = _shape_of(name, stream)
         except Exception as error:  # zipfile, zlib and NumPy each have their own for damage
-            raise ValueError(f"{path} is not a weights file, or is damaged: {error}") from None
-    wrong = [name for name, a in stored.items() if a.dtype.kind != "f" and name != "activation"]
-    if wrong:
-        raise ValueError(f"{path} is not a weights file: {wrong[0]} has dtype {stored[wrong[0]].dtype}")
-    return stored
+            raise _damaged(path, error) from None
+        check(
+            {name: shape for name, shape in shapes.items() if name != "activation"},
+            os.fstat(file.fileno()).st_size,
+        )
+        try:
+            return {name: _array(archive, entry) for name, entry in entries.items()}
+        except Exception as error:
+            raise _damaged(path, error) from None
+
+
+def _shape_of(name: str, stream: IO[bytes]) -> tuple[int, ...]:
+    """Return an array's shape; ValueError if it holds anything but what a weights file has under the name."""
+    head = BytesIO(stream.read(_MOST_HEADER))  # what is packed may be of any length
+    version = np.lib.format.read_magic(head)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(head)
+    if name == "activation":
+        if dtype.kind != "U" or shape != () or dtype.itemsize > _MOST_TEXT:
+            raise ValueError(f"activation has dtype {dtype} and shape {shape}, expected a name")
+    elif dtype.kind != "f":
+        raise ValueError(f"{name} has dtype {dtype}")
+    return shape
+
+
+def _array(archive: Any, entry: Any) -> Array:
+    with archive.open(entry) as stream:
+        array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+        stream.read(1)  # at the end, this is what checks the checksum
+    return array
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is not a weights file, or is damaged: {error}")
 
 
 def _params_of(model: Any, caller: str) -> Any:
@@ -137,21 +201,6 @@ def _params_of(model: Any, caller: str) -> Any:
         return model.params
     except AttributeError:
         raise ValueError(f"{caller}: the model has no params") from None
-
-
-@contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name when it is complete; an older one stays as it is until then."""
-    target = Path(os.path.realpath(path))  # a link stays one
-    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def checked_cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
@@ -163,12 +212,12 @@ def checked_cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
     return cast
 
 
-def _npz(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
+def _npz(where: str, given: Any) -> Path:
+    path = as_path(where, given)
     if not path.name:
-        raise ValueError(f"expected the name of a weights file, got {str(path)!r}")
+        raise ValueError(f"{where}: expected the name of a weights file, got {str(path)!r}")
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 
-def _list(shapes: dict[str, tuple[int, ...]]) -> str:
+def _list(shapes: Shapes) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"

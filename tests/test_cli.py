@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import scratchnet
+import scratchnet.__main__ as command_line
 
 COMMAND = [sys.executable, "-P", "-m", "scratchnet"]
 
@@ -27,6 +28,14 @@ def run(*arguments, cwd, env=None, check=True):
     if check:
         assert result.returncode == 0, result.stderr
     return result
+
+
+def run_here(*arguments):
+    """Run a command in this process, which is quicker; return its exit code."""
+    try:
+        return command_line.main(list(map(str, arguments)))
+    except SystemExit as end:
+        return end.code
 
 
 def start(*arguments, cwd):
@@ -82,19 +91,102 @@ def test_train_is_the_api_s_run(trained):
 def test_predict_on_the_spiral_and_on_files(trained):
     folder, result = trained
     accuracy = result.stdout.splitlines()[300].split()[1]
-    assert (
-        f"accuracy {accuracy} on 300 samples"
-        in run("predict", "scratchnet-spiral/weights.npz", "spiral", cwd=folder).stdout
-    )
+    *classes, last = run("predict", "scratchnet-spiral/weights.npz", "spiral", cwd=folder).stdout.splitlines()
+    assert last == f"accuracy {accuracy} on 300 samples"
     x, t = scratchnet.dataset.spiral.load_data()
     np.save(folder / "x.npy", x)
     np.savetxt(folder / "x.csv", x, delimiter=",")
     weights = "scratchnet-spiral/weights.npz"
     from_npy = run("predict", weights, "x.npy", cwd=folder).stdout.split()
     from_csv = run("predict", weights, "x.csv", "--probabilities", cwd=folder).stdout.splitlines()
-    assert [line.split()[0] for line in from_csv] == from_npy
+    assert [line.split()[0] for line in from_csv] == from_npy == classes
     assert np.mean(np.array(from_npy, int) == t.argmax(axis=1)) == pytest.approx(float(accuracy), abs=1e-4)
     assert all(abs(sum(map(float, line.split()[1:])) - 1) < 1e-3 for line in from_csv)
+
+
+def test_probabilities_are_printed_for_known_data_too(trained, monkeypatch, capsys):
+    folder, _ = trained
+    monkeypatch.chdir(folder)
+    assert run_here("predict", "scratchnet-spiral/weights.npz", "spiral", "--probabilities") == 0
+    *rows, _ = capsys.readouterr().out.splitlines()
+    assert len(rows) == 300 and all(len(row.split()) == 4 for row in rows)
+
+
+def test_a_csv_file_may_have_a_header(trained, monkeypatch, capsys):
+    folder, _ = trained
+    monkeypatch.chdir(folder)
+    printed = []
+    for text in (
+        "0.5,-0.5\n0.1,0.9\n",
+        "\ufeffx, y\r\n0.5, -0.5\r\n\r\n 0.1, 0.9 \r\n",
+        '"x1","x2"\n5e-1,-.5\n.1,.9',
+    ):
+        (folder / "header.csv").write_text(text, "utf-8", newline="")
+        assert run_here("predict", "scratchnet-spiral/weights.npz", "header.csv") == 0
+        printed.append(capsys.readouterr().out)
+    assert len(printed[0].split()) == 2 and len(set(printed)) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--hidden 20,20,10",
+        "--activation relu",
+        "--hidden 20,20,10 --activation relu",
+        *(f"--optimizer {name}" for name in command_line.OPTIMIZERS),
+        *(f"--optimizer {name} --hidden 20,20,10" for name in command_line.OPTIMIZERS),
+    ],
+)
+def test_what_is_left_out_fits_what_is_asked_for(options, monkeypatch, capsys, tmp_path):
+    """The learning rate and the first weights follow the optimizer, the activation and the depth."""
+    monkeypatch.setattr(command_line, "_pictures", lambda *arguments: [])
+    assert run_here("train", "spiral", "--quiet", "--out", tmp_path, *options.split()) == 0
+    out, err = capsys.readouterr()
+    assert float(out.split()[1]) > 0.94 and err == ""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    "SCRATCHNET_DATA" not in os.environ, reason="SCRATCHNET_DATA does not name a folder with MNIST"
+)
+@pytest.mark.parametrize("options", ["", "--hidden 100,50", "--optimizer adam", "--activation relu"])
+def test_what_is_left_out_fits_mnist(options, monkeypatch, capsys, tmp_path):
+    assert run_here("train", "mnist", "--quiet", "--out", tmp_path, *options.split()) == 0
+    on_the_test_data = float(capsys.readouterr().out.split("accuracy ")[2].split()[0])
+    assert on_the_test_data >= (0.965 if "adam" in options else 0.97)
+
+
+def test_a_network_that_learned_nothing_says_so(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(command_line, "_pictures", lambda *arguments: [])
+    assert (
+        run_here(
+            "train", "spiral", "--epochs", 5, "--quiet", "--hidden", "9,9,9", "--init", 0.001, "--out", tmp_path
+        )
+        == 0
+    )
+    out, err = capsys.readouterr()
+    assert "accuracy 0.3333" in out and "learned nothing" in err and len(err.splitlines()) == 1
+
+
+def test_help_shows_the_settings(capsys):
+    assert run_here("train", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "--hidden",
+        "spiral 300, mnist 16",
+        "spiral 10, mnist 50",
+        "adam 0.003",
+        "spiral as the book, mnist 1984",
+    ):
+        assert words in text
+
+
+def test_nothing_is_trained_for_a_file_that_cannot_be_written(capsys, tmp_path, monkeypatch):
+    (tmp_path / "weights.npz").write_bytes(b"old")
+    (tmp_path / "weights.npz").chmod(0o400)
+    monkeypatch.setattr(scratchnet.Trainer, "fit", lambda *arguments, **options: pytest.fail("it was trained"))
+    assert run_here("train", "spiral", "--out", tmp_path) == 1
+    assert "read-only" in capsys.readouterr().err and (tmp_path / "weights.npz").read_bytes() == b"old"
 
 
 def test_options_reach_the_training(tmp_path):
@@ -137,6 +229,9 @@ def test_version(tmp_path):
         (("train", "cifar"), 2, "invalid choice"),
         (("train", "spiral", "--hidden", "ten"), 2, "expected whole numbers"),
         (("train", "spiral", "--hidden", "0"), 1, "sizes must be whole numbers, 1 or more, got 0"),
+        (("train", "spiral", "--epochs", "0"), 2, "expected a whole number, 1 or more, got '0'"),
+        (("train", "spiral", "--hidden", str(10**30)), 1, "scratchnet: error: "),
+        (("train", "spiral", "--out", "text.npz"), 1, "text.npz"),
         (("train", "spiral", "--batch-size", "301"), 1, "there are only 300 samples"),
         (("train", "spiral", "--lr", "-1"), 1, "lr must be a number, 0 or more, got -1.0"),
         (("train", "spiral", "--init", "good"), 1, "weight_init_std must be"),
@@ -145,21 +240,36 @@ def test_version(tmp_path):
         (("predict", "good.npz", "nothing.npy"), 1, "there is no file nothing.npy"),
         (("predict", "good.npz", "wide.npy"), 1, "x has shape (1, 5), expected (..., 2)"),
         (("predict", "good.npz", "deep.npy"), 1, "holds an array of shape (2, 3, 4), expected a sample a row"),
-        (("predict", "good.npz", "words.csv"), 1, "words.csv does not hold rows of numbers"),
+        (("predict", "good.npz", "words.csv"), 1, "words.csv does not hold rows of numbers: line 2 is 'one,two'"),
+        (("predict", "good.npz", "uneven.csv"), 1, "uneven.csv does not hold rows of numbers: line 3 is '1,2,3'"),
+        (("predict", "good.npz", "empty.csv"), 1, "empty.csv does not hold rows of numbers: it is empty"),
+        (("predict", "good.npz", "nan.csv"), 1, "nan.csv: sample 2 holds a number that is not finite"),
+        (("predict", "good.npz", "objects.npy"), 1, "objects.npy does not hold rows of numbers"),
+        (("predict", "good.npz", "complex.npy"), 1, "its dtype is complex128"),
+        (("predict", "good.npz", "claims.npy"), 1, "claims.npy does not hold rows of numbers"),
+        (("predict", ".", "spiral"), 1, "expected"),
         (("predict", "filters.npz", "spiral"), 1, "not hold the weights of a chain of fully connected layers"),
     ],
 )
-def test_errors_are_one_line_and_a_code(tmp_path, arguments, code, message):
+def test_errors_are_one_line_and_a_code(tmp_path, monkeypatch, capsys, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "text.npz").write_text("no weights")
     scratchnet.TwoLayerNet(2, 3, 2, rng=0).save_params(tmp_path / "good.npz")
     np.save(tmp_path / "wide.npy", np.zeros((1, 5)))
     np.save(tmp_path / "deep.npy", np.zeros((2, 3, 4)))
     (tmp_path / "words.csv").write_text("1,2\none,two\n")
     np.savez(tmp_path / "filters.npz", W1=np.zeros((3, 1, 5, 5)), b1=np.zeros(3))
-    result = run(*arguments, cwd=tmp_path, check=False)
-    assert result.returncode == code
-    assert message in result.stderr and "Traceback" not in result.stderr
-    assert code == 2 or len(result.stderr.splitlines()) == 1
+    (tmp_path / "uneven.csv").write_text("x,y\n1,2\n1,2,3\n")
+    (tmp_path / "empty.csv").write_text("x,y\n")
+    (tmp_path / "nan.csv").write_text("1,2\nnan,2\n")
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    np.save(tmp_path / "complex.npy", np.zeros((3, 2), complex))
+    with open(tmp_path / "claims.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**11, 2)})
+    result, err = run_here(*arguments), capsys.readouterr().err
+    assert result == code
+    assert message in err
+    assert code == 2 or len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("start", ["module", "script"])
@@ -186,6 +296,48 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
     assert "what was learned is kept" in err and "Traceback" not in err
     assert "wrote" in out
     scratchnet.TwoLayerNet(2, 10, 3).load_params(tmp_path / "scratchnet-spiral" / "weights.npz")
+
+
+def test_ctrl_c_in_the_first_epoch_writes_nothing(tmp_path, capsys, monkeypatch):
+    (tmp_path / "weights.npz").write_bytes(b"trained before")
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scratchnet.Trainer, "fit", interrupted)
+    assert run_here("train", "spiral", "--out", tmp_path) == 130
+    assert capsys.readouterr().err == "scratchnet: Ctrl-C in the first epoch; nothing was written\n"
+    assert (tmp_path / "weights.npz").read_bytes() == b"trained before"
+    monkeypatch.setattr(command_line, "_load", interrupted)
+    monkeypatch.setattr(command_line, "_model_of", interrupted)
+    monkeypatch.setattr(command_line, "show_config", interrupted)
+    for arguments in (("train", "spiral"), ("predict", "w.npz", "spiral"), ("info",)):
+        assert run_here(*arguments) == 130
+        assert capsys.readouterr().err == "scratchnet: stopped by Ctrl-C\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("info >&-", 1, "scratchnet: error: the standard output is closed"),
+        ("train spiral --epochs 1 >&-", 1, "scratchnet: error: the standard output is closed"),
+        ("predict nothing.npz spiral 2>&-", 1, ""),
+        ("info 2>&- >file", 0, ""),
+        ("info >/dev/full", 1, "scratchnet: error: [Errno 28] No space left on device"),
+        ("--help | true", 0, ""),
+        ("train nothing 2>&1 | true", 2, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full(tmp_path, command, code, said):
+    if "/dev/full" in command and not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full here")
+    ours, bar, reader = command.partition("|")
+    # sleep: the reader has gone before anything is written
+    script = f'{{ sleep 0.01; "$0" -P -m scratchnet {ours}; echo $? >code; }} {bar} {reader}'
+    result = subprocess.run(["sh", "-c", script, sys.executable], cwd=tmp_path, capture_output=True, text=True)
+    assert (tmp_path / "code").read_text().strip() == str(code)
+    assert result.stderr.strip() == said and result.stdout == ""
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):

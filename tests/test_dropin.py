@@ -341,6 +341,64 @@ def test_book_1_in_a_notebook_and_the_hint_to_it(write):
     assert value == "0.5 scratchnet.book1.layers" and "%load_ext scratchnet.book1" in hint
 
 
+def test_the_second_extension_takes_the_first_one_s_place_and_unloading_gives_it_back(write):
+    folder = write(
+        common__functions="",
+        common__layers="place = 'the reader'",
+        common__mine="from common import layers",
+        deep2__common__functions="",
+        deep2__common__layers="",
+        script="""
+            import sys
+            import scratchnet, scratchnet.book1
+            class IPython:
+                class extension_manager: loaded = set()
+            def load(extension):
+                assert extension.__name__ not in IPython.extension_manager.loaded
+                extension.load_ipython_extension(IPython)
+                IPython.extension_manager.loaded.add(extension.__name__)
+            import deep2
+            for extension in (scratchnet.book1, scratchnet, scratchnet.book1):
+                load(extension)
+                import common.layers, common.mine, dataset, deep2.common.layers
+                from deep2 import common as below
+                modules = (common.layers, common.mine.layers, below.layers)
+                print(*("book 1" if "Convolution" in dir(m) else "book 2" for m in modules))
+            scratchnet.book1.unload_ipython_extension(IPython)
+            import common.layers
+            print(common.layers.place, hasattr(common.layers, "Affine"))
+        """,
+    )
+    lines = run(*PYTHON, "-W", "error", "script.py", cwd=folder, PYTHONPATH=str(folder)).stdout.splitlines()
+    assert lines == [*(" ".join([f"book {book}"] * 3) for book in (1, 2, 1)), "the reader False"]
+
+
+def test_what_had_been_imported_before_is_said(write):
+    folder = write(
+        common__functions="",
+        common__layers="",
+        deep2__common__functions="",
+        deep2__common__layers="",
+        other__common="",
+        script="""
+            import warnings
+            import common.layers, deep2.common.layers, other.common
+            import scratchnet
+            for _ in range(2):
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    scratchnet.load_ipython_extension(None)
+                for warning in caught:
+                    print(warning.message)
+                scratchnet.unload_ipython_extension(None)
+        """,
+    )
+    lines = run(*PYTHON, "script.py", cwd=folder, PYTHONPATH=str(folder)).stdout.splitlines()
+    assert len(lines) == 4 and lines[:2] == lines[2:]
+    for line, name in zip(lines, ("common", "deep2.common"), strict=False):
+        assert line.startswith(f"{name!r} had been imported before, from {folder}") and "Restart Python" in line
+
+
 def test_no_third_book():
     from scratchnet import dropin
 

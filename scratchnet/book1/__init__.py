@@ -13,4 +13,11 @@ def load_ipython_extension(ipython: Any) -> None:
     """`%load_ext scratchnet.book1`: serve book 1's `common` and `dataset` in a notebook; see `dropin`."""
     from .. import dropin
 
-    dropin.install(1)
+    dropin.load_extension(ipython, 1)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """`%unload_ext scratchnet.book1`: serve them no longer."""
+    from .. import dropin
+
+    dropin.uninstall()

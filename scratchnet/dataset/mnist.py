@@ -6,17 +6,19 @@ user's cache, into which they are downloaded once. Nothing is written beside the
 
 import gzip
 import importlib.util
-import io
 import math
 import os
 import sys
 import zlib
+from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import as_path, open_file
 from ._files import cache_folder
 
 __all__ = ["load_idx", "load_mnist"]
@@ -91,7 +93,7 @@ def load_mnist(
     Book 1, section 3.6.1.
     """
     train_images, train_labels, test_images, test_labels = _locate(folder)
-    t_train, t_test = _read(train_labels, "labels", 1), _read(test_labels, "labels", 1)
+    t_train, t_test = _labels(train_labels), _labels(test_labels)
     x_train = _pixels(train_images, train_labels, len(t_train), normalize, flatten)
     x_test = _pixels(test_images, test_labels, len(t_test), normalize, flatten)
     if one_hot_label:
@@ -118,16 +120,23 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     ------
     FileNotFoundError
         When there is no such file.
+    OSError
+        When it cannot be read, or what has its name is no file.
     ValueError
-        When the file is not in IDX form, is damaged, or is shorter or longer than its header says.
+        When the file is not in IDX form, is damaged, or is shorter or longer than its header says, or the path
+        is none.
 
     Notes
     -----
     The header is two zero bytes, a byte for the dtype, one for the number of axes, and the length of each
     axis as a big-endian 32-bit number; the values follow, big-endian.
     """
-    path = Path(path)
-    with open(path, "rb") as file:
+    return _load(as_path("load_idx", path))
+
+
+def _load(path: Path, check: Callable[[np.dtype[Any], tuple[int, ...]], None] | None = None) -> NDArray[Any]:
+    """Read an IDX file; `check` may raise ValueError for what the header says, before the values are read."""
+    with open_file(path) as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         # Deflate never shrinks data more than 1032 times: a bound that keeps a damaged header from
@@ -135,14 +144,18 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         most = os.fstat(file.fileno()).st_size * (1032 if packed else 1)
         try:
             with gzip.GzipFile(fileobj=file) if packed else file as stream:
-                return _read_idx(stream, most)
+                return _read_idx(stream, most, check)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise _bad(path, f"expected whole gzip data, got damaged data ({error})") from error
         except ValueError as error:
             raise _bad(path, str(error)) from None
 
 
-def _read_idx(stream: io.BufferedReader | gzip.GzipFile, most: int) -> NDArray[Any]:
+def _read_idx(
+    stream: BufferedReader | gzip.GzipFile,
+    most: int,
+    check: Callable[[np.dtype[Any], tuple[int, ...]], None] | None,
+) -> NDArray[Any]:
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_DTYPES:
         raise ValueError(f"expected an IDX header (0, 0, dtype, number of axes), got the bytes {head!r}")
@@ -151,6 +164,8 @@ def _read_idx(stream: io.BufferedReader | gzip.GzipFile, most: int) -> NDArray[A
     if len(sizes) < 4 * ndim:
         raise ValueError(f"expected the lengths of {ndim} axes after the header, got {len(sizes)} bytes")
     shape = tuple(np.frombuffer(sizes, ">u4").tolist())
+    if check is not None:
+        check(dtype, shape)
     size = math.prod(shape) * dtype.itemsize
     expected = f"expected {size} bytes of values for shape {shape}"
     if size > most:
@@ -171,19 +186,23 @@ def _bad(path: Path, what: str) -> ValueError:
     return ValueError(f"{path}: {what}. Put a good copy in its place; one in the cache may just be deleted")
 
 
-def _read(path: Path, what: str, ndim: int) -> NDArray[np.uint8]:
-    values = load_idx(path)
-    if values.ndim != ndim or values.dtype != np.uint8:
-        got = f"{values.dtype} of shape {values.shape}"
-        raise _bad(path, f"expected {what} (uint8, {ndim} axes), got {got}")
-    return values
+def _check_form(what: str, ndim: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    if len(shape) != ndim or dtype != np.uint8:
+        raise ValueError(f"expected {what} (uint8, {ndim} axes), got {dtype} of shape {shape}")
+
+
+def _labels(path: Path) -> NDArray[np.uint8]:
+    return _load(path, lambda dtype, shape: _check_form("labels", 1, dtype, shape))
 
 
 def _pixels(path: Path, labels: Path, count: int, normalize: bool, flatten: bool) -> NDArray[Any]:
-    images = _read(path, "images", 3)
+    def check(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        _check_form("images", 3, dtype, shape)
+        if shape[0] != count:
+            raise ValueError(f"expected {count} images, as many as there are labels in {labels}, got {shape[0]}")
+
+    images = _load(path, check)
     n, height, width = images.shape
-    if n != count:
-        raise _bad(path, f"expected {count} images, as many as there are labels in {labels}, got {n}")
     images = images.reshape((n, height * width) if flatten else (n, 1, height, width))
     if not normalize:
         return images
@@ -201,7 +220,7 @@ def _locate(folder: str | os.PathLike[str] | None) -> list[Path]:
     """The four files, in the order of `_SHA256`."""
     given = os.environ.get("SCRATCHNET_DATA")
     if folder is not None:
-        source, places = "folder", [Path(folder)]
+        source, places = "folder", [as_path("load_mnist: folder", folder)]
     elif given:
         source, places = "SCRATCHNET_DATA", [Path(given), Path(given, "mnist")]
     else:

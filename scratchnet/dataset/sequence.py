@@ -9,12 +9,13 @@ are not the book's lines: losses and accuracies differ from those that are print
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import as_path
 from ._files import find
 
 __all__ = ["get_vocab", "load_data"]
@@ -29,12 +30,14 @@ id_to_char: dict[int, str] = {}
 char_to_id: dict[str, int] = {}
 
 
-def load_data(file_name: str = "addition.txt", seed: int | None = 1984) -> tuple[tuple[Ids, Ids], tuple[Ids, Ids]]:
+def load_data(
+    file_name: str | os.PathLike[str] = "addition.txt", seed: int | None = 1984
+) -> tuple[tuple[Ids, Ids], tuple[Ids, Ids]]:
     """Load questions and answers as rows of character ids, nine tenths to train with and one to test.
 
     Parameters
     ----------
-    file_name : str
+    file_name : str or path
         "addition.txt" or "date.txt", or the path of a file of that form: a question, an underscore and its answer
         in each line, both filled up with blanks to one length.
     seed : int or None
@@ -50,7 +53,7 @@ def load_data(file_name: str = "addition.txt", seed: int | None = 1984) -> tuple
     FileNotFoundError
         There is no such file, and it is none of the two that can be made.
     ValueError
-        The lines of the file are not of this form.
+        The lines of the file are not of this form, or the name is none of a file.
 
     Notes
     -----
@@ -84,15 +87,16 @@ def get_vocab() -> tuple[dict[str, int], dict[int, str]]:
     return char_to_id, id_to_char
 
 
-def _read(file_name: str) -> tuple[list[str], list[str], str]:
-    path = Path(file_name) if Path(file_name).is_file() else find(file_name)
+def _read(file_name: str | os.PathLike[str]) -> tuple[list[str], list[str], str]:
+    given = as_path("dataset.sequence", file_name)
+    path = given if given.is_file() else find(str(given))
     if path is not None:
         lines = path.read_text("utf-8").splitlines()
-    elif file_name in _MAKERS:
-        lines = _MAKERS[file_name](np.random.default_rng(7))
+    elif str(given) in _MAKERS:
+        lines = _MAKERS[str(given)](np.random.default_rng(7))
     else:
         raise FileNotFoundError(
-            f"dataset.sequence: there is no file {file_name}; put it beside the script or into the folder of "
+            f"dataset.sequence: there is no file {given}; put it beside the script or into the folder of "
             f"SCRATCHNET_DATA. {' and '.join(_MAKERS)} are made where they are missing"
         )
     questions, answers = [], []

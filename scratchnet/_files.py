@@ -1,0 +1,164 @@
+"""Files: what names one, reading those whose size is known, and writing them whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, BinaryIO
+from zlib import crc32
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["as_path", "check_replaceable", "open_file", "whole_file"]
+
+
+def as_path(where: str, path: Any) -> Path:
+    """Return a path that is given as text or as an os.PathLike of text.
+
+    Raises
+    ------
+    ValueError
+        It is something else (bytes, a file's number), or no file can have it.
+    """
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        text = path
+    if not isinstance(text, str):
+        raise ValueError(f"{where}: expected a path, text or a pathlib.Path, got {path!r}")
+    try:
+        possible = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise ValueError(f"{where}: no file can have the name {text!r}")
+    return Path(text)
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file to read.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    OSError
+        It cannot be read, or is a folder, a device or a FIFO: those have no size that bounds what they say.
+    """
+    _check_kind(path, os.stat(path))
+    return open(path, "rb")
+
+
+def check_replaceable(path: Path) -> os.stat_result | None:
+    """Return the status of the file that would be replaced by a new one; None where there is none.
+
+    Raises
+    ------
+    OSError
+        It is read-only (PermissionError), or no file.
+    """
+    try:
+        older = os.stat(path)
+    except FileNotFoundError:
+        return None
+    _check_kind(path, older)
+    if not older.st_mode & 0o222:  # which would not stop the administrator
+        raise PermissionError(errno.EACCES, "the file is read-only", str(path))
+    with open(path, "r+b"):  # as writing into it would ask
+        return older
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name when it is complete; an older one stays as it is until then.
+
+    It is written beside its place under another name, and flushed to the disk before it takes the place. The older
+    file's permissions are kept, and its owner where that is allowed; a link stays a link, to the new file. What
+    killed processes left behind of the same file is removed.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder is missing.
+    PermissionError
+        The older file is read-only, or the folder is.
+    OSError
+        What has the name is no file but a folder, a device or a FIFO; or it cannot be written.
+    """
+    older = check_replaceable(path)
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no folder", str(target.parent))
+    # Of one length, since a name may have 255 bytes at most; random, since process numbers are used again.
+    beginning = f".scratchnet-{crc32(os.fsencode(target.name)):08x}-"
+    _remove_leftovers(target.parent, beginning)
+    file = _new_file(target.parent, beginning, 0o666 if older is None else 0o600)  # less what umask says
+    temporary = target.with_name(os.path.basename(file.name))
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if older is not None:
+                _permit_as(temporary, older)
+            if sys.platform == "win32":  # where an open file cannot be renamed
+                file.close()
+            os.replace(temporary, target)  # while the lock is held
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_kind(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "expected a file, got a folder", str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "expected a file on a disk, got a device, a pipe or a socket", str(path))
+
+
+def _new_file(folder: Path, beginning: str, mode: int) -> BinaryIO:
+    """Make a file of a new name and lock it, so that others see that its writer lives."""
+    while True:
+        path = folder / f"{beginning}{os.urandom(8).hex()}.tmp"
+        try:
+            file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
+        except PermissionError:
+            raise PermissionError(errno.EACCES, "no file can be made in the folder", str(folder)) from None
+        if _lock(file) is False or os.fstat(file.fileno()).st_nlink == 0:  # taken for a leftover before the lock
+            file.close()
+            continue
+        return file
+
+
+def _lock(file: BinaryIO) -> bool | None:
+    """Lock a file for this process; False if another one has it, None where files cannot be locked."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems
+        return None
+    return True
+
+
+def _remove_leftovers(folder: Path, beginning: str) -> None:
+    for leftover in folder.glob(f"{beginning}*.tmp"):
+        with suppress(OSError), open(leftover, "rb") as file:
+            if _lock(file):
+                leftover.unlink()
+
+
+def _permit_as(path: Path, older: os.stat_result) -> None:
+    new = os.stat(path)
+    if (new.st_uid, new.st_gid) != (older.st_uid, older.st_gid):
+        with suppress(PermissionError):
+            os.chown(path, older.st_uid, older.st_gid)
+    os.chmod(path, stat.S_IMODE(older.st_mode))

@@ -1,0 +1,55 @@
+"""How a fit shows where it is: lines, or a bar in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+
+class _Lines:
+    """Prints each line of the log."""
+
+    def update(self, steps: int) -> None:
+        """There is no bar to move on."""
+
+    def write(self, line: str) -> None:
+        print(line)
+
+
+class _Bar:
+    """A tqdm bar whose text is the log's last line: printed lines and a bar would break each other."""
+
+    def __init__(self, bar: Any) -> None:
+        self.update = bar.update
+        self._bar = bar
+
+    def write(self, line: str) -> None:
+        """Show the epoch and the loss, the first and the last part of a line; the rest the bar shows itself."""
+        _, epoch, *_, loss = line.split("|")
+        self._bar.set_postfix_str(f"{epoch.strip()}, {loss.strip()}", refresh=False)
+
+
+@contextmanager
+def show_progress(show_bar: bool, total: int) -> Iterator[_Lines | _Bar]:
+    """Yield what shows the steps of a fit, of which there are `total`.
+
+    Raises
+    ------
+    ImportError
+        A bar is wanted, and tqdm is not installed.
+    """
+    if not show_bar:
+        yield _Lines()
+        return
+    try:
+        # tqdm.auto warns in a notebook that lacks ipywidgets, where the bar of a terminal does as well
+        if find_spec("ipywidgets") is None:
+            from tqdm import tqdm
+        else:
+            from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError('progress=True needs tqdm: pip install "scratchnet[progress]"') from None
+    with tqdm(total=total, unit="step") as bar:
+        yield _Bar(bar)
