@@ -465,7 +465,7 @@ def checked_cast(draw: Draw) -> Trial:
     return Trial(lambda: weights.checked_cast("a", a, dtype), expect, [a])
 
 
-@attack("set_num_threads", share=0.3)
+@attack("backends.cpu.set_num_threads", "backends.cpu.get_num_threads", share=0.3)
 def set_num_threads(draw: Draw) -> Trial:
     from scratchnet import get_num_threads
     from scratchnet import set_num_threads as set_them

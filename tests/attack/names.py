@@ -34,7 +34,7 @@ NOT_CALLED = {
     "*.step_state": "describes an optimizer to a plan: attacked through Trainer.fit",
     "*.step_numbers": "describes an optimizer to a plan: attacked through Trainer.fit",
     "*.count_steps": "counts for a plan: attacked through Trainer.fit",
-    "scratchnet.layers.Layer": "has neither forward nor backward; what extends it is attacked",
+    "scratchnet._layer.Layer": "has neither forward nor backward; what extends it is attacked",
     "scratchnet.optimizer.Optimizer*": "updates nothing by itself; what extends it is attacked",
     "scratchnet.models.Network*": "is made by those that extend it, which are attacked",
     "scratchnet.base_model.BaseModel*": "has methods for files only",
