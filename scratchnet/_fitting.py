@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
@@ -68,36 +67,45 @@ def show_where_there_is_a_window(axes: Any) -> None:
         pyplot.show()
 
 
-@contextmanager
-def finish_step_on_interrupt() -> Iterator[Callable[[], None]]:
+class finish_step_on_interrupt:
     """Hold Ctrl-C back until the running step has ended; a second Ctrl-C goes through at once.
 
-    Yields a function that raises KeyboardInterrupt if Ctrl-C came. Only Python's own handler in the main
-    thread is replaced: a program that handles the signal itself keeps doing so.
+    Entering gives a function that raises KeyboardInterrupt if Ctrl-C came. What comes after its last call is
+    raised on leaving: none is lost. Only Python's own handler in the main thread is replaced: a program that
+    handles the signal itself keeps doing so. Inside of another one, in a fit that a callback makes, the outer
+    one goes on holding, and either's function raises.
     """
-    pressed = ending = False
 
-    def remember(signum: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed and not ending:
+    def __init__(self) -> None:
+        self._is_pressed = self._is_over = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        """Handle the signal."""
+        if self._is_pressed or self._is_over:  # over, if a callback kept this handler and put it back later
+            self._put_back()  # before it raises, wherever that is: leaving might not come to it
             signal.default_int_handler(signum, frame)
-        pressed = True
+        self._is_pressed = True
 
-    def interrupted() -> None:
-        if pressed:
+    def __enter__(self) -> Callable[[], None]:
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.getsignal(signal.SIGINT)
+            if isinstance(handler, finish_step_on_interrupt):
+                return handler._raise_if_pressed
+            if handler is signal.default_int_handler:
+                signal.signal(signal.SIGINT, self)
+        return self._raise_if_pressed
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._is_over = True
+        self._put_back()
+        if self._is_pressed and not (kind and issubclass(kind, KeyboardInterrupt)):
             raise KeyboardInterrupt
 
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if ours:
-        signal.signal(signal.SIGINT, remember)
-    try:
-        yield interrupted
-    finally:
-        try:
-            ending = True  # a further Ctrl-C must not get in before the handler is back
-        finally:
-            if ours:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _put_back(self) -> None:
+        if signal.getsignal(signal.SIGINT) is self:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _raise_if_pressed(self) -> None:
+        if self._is_pressed:
+            self._is_pressed = False  # a callback may catch it, of a fit that it makes, and go on
+            raise KeyboardInterrupt

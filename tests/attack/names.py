@@ -1,0 +1,89 @@
+"""Every public callable of the package, derived from its modules; and what is not attacked, with the reason."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from fnmatch import fnmatch
+from types import ModuleType
+
+import scratchnet
+
+# Patterns of names, with why random calls do not try them.
+NOT_CALLED = {
+    "scratchnet.backends.cuda.*": "needs a GPU; tests/cuda calls all of it",
+    "scratchnet.backends.cuda_steps.*": "needs a GPU; tests/cuda calls all of it",
+    "scratchnet.util.to_gpu": "needs a GPU",
+    "scratchnet.backends.operands.uploaded": "needs a GPU",
+    "scratchnet.backends.operands.random_like": "draws random numbers; the Dropout layers are attacked",
+    "scratchnet.backends.operands.moved": "from one side to the other; on one it is as_array",
+    "scratchnet.dropin.*": "changes what the process imports; tests/test_dropin.py",
+    "*.load_ipython_extension": "changes what the process imports; tests/test_dropin.py",
+    "*.dataset.ptb.*": "reads a text that must not be passed on; tests/test_dataset_ptb.py makes one",
+    "*.dataset.mnist.*": "reads files: attacked by changed ones",
+    "*.load_params": "reads a file: attacked by changed ones",
+    "*.save_params": "writes a file: attacked by kills",
+    "scratchnet.weights.read_weights": "reads a file: attacked by changed ones",
+    "scratchnet.weights.whole_file": "writes a file: attacked by kills",
+    "scratchnet._unpickle.load_pickle": "reads a file: attacked by changed ones",
+    "scratchnet.plan.*": "prepares what a Trainer runs: attacked through Trainer.fit",
+    "scratchnet.backends.cpu.Steps*": "a plan's steps: attacked through Trainer.fit",
+    "scratchnet.plotting.plot_*": "draws pictures of what decision_regions and the trainers compute",
+    "*Trainer.plot": "draws a picture of loss_list",
+    "*.step_state": "describes an optimizer to a plan: attacked through Trainer.fit",
+    "*.step_numbers": "describes an optimizer to a plan: attacked through Trainer.fit",
+    "*.count_steps": "counts for a plan: attacked through Trainer.fit",
+    "scratchnet._layer.Layer": "has neither forward nor backward; what extends it is attacked",
+    "scratchnet.optimizer.Optimizer*": "updates nothing by itself; what extends it is attacked",
+    "scratchnet.models.Network*": "is made by those that extend it, which are attacked",
+    "scratchnet.base_model.BaseModel*": "has methods for files only",
+    "scratchnet.backends.contract.*": "the table of kernels and its checks: attacked through every kernel",
+    "scratchnet.backends.backend_for": "chooses for a layer: attacked through all of them",
+    "scratchnet.backends.steps_for": "chooses for a plan",
+    "scratchnet.backends.*.isa*": "says what runs; takes nothing",
+    "scratchnet.backends.reference_uses": "says what ran; takes nothing",
+    "scratchnet.get_num_threads": "says what runs; takes nothing",
+}
+
+
+def public() -> dict[str, object]:
+    """Functions, classes and public methods by their full names, each under the module that defines it."""
+    found: dict[str, object] = {}
+    for module in [scratchnet, *map(importlib.import_module, _modules())]:
+        for name in getattr(module, "__all__", None) or _own(module):
+            value = getattr(module, name)
+            if not callable(value) or not str(getattr(value, "__module__", "")).startswith("scratchnet"):
+                continue
+            if isinstance(value, type) and issubclass(value, BaseException):
+                continue
+            if not hasattr(value, "__qualname__") or value.__qualname__.startswith("_"):
+                continue
+            full = f"{value.__module__}.{value.__qualname__}"
+            found[full] = value
+            if isinstance(value, type):
+                found |= {f"{full}.{method}": getattr(value, method) for method in _methods(value)}
+    return found
+
+
+def matches(name: str, pattern: str) -> bool:
+    return fnmatch(name, pattern)
+
+
+def is_excused(name: str) -> bool:
+    return any(matches(name, pattern) for pattern in NOT_CALLED)
+
+
+def _modules() -> list[str]:
+    names = [m.name for m in pkgutil.walk_packages(scratchnet.__path__, "scratchnet.")]
+    return [n for n in names if not any(part.startswith("_") for part in n.split("."))]
+
+
+def _own(module: ModuleType) -> list[str]:
+    own = [n for n, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+    return [n for n in own if not n.startswith("_")]
+
+
+def _methods(cls: type) -> list[str]:
+    names = [n for n in dir(cls) if not n.startswith("_") and callable(inspect.getattr_static(cls, n))]
+    return [n for n in names if str(getattr(getattr(cls, n), "__module__", "")).startswith("scratchnet")]
