@@ -527,11 +527,11 @@ class TimeEmbedding(_PerStep, Embedding):
     def forward(self, idx: Any) -> Array:
         """Return the rows idx (N, T) of W: an array (N, T, D); as `Embedding` does."""
         self._outdate()
-        return Embedding.forward(self, idx)
+        return super().forward(idx)
 
     def backward(self, dout: Any) -> None:
         """Write the gradient into `grads`, as `Embedding` does."""
-        Embedding.backward(self, dout)
+        super().backward(dout)
         self._came_back = self.idx, dout
 
 
@@ -555,11 +555,11 @@ class Simple_TimeAffine(_PerStep, TimeAffine):
     def forward(self, x: Any) -> Array:
         """Return x W + b, as `TimeAffine` does."""
         self._outdate()
-        return TimeAffine.forward(self, x)
+        return super().forward(x)
 
     def backward(self, dout: Any) -> Array:
         """Write the gradients into `grads` and return dx, as `TimeAffine` does."""
-        dx = TimeAffine.backward(self, dout)
+        dx = super().backward(dout)
         self._came_back = self.x, dout
         return dx
 
