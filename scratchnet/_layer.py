@@ -154,11 +154,6 @@ class Layer(Linked):
         super().__init_subclass__(**kwargs)
         cls._computed = cls._computed | {name for name, value in vars(cls).items() if isinstance(value, Computed)}
 
-    def __setstate__(self, state: Any) -> None:
-        for part in state if isinstance(state, tuple) else (state,):  # two parts where a subclass has slots
-            for name, value in (part or {}).items():
-                setattr(self, name, value)  # what the book's class keeps may be an entry of a list here
-
     def __repr__(self) -> str:
         return shown(self, self._shown)
 

@@ -59,10 +59,11 @@ class Linked:
 
     def __setstate__(self, state: Any) -> None:
         attributes, slots = state if isinstance(state, tuple) else (state, None)
-        vars(self).update(attributes or {})
-        for name, value in (slots or {}).items():
-            setattr(self, name, value)
-        for parts, *rest in vars(self).pop(_KEY, ()):
+        named = {**(attributes or {}), **(slots or {})}
+        memories = named.pop(_KEY, ())
+        for name, value in named.items():
+            setattr(self, name, value)  # what a layer of the book's keeps may be an entry of a list here
+        for parts, *rest in memories:
             _restore(self, _Memory([_Part(*part) for part in parts], *rest))
 
 

@@ -15,12 +15,14 @@ import numpy as np
 from ._as_written import as_written, is_as_written
 from ._links import Linked
 from ._passed_on import pass_on_np
+from ._shown import shown
 from .backends import (
     as_number,
     as_operand,
     backend_for,
     check_call,
     check_parameter,
+    described,
     is_on_gpu,
     is_writable,
     moved,
@@ -67,8 +69,7 @@ class Optimizer(Linked):
         self._checked_settings()
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={_shown(getattr(self, name, None))}" for name in self._settings)
-        return f"{type(self).__name__}({settings})"
+        return shown(self, self._settings)
 
     def _checked_settings(self) -> tuple[float, ...]:
         """Return the settings as they are now, or say which is wrong."""
@@ -89,7 +90,7 @@ class Optimizer(Linked):
                 return number
         except ValueError:
             pass
-        raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {_shown(value)}")
+        raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {described(value)}")
 
     def _kernel_numbers(self, settings: tuple[float, ...]) -> tuple[float, ...]:
         """Return the kernel's numbers for the next update, in its order."""
@@ -233,7 +234,7 @@ class Optimizer(Linked):
     def _no_state(self, name: str, state: Any) -> ValueError:
         return ValueError(
             f"{type(self).__name__}: {name} must be None or a {self._holder.__name__} of arrays, one for each "
-            f"parameter, got {_shown(state)}"
+            f"parameter, got {described(state)}"
         )
 
     def _keep(self, states: list[Any]) -> None:
@@ -500,13 +501,4 @@ def _kinds(state: Any) -> Any:
 def _checked_count(who: str, value: Any) -> int:
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < _MOST_UPDATES:
         return int(value)
-    raise ValueError(f"{who}: iter must be a whole number, 0 or more, the updates made, got {_shown(value)}")
-
-
-def _shown(value: Any) -> str:
-    """Return a value as text for people; that never fails."""
-    try:
-        text = repr(value.item() if isinstance(value, np.generic) else value)
-    except Exception:  # the value may be of any class, half made or damaged
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    raise ValueError(f"{who}: iter must be a whole number, 0 or more, the updates made, got {described(value)}")

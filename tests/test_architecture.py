@@ -44,7 +44,7 @@ ALLOWED = {
     "_recurrent": {"_layer", "backends/__init__"},
     "time_layers": {"_layer", "_passed_on", "_recurrent", "backends/__init__", "config", "functions", "layers"},
     "functions": {"_passed_on", "backends/__init__", "config"},
-    "optimizer": {"_as_written", "_links", "_passed_on", "backends/__init__", "config"},
+    "optimizer": {"_shown", "_as_written", "_links", "_passed_on", "backends/__init__", "config"},
     "_velocity_first": {"backends/__init__", "optimizer"},
     "language": {"backends/__init__"},
     "evaluation": {"backends/__init__"},

@@ -104,7 +104,7 @@ def as_number(where: str, value: Any, least: float = -_INF, most: float = _INF) 
     number = value if type(value) is float else _number_in(where, value)
     if number is None or not (least <= number <= most or (number != number and (least, most) == (-_INF, _INF))):
         among = "" if (least, most) == (-_INF, _INF) else f" from {least:g} to {most:g}"
-        raise ValueError(f"{where} must be a number{among}, got {_described(value)}")
+        raise ValueError(f"{where} must be a number{among}, got {described(value)}")
     return number
 
 
@@ -134,25 +134,21 @@ def as_whole_number(where: str, value: Any, least: int = 0, most: int = sys.maxs
     except TypeError:
         number = None
     if number is None:
-        raise ValueError(f"{where} must be a whole number, {least} or more, got {_described(value)}")
+        raise ValueError(f"{where} must be a whole number, {least} or more, got {described(value)}")
     if number < least:
-        raise ValueError(f"{where} must be {least} or more, got {_described(value)}")
+        raise ValueError(f"{where} must be {least} or more, got {described(value)}")
     if number > most:
-        raise ValueError(f"{where} must be {most} or less, got {_described(value)}")
+        raise ValueError(f"{where} must be {most} or less, got {described(value)}")
     return number
 
 
-def _described(value: Any) -> str:
-    """A value as it is shown in an error: not at any length."""
+def described(value: Any) -> str:
+    """Return a value as it is shown in an error: not at any length, and without fail."""
     try:
-        text = repr(value)
-    except Exception:  # a reader's own, or Python's for an int of 5,000 digits
+        text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
+    except Exception:  # a reader's own, half made, or Python's for an int of 5,000 digits
         return f"a value of type {type(value).__name__}"
-    return (
-        text
-        if len(text) <= 50 and "\n" not in text
-        else f"{type(value).__name__} {' '.join(text[:50].split())}..."
-    )
+    return text if len(text) <= 80 else f"{type(value).__name__} {text[:50]}..."
 
 
 def moved(array: Any, *, to_gpu: bool) -> Array:
