@@ -13,14 +13,21 @@ import numpy as np
 
 def book(number: int, module: str = "layers"):
     """The plain NumPy layers that scripts are compared with."""
-    folder, before = str(Path(__file__).parent / f"scripts/book{number}"), set(sys.modules)
+    folder = str(Path(__file__).parent / f"scripts/book{number}")
+
+    def taken_out():
+        return {name: sys.modules.pop(name) for name in [*sys.modules] if name.split(".")[0] == "common"}
+
+    others, finders = taken_out(), sys.meta_path[:]
     sys.path.insert(0, folder)
+    sys.meta_path[:] = [finder for finder in finders if not type(finder).__module__.startswith("scratchnet")]
     try:
         return importlib.import_module(f"common.{module}")
     finally:
         sys.path.remove(folder)
-        for name in {n for n in sys.modules if n.split(".")[0] == "common"} - before:
-            del sys.modules[name]
+        sys.meta_path[:] = finders
+        taken_out()
+        sys.modules.update(others)
 
 
 def sigmoid(x):
