@@ -20,7 +20,7 @@ def book(number: int, module: str = "layers"):
 
     others, finders = taken_out(), sys.meta_path[:]
     sys.path.insert(0, folder)
-    sys.meta_path[:] = [finder for finder in finders if not type(finder).__module__.startswith("scratchnet")]
+    sys.meta_path[:] = [finder for finder in finders if getattr(finder, "__module__", "") != "scratchnet.dropin"]
     try:
         return importlib.import_module(f"common.{module}")
     finally:
