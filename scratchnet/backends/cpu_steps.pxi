@@ -10,6 +10,12 @@ _DATA_TYPES = {np.dtype(name): code for name, code in (
 )}
 
 
+def _refuse(str name, *values):
+    """Say what is wrong with plain arrays that a kernel of the steps does not take."""
+    _prepared(name, *values)
+    raise ValueError(f"Steps: an array has a dtype or layout that {name} does not take")
+
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class Steps:
@@ -73,16 +79,23 @@ cdef class Steps:
         self.held.append(array)
         return array
 
+    cdef object plain(self, array):
+        """The same numbers as a plain array, held: a parameter may be a memory map, say."""
+        array = np.asarray(array)
+        self.held.append(array)
+        return array
+
     cdef int set_layer(self, sn_layer *layer, x, W, b, dW, db, out) except -1:
         """Point at the arrays of a layer, checked by the contracts of its two products."""
         cdef Call c
+        W, b, dW, db = self.plain(W), self.plain(b), self.plain(dW), self.plain(db)
         dx = np.empty_like(x)
         if not bind(&_affine_forward, [<PyObject *>x, <PyObject *>W, <PyObject *>b, <PyObject *>out], &c):
-            _prepared("affine_forward", x, W, b, out)
+            _refuse("affine_forward", x, W, b, out)
         layer.W, layer.b, layer.out = c.data[1], c.data[2], c.data[3]
         if not bind(&_affine_backward, [<PyObject *>out, <PyObject *>x, <PyObject *>W,
                                         <PyObject *>dx, <PyObject *>dW, <PyObject *>db], &c):
-            _prepared("affine_backward", out, x, W, dx, dW, db)
+            _refuse("affine_backward", out, x, W, dx, dW, db)
         layer.dW, layer.db = c.data[4], c.data[5]
         layer.D, layer.M = c.size[D], c.size[M]
         self.plan.type = c.type
@@ -92,9 +105,9 @@ cdef class Steps:
         """Point at a parameter with its gradient and states, checked by the contract of Adam's update."""
         cdef Call c
         s1, s2 = [*states, np.empty_like(p), np.empty_like(p)][:2]
-        self.held += [s1, s2]
+        p, g, s1, s2 = self.plain(p), self.plain(g), self.plain(s1), self.plain(s2)
         if not bind(&_adam_update, [<PyObject *>p, <PyObject *>g, <PyObject *>s1, <PyObject *>s2], &c):
-            _prepared("adam_update", p, g, s1, s2, 0, 0, 0)
+            _refuse("adam_update", p, g, s1, s2, 0, 0, 0)
         parameter.n, parameter.p, parameter.g = c.size[n], c.data[0], c.data[1]
         parameter.state[0], parameter.state[1] = c.data[2], c.data[3]
         return 0
