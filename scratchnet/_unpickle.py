@@ -37,7 +37,7 @@ def load_pickle(path: str | bytes | os.PathLike[Any]) -> Any:
 
     Parameters
     ----------
-    path : str, bytes or path
+    path : str or path
         The file.
 
     Returns

@@ -17,8 +17,8 @@ from ._links import Linked
 from ._passed_on import pass_on_np
 from ._shown import shown
 from .backends import (
-    as_number,
     as_operand,
+    as_scalar,
     backend_for,
     check_call,
     check_parameter,
@@ -85,7 +85,7 @@ class Optimizer(Linked):
     def _checked(self, name: str, value: Any) -> float:
         expected, low, high = _SETTINGS[name]
         try:
-            number: float = value if type(value) is float else as_number(name, value)
+            number: float = value if type(value) is float else as_scalar(name, value)
             if low <= number < high:  # a NaN is not
                 return number
         except ValueError:

@@ -271,9 +271,7 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
     Every gradient is multiplied by max_norm / (norm + 1e-6) where that is below 1.
     Source: book 2, ch. 6.1.4.
     """
-    largest = as_number("clip_grads: max_norm", max_norm)
-    if not largest >= 0:
-        raise ValueError(f"clip_grads: max_norm must be a number, 0 or more, got {max_norm!r}")
+    largest = as_number("clip_grads: max_norm", max_norm, 0)
     arrays = [check_parameter(f"clip_grads: grads[{i}]", g) for i, g in enumerate(flatten(grads))]
     for i, g in enumerate(arrays):
         if not is_writable(g):

@@ -250,7 +250,7 @@ def test_numerical_gradients():
     "layer", [layers.Convolution(np.ones((1, 1, 2, 2)), 0, stride=1.0), layers.Pooling(2.0, 2)]
 )
 def test_a_window_and_its_places_are_whole_numbers(layer):
-    with pytest.raises(ValueError, match=r"whole number, got [12]\.0"):
+    with pytest.raises(ValueError, match=r"whole number, 1 or more, got [12]\.0"):
         layer.forward(np.ones((1, 1, 4, 4)))
 
 

@@ -209,7 +209,7 @@ def test_sizes_of_windows_are_whole_numbers_in_range(wrong):
 @pytest.mark.parametrize("wrong", [(2, 3, 4), (2, 3, 4, 5, 6), (2, 3, 4, -5), (2, 3, 4, "5"), 7, None,
                                    (2, 3, 4.0, 5), (0, 2**70, 4, 5)], ids=repr)  # fmt: skip
 def test_the_shape_of_images_is_four_sizes(wrong):
-    with pytest.raises(ValueError, match="input_shape must be four sizes"):
+    with pytest.raises(ValueError, match=r"col2im: input_shape(\[\d\])? must be"):
         util.col2im(np.zeros((24, 12), np.float32), wrong, 2, 2)
 
 

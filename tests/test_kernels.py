@@ -188,7 +188,7 @@ def test_windows_that_do_not_fit_are_refused(backend):
     pool.values["P"] = 0
     assert "P must be 1 or more, got 0" in assert_refused(pool, backend, ValueError, "P")
     pool.values["P"] = 2.5
-    assert "P must be a whole number, got 2.5" in assert_refused(pool, backend, ValueError, "P")
+    assert "P must be a whole number, 1 or more, got 2.5" in assert_refused(pool, backend, ValueError, "P")
 
 
 @pytest.mark.parametrize("name", [k.name for k in KERNELS.values() if any(a.alias for a in k.arguments)])

@@ -204,10 +204,3 @@ def test_lists_and_numbers_that_make_sense_stay_welcome():
     assert book1.shuffle_dataset([1, 1], [2, 2])[1].tolist() == [2, 2]
     assert book1.conv_output_size(7.0, np.float32(3), 2) == 3.0
     assert book1.im2col(IMAGES, np.uint8(2), 2, np.array(2)).shape == (4, 4)
-
-
-def test_a_path_may_be_bytes(tmp_path):
-    import pickle
-
-    (tmp_path / "weights.pkl").write_bytes(pickle.dumps([1.0]))
-    assert util.load_pickle(bytes(tmp_path / "weights.pkl")) == [1.0]

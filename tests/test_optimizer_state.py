@@ -325,5 +325,5 @@ def test_an_optimizer_prints_its_settings():
     for wrong in (Unspeakable(), np.zeros(1000), "x" * 1000, None):
         opt = optimizer.SGD()
         opt.lr = wrong
-        assert repr(opt).startswith("SGD(lr=") and len(repr(opt)) < 100
-    assert repr(optimizer.SGD.__new__(optimizer.SGD)) == "SGD(lr=None)"
+        assert repr(opt).startswith("SGD(") and len(repr(opt)) < 100
+    assert repr(optimizer.SGD.__new__(optimizer.SGD)) == "SGD()"  # what is not there is left out

@@ -32,7 +32,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from .operands import as_number, as_whole_number, check_labels
+from .operands import as_scalar, as_whole_number, check_labels
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -324,7 +324,7 @@ def check_arguments(
         where = f"{kernel.name}: {argument.name}"
         if not argument.is_array:
             if argument.least is None:
-                taken.append(as_number(where, value))
+                taken.append(as_scalar(where, value))
             else:
                 sizes[argument.name] = as_whole_number(where, value, argument.least, LARGEST)
                 taken.append(sizes[argument.name])

@@ -103,9 +103,22 @@ def as_number(where: str, value: Any, least: float = -_INF, most: float = _INF) 
     """
     number = value if type(value) is float else _number_in(where, value)
     if number is None or not (least <= number <= most or (number != number and (least, most) == (-_INF, _INF))):
-        among = "" if (least, most) == (-_INF, _INF) else f" from {least:g} to {most:g}"
+        among = f" from {least:g} to {most:g}" if most < _INF else "" if least == -_INF else f", {least:g} or more"
         raise ValueError(f"{where} must be a number{among}, got {described(value)}")
     return number
+
+
+def as_scalar(where: str, value: Any) -> float:
+    """Return a number that is nothing but one as a float: no truth value, and no array with axes.
+
+    Raises
+    ------
+    ValueError
+        As `as_number`.
+    """
+    if isinstance(value, bool | np.bool_) or np.ndim(value):
+        raise ValueError(f"{where} must be a number, got {described(value)}")
+    return as_number(where, value)
 
 
 def _number_in(where: str, value: Any) -> float | None:
