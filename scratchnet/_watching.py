@@ -19,15 +19,17 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def check_links(who: str, model: Any) -> None:
-    """Raise ValueError if a model's params are copies of its layers' arrays, which training would not change.
+    """Raise ValueError if training would not change what a model's layers compute with.
 
-    A layer's array that is not among the params may be meant so (it is not trained), and so may an array among the
-    params that no layer has; but not both, with the same numbers in them.
+    Its params may be copies of the layers' arrays. A layer's array that is not among the params may be meant so
+    (it is not trained), and so may an array among the params that no layer has; but not both, with the same numbers
+    in them. Or a layer may be of book 1's kind, whose weights stand in W and not in a list, and be left out.
     """
     held = list(_arrays_in(model))
     ids = {id(array) for array in held}
     params = flatten(model.params)
     trained = {id(p) for p in params}
+    _check_book_1_s_layers(who, model, trained)
     lost = [(i, p) for i, p in enumerate(params) if _is_array(p) and id(p) not in ids]
     left = [array for array in held if id(array) not in trained] if lost else []
     for i, p in lost:
@@ -38,6 +40,19 @@ def check_links(who: str, model: Any) -> None:
                     f"with, of shape {p.shape}: training would change the copy alone. That happens when a model "
                     "is copied or loaded by something that does not keep two names for one array; make the lists "
                     "params and grads from those of the layers again"
+                )
+
+
+def _check_book_1_s_layers(who: str, model: Any, trained: set[int]) -> None:
+    for layer in layers_of(model):
+        listed = {id(p) for p in getattr(layer, "params", None) or ()}
+        for name in ("W", "gamma"):
+            weights = getattr(layer, name, None)
+            if _is_array(weights) and hasattr(layer, f"d{name}") and id(weights) not in listed | trained:
+                raise ValueError(
+                    f"{who}: {type(layer).__name__} (of {type(layer).__module__}) keeps its weights in {name}, as "
+                    "book 1's layers do, and not in a list params: they would not be trained. Such layers are for "
+                    "book 1's Trainer, scratchnet.book1.trainer.Trainer, or for a loop of your own"
                 )
 
 

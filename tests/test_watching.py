@@ -79,6 +79,20 @@ class OnePass(Chain):
         self.grads = [np.zeros((2, 3)), np.zeros(3)]
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_book_1_s_layers_without_a_list_are_named(listed):
+    convolution = book1_layers.Convolution(np.ones((2, 1, 1, 2)), np.zeros(2))
+    model = Chain([convolution, affine(2, 3)], SoftmaxWithLoss())
+    if listed:  # by hand, in the arrays' places; backward replaces dW, which the Trainer sees too
+        model.params += [convolution.W, convolution.b]
+        model.grads += [np.zeros_like(convolution.W), np.zeros_like(convolution.b)]
+    model.predict = lambda x: model.layers[1].forward(convolution.forward(x[:, None, None, :]).reshape(len(x), -1))
+    model.backward = lambda dout=1: model.layers[1].backward(model.loss_layer.backward())
+    message = r"did not write grads\[2\]" if listed else "Convolution .* keeps its weights in W, as book 1's"
+    with pytest.raises(ValueError, match=message):
+        Trainer(model, SGD()).fit(X, LABELS, verbose=False)
+
+
 class Forgets(Chain):
     def backward(self, dout=1):
         kept = [g.copy() for g in self.grads]
