@@ -22,8 +22,8 @@ def check_links(who: str, model: Any) -> None:
     """Raise ValueError if training would not change what a model's layers compute with.
 
     Its params may be copies of the layers' arrays. A layer's array that is not among the params may be meant so
-    (it is not trained), and so may an array among the params that no layer has; but not both, with the same numbers
-    in them. Or a layer may be of book 1's kind, whose weights stand in W and not in a list, and be left out.
+    (it is not trained), and so may an array among the params that no layer has; but not both, with the same
+    numbers in them. Or a layer may be of book 1's kind, whose weights stand in W and in no list, and be left out.
     """
     held = list(_arrays_in(model))
     ids = {id(array) for array in held}
