@@ -245,12 +245,22 @@ def test_some_modules_pass_names_on():
     assert {"scratchnet.layers", "scratchnet.functions", "scratchnet.trainer", "scratchnet.util"} <= set(CHANGED)
 
 
-@pytest.mark.parametrize("library, settings", [("cloudpickle", {}), ("dill", {"recurse": True})])
-def test_functions_that_use_a_module_are_pickled_by_the_libraries_that_are_installed(library, settings):
-    namespace = {"__name__": "__main__"}
+def a_script_s_function():
+    namespace: dict[str, object] = {"__name__": "__main__"}
     exec("from scratchnet import layers\ndef f(x): return layers.Relu().forward(x).sum()", namespace)
-    written = pytest.importorskip(library).dumps(namespace["f"], **settings)
+    return namespace["f"]
+
+
+def test_functions_that_use_a_module_are_pickled_by_cloudpickle():
+    written = pytest.importorskip("cloudpickle").dumps(a_script_s_function())
     assert pickle.loads(written)(np.arange(-2.0, 3.0)) == 3
+
+
+@pytest.mark.long
+def test_functions_that_use_a_module_run_in_joblib_s_processes():
+    joblib = pytest.importorskip("joblib")
+    f = joblib.delayed(a_script_s_function())
+    assert joblib.Parallel(n_jobs=2)(f(np.arange(-2.0, n)) for n in (2, 3)) == [1, 3]
 
 
 def test_a_source_tree_without_the_kernels_says_what_to_do(tmp_path):

@@ -329,7 +329,7 @@ def test_batch_normalization_of_book_1_keeps_its_running_mean():
         np.testing.assert_array_equal(way(layer).running_mean, layer.running_mean)
 
 
-@pytest.mark.parametrize("library", ["joblib", "cloudpickle", "dill"])
+@pytest.mark.parametrize("library", ["joblib", "cloudpickle"])
 def test_the_libraries_that_are_installed(library, tmp_path):
     module = pytest.importorskip(library)
     model, opt = models.TwoLayerNet(2, 5, 3, rng=0), optimizer.Adam()
