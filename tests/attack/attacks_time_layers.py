@@ -264,7 +264,9 @@ def time_softmax_with_loss(draw: Draw) -> Trial:
             p = y[np.arange(len(rows)), labels]
             loss = -np.sum(np.log(p)) / len(rows) if len(rows) else 0.0
             bound = bounds("softmax_log_loss_forward", {"x": rows, "y": y, "t": labels}, own)["return"]
-            if len(p) and p.min() < 4 * least(own) / rounding(own):  # so near to 0 it may be 0, and the loss infinite
+            if len(p) and p.min() < 4 * least(own) / rounding(
+                own
+            ):  # so near to 0 it may be 0, and the loss infinite
                 bound = np.inf
         return [Expected(loss, bound + 1e-13 if np.isfinite(loss) else np.inf)]
 

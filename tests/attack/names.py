@@ -31,10 +31,10 @@ NOT_CALLED = {
     "scratchnet.backends.cpu.Steps*": "a plan's steps: attacked through Trainer.fit",
     "scratchnet.plotting.plot_*": "draws pictures of what decision_regions and the trainers compute",
     "*Trainer.plot": "draws a picture of loss_list",
+    "*.step_chain": "describes a network to a plan: attacked through Trainer.fit",
     "*.step_state": "describes an optimizer to a plan: attacked through Trainer.fit",
     "*.step_numbers": "describes an optimizer to a plan: attacked through Trainer.fit",
     "*.count_steps": "counts for a plan: attacked through Trainer.fit",
-    "scratchnet._layer.Layer": "has neither forward nor backward; what extends it is attacked",
     "scratchnet.optimizer.Optimizer*": "updates nothing by itself; what extends it is attacked",
     "scratchnet.models.Network*": "is made by those that extend it, which are attacked",
     "scratchnet.base_model.BaseModel*": "has methods for files only",
@@ -43,7 +43,6 @@ NOT_CALLED = {
     "scratchnet.backends.steps_for": "chooses for a plan",
     "scratchnet.backends.*.isa*": "says what runs; takes nothing",
     "scratchnet.backends.reference_uses": "says what ran; takes nothing",
-    "scratchnet.get_num_threads": "says what runs; takes nothing",
 }
 
 

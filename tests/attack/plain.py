@@ -1,4 +1,4 @@
-"""The books' `common` packages in plain NumPy, which the tests hold as scripts: the attack's independent formulas."""
+"""The books' `common` packages in plain NumPy, which the tests hold as scripts: independent formulas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
 def _common(book: str, *names: str) -> list[ModuleType]:
     """Import modules of a book's `common`, and leave no `common` behind."""
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "common"}
-    finders, sys.meta_path[:] = sys.meta_path[:], [f for f in sys.meta_path if "scratchnet" not in type(f).__module__]
+    finders, sys.meta_path[:] = (
+        sys.meta_path[:],
+        [f for f in sys.meta_path if "scratchnet" not in type(f).__module__],
+    )
     sys.path.insert(0, str(SCRIPTS / book))
     try:
         return [importlib.import_module(f"common.{name}") for name in names]
