@@ -218,11 +218,9 @@ def rnnlm_fit(draw: Draw) -> Trial:
             raise Refused("a short text")
         plain_model = books.Rnnlm([w.astype("f8") for w in weights], step=books.RNN)
         interval = options["eval_interval"]
-        losses = books.fit(
-            plain_model, corpus, lr=0.1, max_epoch=int(options["max_epoch"]),
-            batch_size=int(options["batch_size"]), time_size=int(options["time_size"]), max_grad=options["max_grad"],
-            eval_interval=10**9 if interval is None else int(interval),
-        )  # fmt: skip
+        whole = {name: int(n) for name, n in numbers}
+        every = 10**9 if interval is None else int(interval)
+        losses = books.fit(plain_model, corpus, lr=0.1, max_grad=options["max_grad"], eval_interval=every, **whole)
         losses = [] if interval is None else losses
         return [Expected(v, CLOSE[dtype] * 10 * (1 + np.abs(v))) for v in (*losses, *plain_model.params)]
 
