@@ -362,7 +362,7 @@ def network(cls: Any, extended: bool) -> Any:
 
         def expect() -> list[Expected]:
             a = plain(x)
-            if a.ndim < 2 or int(np.prod(a.shape[1:])) != D:
+            if a.ndim < 1 or int(np.prod(a.shape[1:])) != D:
                 raise Refused("x")
             labels = None if method == "predict" else plain_labels(t, len(a), C)
             plain_net = made(net1.MultiLayerNet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 from typing import Any
 
 import numpy as np
@@ -210,9 +211,9 @@ def numerical_gradient_2d(draw: Draw) -> Trial:
 
     def expect() -> list[Expected]:
         a = plain(x)
-        if float_dtype(x).itemsize < 8:
-            return [Expected(a, np.inf)]
-        if a.ndim not in (1, 2):
+        if float_dtype(x).itemsize < 8 or not np.all(np.isfinite(a)):
+            return [Expected(np.zeros(a.shape), np.inf)]
+        if a.ndim == 0:
             raise Refused("no rows")
         return [Expected(3 * a**2, 1e-5 * (1 + np.sum(np.abs(a) ** 3)))]
 
@@ -225,14 +226,16 @@ def gradient_descent(draw: Draw) -> Trial:
     lr, steps, path = draw.number(0.1, 0.01, odd=0.15), draw.whole(0, 1, 3, odd=0.15), draw.chance(0.5)
     if draw.is_huge:
         steps = 2
-    start = x.copy() if isinstance(x, np.ndarray) else np.array(x) if isinstance(x, memoryview) else x
+    start = (
+        x.copy() if isinstance(x, np.ndarray) else np.array(x) if isinstance(x, memoryview | array.array) else x
+    )
 
     def squares(v: np.ndarray) -> Any:
         return np.sum(v * v)
 
     def expect() -> list[Expected]:
         a, rate = plain(start), plain_number(lr)
-        points = [a * (1 - 2 * rate) ** k for k in range(plain_whole(steps) + 1)]
+        points = [a * np.float64(1 - 2 * rate) ** k for k in range(plain_whole(steps) + 1)]
         if not np.all(np.isfinite(points)) or float_dtype(start).itemsize < 8:
             return [Expected(np.zeros(np.shape(p)), np.inf) for p in [points[-1], points][: 1 + path]]
         close = 1e-5 * (1 + float(np.max(np.abs(points), initial=0.0)) ** 2)

@@ -135,6 +135,7 @@ def difference(got: Any, expected: Any) -> str | None:
         if got.dtype.kind == "f":
             got = got.astype(np.float64)
         bound = np.broadcast_to(np.asarray(expected.bound, np.float64), true.shape)
+        bound = np.where(np.isnan(bound), np.inf, bound)  # of a row that has a NaN elsewhere
         dtype = np.dtype(expected.dtype).newbyteorder("=")
         u, most = unit(dtype), float(np.finfo(dtype).max if dtype.itemsize <= 8 else np.finfo("f8").max)
         beyond = (bound >= u * most) | (np.abs(true) >= most)  # sums of such numbers overflow, in some order
