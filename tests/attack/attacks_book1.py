@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from attacks_layers import STAGES, draw_dout, plain_dout
+from attacks_layers import STAGES, as_bias, draw_dout, plain_dout
 from judge import Expected, Trial, bounds, chained, exactly, least, rounding
 from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number, plain_whole
-from plain import layers1, net1, util1
+from plain_books import layers1, net1, util1
 from table import add, attack
 
 from scratchnet.book1 import layers, util
@@ -163,9 +163,10 @@ def batch_normalization(draw: Draw) -> Trial:
     def numbers() -> tuple[Any, Any, np.ndarray]:
         own = parameter_dtype(gamma)
         parameter_dtype(beta)
-        g, b, a = plain(gamma, own), plain(beta, own), plain(x, own)
-        if g.ndim != 1 or b.shape != g.shape or a.ndim < 2 or int(np.prod(a.shape[1:])) != len(g):
+        a = plain(x, own)
+        if a.ndim < 2:
             raise Refused("shapes")
+        g, b = (as_bias(plain(v, own), int(np.prod(a.shape[1:]))) for v in (gamma, beta))
         return own, layers1.BatchNormalization(g, b), a
 
     def forward(layer: Any) -> list[Any]:
@@ -345,7 +346,10 @@ def network(cls: Any, extended: bool) -> Any:
             options |= dict(use_batchnorm=draw.chance(0.5), use_dropout=draw.chance(0.3), dropout_ration=0.3)
         N = draw.size(low=2, high=5)
         x, t = draw.array((max(N, 2), D), extremes=False), draw.labels(max(N, 2), C)
-        method = draw.pick(("predict", "loss", "accuracy", "gradient", "gradient", "numerical_gradient"))
+        methods = ["predict", "loss", "accuracy", "gradient", "gradient"]
+        if not options.get("use_dropout"):  # else its differences are those of the mask that is drawn
+            methods.append("numerical_gradient")
+        method = draw.pick(methods)
 
         def made(network_class: Any) -> Any:
             np.random.seed(seed)
@@ -355,8 +359,6 @@ def network(cls: Any, extended: bool) -> Any:
 
         def call() -> Any:
             np.random.seed(seed)
-            if method == "numerical_gradient" and options.get("use_dropout"):
-                return [0.0]  # its differences are those of the mask that is drawn
             got = getattr(net, method)(*(x,) if method == "predict" else (x, t))
             return {name: got[name] for name in sorted(got)} if isinstance(got, dict) else got
 
@@ -367,10 +369,14 @@ def network(cls: Any, extended: bool) -> Any:
             labels = None if method == "predict" else plain_labels(t, len(a), C)
             plain_net = made(net1.MultiLayerNet)
             np.random.seed(seed)
-            if method == "numerical_gradient" and options.get("use_dropout"):
-                return exactly(0.0)
-            shares = t if isinstance(t, np.ndarray) and t.dtype.kind == "f" and method != "accuracy" else labels
-            shares = plain(shares).reshape(len(a), C) if shares is t else shares
+            shares = labels
+            if (
+                isinstance(t, np.ndarray)
+                and t.dtype.kind in "fb"
+                and t.size == a.shape[0] * C
+                and method != "accuracy"
+            ):
+                shares = plain(t).reshape(len(a), C)
             true = getattr(plain_net, method)(*(a,) if method == "predict" else (a, shares))
             if not len(a):
                 raise Refused("no samples")

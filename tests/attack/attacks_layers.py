@@ -36,6 +36,14 @@ def draw_dout(draw: Draw, shape: tuple[int, ...], *, calm: bool = False) -> Any:
     return draw.array(shape, calm=calm) if draw.chance(0.9) else draw.number(1, 0.5, -2.0, odd=0)
 
 
+def as_bias(b: np.ndarray, size: int) -> np.ndarray:
+    """A bias as a row: NumPy broadcasts it."""
+    try:
+        return np.broadcast_to(b, (1, size))[0].copy()
+    except ValueError:
+        raise Refused("a bias that does not fit") from None
+
+
 # Products with weights
 
 
@@ -61,9 +69,9 @@ def affine(cls: Any, *, bias: bool, flattens: bool = False) -> Callable[[Draw], 
             for p in given:
                 parameter_dtype(p)
             w, a = plain(W, own), plain(x, own)
-            b = plain(given[1], own) if bias else np.zeros(w.shape[-1:])
-            if w.ndim != 2 or b.size != w.shape[1] or a.ndim == 0:
+            if w.ndim != 2 or a.ndim == 0:
                 raise Refused("shapes")
+            b = as_bias(plain(given[1], own) if bias else np.zeros(1), w.shape[1])
             if flattens:
                 a = a.reshape(len(a), int(np.prod(a.shape[1:])))
             if a.shape[-1] != len(w):
@@ -131,11 +139,18 @@ add(
 # Element by element, and over rows
 
 
+def masked(keep: np.ndarray, d: np.ndarray, dtype: Any) -> Expected:
+    """The gradient where something passed; in its own dtype, or in that of the layer's input."""
+    true = np.where(keep, d, 0)
+    return Expected(true, rounding(dtype) * np.abs(true) + least(dtype), dtype)
+
+
 def parameterless(
     cls: Any,
     forward: Callable[[np.ndarray, Any], Expected],
     backward: Callable[..., Expected],
     least_axes: int = 0,
+    exact: Any = None,
 ) -> Callable[[Draw], Trial]:
     """A layer without weights: `forward` and `backward` are the formulas and their bounds."""
 
@@ -154,7 +169,7 @@ def parameterless(
         def expect_backward() -> list[Expected]:
             own = float_dtype(x)
             with np.errstate(all="ignore"):
-                return [backward(plain_dout(dout, out.shape, own), plain(x, own), out, own)]
+                return [backward(plain_dout(dout, out.shape, exact or own), plain(x, own), out, own)]
 
         return Trial(lambda: layer.backward(dout), expect_backward, [x, dout], [layer])
 
@@ -168,7 +183,7 @@ def sigmoid_forward(x: np.ndarray, dtype: Any) -> Expected:
 
 def sigmoid_backward(d: np.ndarray, x: np.ndarray, y: np.ndarray, dtype: Any) -> Expected:
     true = d * (1.0 - y) * y
-    return Expected(true, 4 * rounding(dtype) * np.abs(true) + 4 * least(dtype) * (1 + np.abs(d)), dtype)
+    return Expected(true, 8 * rounding(dtype) * np.abs(true) + 4 * least(dtype) * (1 + np.abs(d)), dtype)
 
 
 def softmax_backward(d: np.ndarray, x: np.ndarray, y: np.ndarray, dtype: Any) -> Expected:
@@ -188,7 +203,8 @@ add(
     parameterless(
         layers.Relu,
         lambda x, dtype: Expected(np.where(x <= 0, 0, x), 0, dtype),
-        lambda d, x, y, dtype: Expected(np.where(x <= 0, 0, d), 0, dtype),
+        lambda d, x, y, dtype: masked(~(x <= 0), d, dtype),
+        exact="f8",
     ),
     "layers.Relu: forward backward",
     share=2,
@@ -217,7 +233,7 @@ def relu_keeps_what_backward_needs(draw: Draw) -> Trial:
     dout = draw.array(shape, calm=True)
     return Trial(
         lambda: layer.backward(dout),
-        lambda: [Expected(np.where(before <= 0, 0, plain(dout, x.dtype)), 0, x.dtype)],
+        lambda: [masked(~(before <= 0), plain(dout), x.dtype)],
         [dout],
     )
 
@@ -259,9 +275,10 @@ def dropout(draw: Draw) -> Trial:
     dout = draw_dout(draw, np.shape(out))
 
     def expect_backward() -> list[Expected]:
-        d = plain_dout(dout, np.shape(out), float_dtype(x))
+        own = float_dtype(x)
         with np.errstate(all="ignore"):
-            return [Expected(d * kept(np.shape(out)), 0, float_dtype(x))]
+            true = plain_dout(dout, np.shape(out), "f8") * kept(np.shape(out))
+        return [Expected(true, rounding(own) * np.abs(true) + least(own), own)]
 
     return Trial(lambda: layer.backward(dout), expect_backward, [x, dout], [layer])
 

@@ -10,7 +10,7 @@ import optimizers_numpy
 from attacks_models import CLOSE, Plain
 from judge import Expected, Trial, exactly
 from odd import Draw, Refused, plain, plain_labels, plain_number
-from plain import net1, trainer1, trainer2
+from plain_books import net1, trainer1, trainer2
 from table import attack
 
 from scratchnet import Adam, Momentum, RnnlmTrainer, Trainer, TwoLayerNet, optimizer
@@ -248,9 +248,7 @@ def book1_fit(draw: Draw) -> Trial:
         optimizer=draw.pick(("SGD", "momentum", "Nesterov", "AdaGrad", "rmsprop", "Adam"))
         if draw.chance(0.95)
         else draw.pick(("LBFGS", None, 5)),
-        optimizer_param=draw.pick((None, {"lr": 0.01}, {"lr": 0.1}))
-        if draw.chance(0.95)
-        else draw.pick(({"lr": -1}, {"speed": 1}, 5)),
+        optimizer_param=draw.pick((None, {"lr": 0.01}, {"lr": 0.1})) if draw.chance(0.95) else {"lr": -1},
         evaluate_sample_num_per_epoch=draw.pick((None, 2, 1000)),
         verbose=draw.chance(0.3),
     )

@@ -8,7 +8,7 @@ import numpy as np
 from attacks_language import Parrot
 from judge import Expected, Trial, chained, exactly, rounding
 from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number, plain_whole
-from plain import trainer2
+from plain_books import trainer2
 from table import attack
 
 from scratchnet import util, weights
@@ -158,6 +158,45 @@ def as_operand(draw: Draw) -> Trial:
     return Trial(call, expect, [x])
 
 
+@attack(
+    "backends.operands.as_number",
+    "backends.operands.as_whole_number",
+    "backends.operands.as_whole_numbers",
+    "backends.operands.as_real_array",
+)
+def as_numbers(draw: Draw) -> Trial:
+    """The door for numbers."""
+    how = draw.pick(("number", "whole", "whole numbers", "real"))
+    x: Any = {"number": draw.number, "whole": draw.whole}.get(how, lambda *_, **__: draw.array(draw.shape()))(
+        1, odd=0.8
+    )
+    draw.is_legal, draw.is_huge = False, False
+
+    def call() -> Any:
+        if how == "number":
+            return operands.as_number("x", x)
+        if how == "whole":
+            return operands.as_whole_number("x", x)
+        return (
+            operands.as_whole_numbers("x", x, "words")
+            if how == "whole numbers"
+            else operands.as_real_array("x", x)
+        )
+
+    def expect() -> list[Expected]:
+        if how == "number":
+            return exactly(plain_number(x))
+        if how == "whole":
+            if not 0 <= plain_whole(x) < 2**63:
+                raise Refused("no size")
+            return exactly(plain_whole(x))
+        if how == "whole numbers" and np.asarray(x).dtype.kind not in "biu" and np.size(x):
+            raise Refused("no whole numbers")
+        return [Expected(plain(x), 1e-3 * np.abs(plain(x)))]
+
+    return Trial(call, expect, [x])
+
+
 @attack("backends.operands.as_labels", "backends.operands.check_labels")
 def as_labels(draw: Draw) -> Trial:
     rows, classes = draw.size(), draw.size(low=2)
@@ -239,7 +278,7 @@ def spiral_data(draw: Draw) -> Trial:
     seed = draw.whole(0, 1984, 7, odd=0.4)
 
     def expect() -> list[Any]:
-        from plain import SCRIPTS
+        from plain_books import SCRIPTS
 
         if seed is None:  # another spiral every time
             return [Expected(np.zeros((300, 2)), np.inf), *exactly(np.eye(3).repeat(100, axis=0))]
