@@ -224,6 +224,11 @@ BOUNDS: dict[str, Bound] = {
 }
 
 
+def chain_bound(operations: int, u: float, largest: float) -> float:
+    """Of several kernels in turn: 8 times each operation's rounding, relative to the largest number on the way."""
+    return 8 * operations * u * largest
+
+
 def assert_within(actual: Any, true: Any, bound: Any, what: str) -> None:
     """Fail with the worst element if any lies further from the true value than its bound."""
     actual, true = np.asarray(actual), np.asarray(true)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from attacks_layers import STAGES, draw_dout, plain_dout
+from attacks_layers import STAGES, as_bias, draw_dout, plain_dout
 from judge import Expected, Trial, bounds, chained, exactly, least, rounding
 from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number, plain_whole
-from plain import layers1, net1, util1
+from plain_books import layers1, net1, util1
 from table import add, attack
 
 from scratchnet.book1 import layers, util
@@ -55,7 +55,7 @@ def convolution(draw: Draw) -> Trial:
         bias = plain(b, own)
         if bias.ndim and bias.size != len(w):
             raise Refused("b")
-        p, q, s, z = places(*a.shape[2:], *w.shape[2:], stride, pad)
+        _, _, s, z = places(*a.shape[2:], *w.shape[2:], stride, pad)
         return own, layers1.Convolution(w, np.broadcast_to(bias.reshape(-1), len(w)), s, z), a
 
     def expect_forward() -> list[Expected]:
@@ -66,11 +66,15 @@ def convolution(draw: Draw) -> Trial:
             return [Expected(np.zeros((len(a), len(layer.W), *sides)))]
         with np.errstate(all="ignore"):
             out = layer.forward(a)
-            size = layers1.Convolution(np.abs(layer.W), np.abs(layer.b), layer.stride, layer.pad).forward(np.abs(a))
+            size = layers1.Convolution(np.abs(layer.W), np.abs(layer.b), layer.stride, layer.pad).forward(
+                np.abs(a)
+            )
         return [Expected(out, 2 * (layer.W[0].size + 2) * rounding(own) * size + 8 * least(own), own)]
 
     if stage == "build":
-        return Trial(lambda: layers.Convolution(filters, b, stride, pad).forward(x), expect_forward, [filters, b, x])
+        return Trial(
+            lambda: layers.Convolution(filters, b, stride, pad).forward(x), expect_forward, [filters, b, x]
+        )
     layer = layers.Convolution(filters, b, stride, pad)
     if stage == "forward":
         return Trial(lambda: layer.forward(x), expect_forward, [filters, b, x], [layer])
@@ -115,7 +119,10 @@ def pooling(draw: Draw) -> Trial:
         a = plain(x, float_dtype(x))
         layer = plain_layer(a)
         if not a.size:
-            Y, X = ((size - w) // layer.stride + 1 for size, w in zip(a.shape[2:], (layer.pool_h, layer.pool_w), strict=True))
+            Y, X = (
+                (size - w) // layer.stride + 1
+                for size, w in zip(a.shape[2:], (layer.pool_h, layer.pool_w), strict=True)
+            )
             return [Expected(np.zeros((*a.shape[:2], Y, X)))]
         return [Expected(layer.forward(a), 0, float_dtype(x))]
 
@@ -156,9 +163,10 @@ def batch_normalization(draw: Draw) -> Trial:
     def numbers() -> tuple[Any, Any, np.ndarray]:
         own = parameter_dtype(gamma)
         parameter_dtype(beta)
-        g, b, a = plain(gamma, own), plain(beta, own), plain(x, own)
-        if g.ndim != 1 or b.shape != g.shape or a.ndim < 2 or int(np.prod(a.shape[1:])) != len(g):
+        a = plain(x, own)
+        if a.ndim < 2:
             raise Refused("shapes")
+        g, b = (as_bias(plain(v, own), int(np.prod(a.shape[1:]))) for v in (gamma, beta))
         return own, layers1.BatchNormalization(g, b), a
 
     def forward(layer: Any) -> list[Any]:
@@ -179,7 +187,9 @@ def batch_normalization(draw: Draw) -> Trial:
             values["xhat"] = (rows - values["mean"]) / values["std"]
             bound = bounds("batch_normalization_forward", values, own)
         if not training:
-            terms = np.abs(layer.gamma * layer.running_mean) / np.sqrt(layer.running_var + 10e-7) + np.abs(layer.beta)
+            terms = np.abs(layer.gamma * layer.running_mean) / np.sqrt(layer.running_var + 10e-7) + np.abs(
+                layer.beta
+            )
             bound["out"] = 32 * rounding(own) * (np.abs(out.reshape(rows.shape)) + terms)
         beta_terms = 8 * rounding(own) * np.abs(layer.beta)
         return [
@@ -208,7 +218,9 @@ def batch_normalization(draw: Draw) -> Trial:
         with np.errstate(all="ignore"):
             plain_layer.forward(a)
             dx = plain_layer.backward(d)
-        if own.itemsize < 4 or not is_fit(d):  # the mean's error is that of the whole, divided by a small deviation
+        if own.itemsize < 4 or not is_fit(
+            d
+        ):  # the mean's error is that of the whole, divided by a small deviation
             return [Expected(np.zeros(np.shape(v)), np.inf) for v in (dx, plain_layer.dgamma, plain_layer.dbeta)]
         scale = float((np.abs(plain_layer.gamma) / plain_layer.std).max(initial=0))
         scale *= float(np.abs(d).sum()) * (1 + float((np.abs(a).max(initial=0) / plain_layer.std).max(initial=0)))
@@ -289,7 +301,12 @@ def smooth_curve(draw: Draw) -> Trial:
         if a.ndim != 1 or len(a) < 11:
             raise Refused("points")
         with np.errstate(all="ignore"):
-            return [Expected(util1.smooth_curve(a), 1e-3 * np.abs(a).max() if float_dtype(x).itemsize < 8 else 1e-12 * (1 + np.abs(a).max()))]
+            return [
+                Expected(
+                    util1.smooth_curve(a),
+                    1e-3 * np.abs(a).max() if float_dtype(x).itemsize < 8 else 1e-12 * (1 + np.abs(a).max()),
+                )
+            ]
 
     return Trial(lambda: util.smooth_curve(x), expect, [x])
 
@@ -317,7 +334,11 @@ def shuffle_dataset(draw: Draw) -> Trial:
 def network(cls: Any, extended: bool) -> Any:
     def make(draw: Draw) -> Trial:
         seed, activation = int(draw.rng.integers(1000)), draw.pick(("relu", "sigmoid"))
-        sizes = draw.size(low=1, high=5), [draw.size(low=1, high=5) for _ in range(draw.pick((0, 1, 2)))], draw.size(2)
+        sizes = (
+            draw.size(low=1, high=5),
+            [draw.size(low=1, high=5) for _ in range(draw.pick((0, 1, 2)))],
+            draw.size(2),
+        )
         D, hidden, C = max(sizes[0], 1), [max(h, 1) for h in sizes[1]], max(sizes[2], 2)
         decay, scale = draw.pick((0, 0.1)), draw.pick(("relu", "xavier", 0.5))
         options: dict[str, Any] = dict(weight_decay_lambda=decay)
@@ -325,7 +346,10 @@ def network(cls: Any, extended: bool) -> Any:
             options |= dict(use_batchnorm=draw.chance(0.5), use_dropout=draw.chance(0.3), dropout_ration=0.3)
         N = draw.size(low=2, high=5)
         x, t = draw.array((max(N, 2), D), extremes=False), draw.labels(max(N, 2), C)
-        method = draw.pick(("predict", "loss", "accuracy", "gradient", "gradient", "numerical_gradient"))
+        methods = ["predict", "loss", "accuracy", "gradient", "gradient"]
+        if not options.get("use_dropout"):  # else its differences are those of the mask that is drawn
+            methods.append("numerical_gradient")
+        method = draw.pick(methods)
 
         def made(network_class: Any) -> Any:
             np.random.seed(seed)
@@ -335,22 +359,24 @@ def network(cls: Any, extended: bool) -> Any:
 
         def call() -> Any:
             np.random.seed(seed)
-            if method == "numerical_gradient" and options.get("use_dropout"):
-                return [0.0]  # its differences are those of the mask that is drawn
             got = getattr(net, method)(*(x,) if method == "predict" else (x, t))
             return {name: got[name] for name in sorted(got)} if isinstance(got, dict) else got
 
         def expect() -> list[Expected]:
             a = plain(x)
-            if a.ndim < 2 or int(np.prod(a.shape[1:])) != D:
+            if a.ndim < 1 or int(np.prod(a.shape[1:])) != D:
                 raise Refused("x")
             labels = None if method == "predict" else plain_labels(t, len(a), C)
             plain_net = made(net1.MultiLayerNet)
             np.random.seed(seed)
-            if method == "numerical_gradient" and options.get("use_dropout"):
-                return exactly(0.0)
-            shares = t if isinstance(t, np.ndarray) and t.dtype.kind == "f" and method != "accuracy" else labels
-            shares = plain(shares).reshape(len(a), C) if shares is t else shares
+            shares = labels
+            if (
+                isinstance(t, np.ndarray)
+                and t.dtype.kind in "fb"
+                and t.size == a.shape[0] * C
+                and method != "accuracy"
+            ):
+                shares = plain(t).reshape(len(a), C)
             true = getattr(plain_net, method)(*(a,) if method == "predict" else (a, shares))
             if not len(a):
                 raise Refused("no samples")

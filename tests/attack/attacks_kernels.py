@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from cases import Case, is_possible, make_case, wide
 from judge import Expected, Trial, bounds
-from odd import ODD_NUMBERS, ODD_WHOLE, WRONG, Draw, Refused
-from table import add
+from odd import ODD_NUMBERS, ODD_WHOLE, WRONG, Draw, Refused, float_dtype, plain
+from table import add, attack
 from tolerances import EXACT
 
 from scratchnet.backends import KERNELS, cpu, reference
@@ -36,7 +36,9 @@ def spoil(draw: Draw, case: Case) -> None:
         return
     if value is None:
         return
-    how = draw.pick(("dtype", "shape", "strided", "read-only", "swapped", "type", "overlap", "label", "reshaped", "huge"))
+    how = draw.pick(
+        ("dtype", "shape", "strided", "read-only", "swapped", "type", "overlap", "label", "reshaped", "huge")
+    )
     draw.note(f"{name}: {how}", legal=False)
     if how == "dtype":
         with np.errstate(all="ignore"):
@@ -55,7 +57,9 @@ def spoil(draw: Draw, case: Case) -> None:
     elif how == "type":
         case.values[name] = WRONG[draw.pick(list(WRONG))](np.zeros(value.shape))
     elif how == "overlap":
-        others = [v for k, v in case.values.items() if k != name and isinstance(v, np.ndarray) and v.dtype == value.dtype]
+        others = [
+            v for k, v in case.values.items() if k != name and isinstance(v, np.ndarray) and v.dtype == value.dtype
+        ]
         if others and value.size:
             other = draw.pick(others)
             memory = np.zeros(value.size + other.size, value.dtype)
@@ -68,7 +72,7 @@ def spoil(draw: Draw, case: Case) -> None:
         case.values[name] = value.copy()
         case.values[name].reshape(-1)[-1] = draw.pick((-1, 2**62, -(2**63), 10**6))
     elif how == "reshaped":
-        case.values[name] = value.reshape(value.shape + (1,)) if draw.chance(0.5) else value.reshape(-1)
+        case.values[name] = value.reshape((*value.shape, 1)) if draw.chance(0.5) else value.reshape(-1)
     elif how == "huge" and value.ndim > 1:
         draw.is_huge = True
         case.values[name] = np.zeros((0,) * (value.ndim - 1) + (draw.pick((2**28, 2**40)),), value.dtype)
@@ -96,7 +100,10 @@ def kernel_attack(name: str) -> Callable[[Draw], Trial]:
 
         def call() -> Any:
             result = case.call(backend)
-            return [*(case.values[n] for n in written if case.values[n] is not None), *([result] if result is not None else [])]
+            return [
+                *(case.values[n] for n in written if case.values[n] is not None),
+                *([result] if result is not None else []),
+            ]
 
         def expect() -> list[Expected]:
             inputs = expected
@@ -106,17 +113,21 @@ def kernel_attack(name: str) -> Callable[[Draw], Trial]:
                     if isinstance(copies[n], np.ndarray):
                         copies[n].flags.writeable = True
             own = floating(inputs)
-            true = inputs if name in EXACT else wide(inputs)
+            true = inputs if spoiled or name in EXACT else wide(inputs)
             try:
                 returned = true.call(reference)
             except ERRORS as error:
                 raise Refused(str(error)) from None
             if spoiled and name not in EXACT:
-                return [Expected(np.zeros(np.shape(case.values[n])), np.inf) for n in written if case.values[n] is not None] + [
-                    Expected(0.0, np.inf)
-                ] * case.kernel.returns_float
+                return [
+                    Expected(np.zeros(np.shape(case.values[n])), np.inf)
+                    for n in written
+                    if case.values[n] is not None
+                ] + [Expected(0.0, np.inf)] * case.kernel.returns_float
             bound = {} if name in EXACT else bounds(name, true.values, own)
-            arrays = [Expected(true.values[n], bound.get(n, 0.0), own) for n in written if true.values[n] is not None]
+            arrays = [
+                Expected(true.values[n], bound.get(n, 0.0), own) for n in written if true.values[n] is not None
+            ]
             return arrays + ([Expected(returned, bound.get("return", 0.0))] if case.kernel.returns_float else [])
 
         inputs = [case.values[a.name] for a in case.kernel.arguments if not a.is_written]
@@ -130,7 +141,11 @@ def kernel_attack(name: str) -> Callable[[Draw], Trial]:
 
 for _name in KERNELS:
     add(
-        f"backends.cpu.{_name}", kernel_attack(_name), f"backends.cpu.{_name}", f"backends.reference.{_name}", share=1
+        f"backends.cpu.{_name}",
+        kernel_attack(_name),
+        f"backends.cpu.{_name}",
+        f"backends.reference.{_name}",
+        share=1,
     )
 
 
@@ -146,8 +161,6 @@ QUICK: dict[str, tuple[str, tuple[str, ...]]] = {
     "quick_sigmoid_forward": ("sigmoid_forward", ("x",)),
     "quick_sigmoid_backward": ("sigmoid_backward", ("dout", "y")),
     "quick_tanh_backward": ("tanh_backward", ("dout", "y")),
-    "quick_relu_forward": ("relu_forward", ("x",)),
-    "quick_relu_backward": ("relu_backward", ("dout", "y")),
     "quick_softmax_cross_entropy_forward": ("softmax_cross_entropy_forward", ("x", "t")),
     "quick_softmax_cross_entropy_backward": ("softmax_cross_entropy_backward", ("y", "t", "dout")),
 }
@@ -170,7 +183,9 @@ def quick_attack(quick: str, name: str, names: tuple[str, ...]) -> Callable[[Dra
             result = getattr(cpu, quick)(*given)
             if result is None or result is False:
                 raise ValueError("not taken")  # what the layers then ask the general way
-            results = list(result) if isinstance(result, tuple) else [result] if isinstance(result, np.ndarray) else []
+            results = (
+                list(result) if isinstance(result, tuple) else [result] if isinstance(result, np.ndarray) else []
+            )
             return [*results, *(case.values[n] for n in names if n in case.outputs())]
 
         def expect() -> list[Expected]:
@@ -195,7 +210,7 @@ def quick_attack(quick: str, name: str, names: tuple[str, ...]) -> Callable[[Dra
         inputs = [case.values[n] for n in names if n not in case.outputs()]
         draw.is_legal = False
         overlaps = any("overlap" in n for n in draw.notes)
-        reshaped = any("reshaped" in n for n in draw.notes)  # they take more axes than the kernels
+        reshaped = any("shape" in n for n in draw.notes)  # they take more axes than the kernels, and any output's
         return Trial(call, None if reshaped else expect, [] if overlaps else inputs, given)
 
     return make
@@ -203,3 +218,62 @@ def quick_attack(quick: str, name: str, names: tuple[str, ...]) -> Callable[[Dra
 
 for _quick, (_kernel, _names) in QUICK.items():
     add(f"backends.cpu.{_quick}", quick_attack(_quick, _kernel, _names), f"backends.cpu.{_quick}", share=0.7)
+
+
+@attack("backends.cpu.quick_relu_forward", "backends.cpu.quick_relu_backward")
+def quick_relu(draw: Draw) -> Trial:
+    """The two short cuts whose kernel keeps a mask."""
+    shape = draw.shape()
+    forward = draw.chance(0.5)
+    x = draw.array(shape)
+    mask = draw.rng.random(shape) < 0.5 if draw.chance(0.7) else draw.array(shape)
+    draw.is_legal = False
+
+    def call() -> Any:
+        result = cpu.quick_relu_forward(x) if forward else cpu.quick_relu_backward(x, mask)
+        if result is None:
+            raise ValueError("not taken")
+        return result
+
+    def expect() -> list[Expected]:
+        a = plain(x, float_dtype(x))
+        if forward:
+            return [Expected(np.where(a <= 0, 0, a), 0, float_dtype(x)), Expected(a <= 0)]
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != a.shape:
+            raise Refused("no mask")
+        return [Expected(np.where(plain(mask) != 0, 0, a), 0, float_dtype(x))]
+
+    return Trial(call, expect, [x, mask])
+
+
+@attack("backends.cpu.quick_update")
+def quick_update(draw: Draw) -> Trial:
+    """All parameters of an optimizer at once, or none."""
+    name = draw.pick([n for n in KERNELS if n.endswith("_update")])
+    cases = [make_case(name, {"n": draw.size(high=40)}, draw.pick((np.float32, np.float64)), k) for k in range(2)]
+    if draw.chance(0.5):
+        spoil(draw, cases[1])
+    names = [a.name for a in KERNELS[name].arguments if a.is_array]
+    numbers = tuple(cases[0].values[a.name] for a in KERNELS[name].arguments if not a.is_array)
+    columns = [[case.values[n] for case in cases] for n in names]
+    expected = [
+        Case(c.kernel, {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in c.values.items()}, {})
+        for c in cases
+    ]
+    odd = any("=" in note for note in draw.notes)
+
+    def call() -> Any:
+        if odd or not cpu.quick_update(name, columns[0], columns[1], columns[2:], numbers):
+            raise ValueError("not taken")
+        return [case.values[n] for case in cases for n in names if n != "g"]
+
+    def expect() -> list[Expected]:
+        for case in expected:
+            try:
+                case.kernel and getattr(reference, name)(*(case.values[n] for n in names), *numbers)
+            except ERRORS as error:
+                raise Refused(str(error)) from None
+        return [Expected(case.values[n], 0, floating(case)) for case in expected for n in names if n != "g"]
+
+    draw.is_legal = False
+    return Trial(call, expect, [] if any("overlap" in n for n in draw.notes) else [columns[1]], [columns])

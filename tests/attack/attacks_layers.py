@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from attacks_functions import plain_softmax, rows_of, softmax_bound, stable_sigmoid
 from judge import Expected, Trial, bounds, least, rounding
-from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number, plain_whole
+from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_number, plain_whole
 from table import add, attack
 
 from scratchnet import layers, time_layers
@@ -16,9 +16,11 @@ from scratchnet.book1 import layers as book1
 
 STAGES = ("build", "forward", "backward")
 
+
 def outcome(layer: Any, dx: Any) -> list[Any]:
     """All that backward gives: dx and the gradients, copied, because a test may look at them later."""
     return [dx, *[np.array(g) for g in layer.grads]]
+
 
 def plain_dout(dout: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """The gradient from above as layers take it: of the output's shape, or one number for all."""
@@ -29,10 +31,21 @@ def plain_dout(dout: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         raise Refused("a gradient of another shape")
     return d
 
+
 def draw_dout(draw: Draw, shape: tuple[int, ...], *, calm: bool = False) -> Any:
     return draw.array(shape, calm=calm) if draw.chance(0.9) else draw.number(1, 0.5, -2.0, odd=0)
 
+
+def as_bias(b: np.ndarray, size: int) -> np.ndarray:
+    """A bias as a row: NumPy broadcasts it."""
+    try:
+        return np.broadcast_to(b, (1, size))[0].copy()
+    except ValueError:
+        raise Refused("a bias that does not fit") from None
+
+
 # Products with weights
+
 
 def affine(cls: Any, *, bias: bool, flattens: bool = False) -> Callable[[Draw], Trial]:
     """A layer that multiplies by W and perhaps adds b; `flattens`: takes all axes of x but the first as one."""
@@ -56,9 +69,9 @@ def affine(cls: Any, *, bias: bool, flattens: bool = False) -> Callable[[Draw], 
             for p in given:
                 parameter_dtype(p)
             w, a = plain(W, own), plain(x, own)
-            b = plain(given[1], own) if bias else np.zeros(w.shape[-1:])
-            if w.ndim != 2 or b.size != w.shape[1] or a.ndim == 0:
+            if w.ndim != 2 or a.ndim == 0:
                 raise Refused("shapes")
+            b = as_bias(plain(given[1], own) if bias else np.zeros(1), w.shape[1])
             if flattens:
                 a = a.reshape(len(a), int(np.prod(a.shape[1:])))
             if a.shape[-1] != len(w):
@@ -83,7 +96,7 @@ def affine(cls: Any, *, bias: bool, flattens: bool = False) -> Callable[[Draw], 
         dout = draw_dout(draw, out.shape)
 
         def expect_backward() -> list[Expected]:
-            own, w, b, a = numbers()
+            own, w, _, a = numbers()
             d, rows = rows_of(plain_dout(dout, out.shape, own)), rows_of(a)
             with np.errstate(all="ignore"):
                 true = {"dx": (d @ w.T).reshape(np.shape(plain(x))), "dW": rows.T @ d, "db": d.sum(axis=0)}
@@ -92,17 +105,22 @@ def affine(cls: Any, *, bias: bool, flattens: bool = False) -> Callable[[Draw], 
             if bias:
                 true["db"] = true["db"].reshape(np.shape(given[1]))
                 bound["db"] = bound["db"].reshape(np.shape(given[1]))
-                if parameter_dtype(given[1]).itemsize < own.itemsize:
-                    bound["db"] = bound["db"] + np.abs(true["db"]) * rounding(given[1].dtype)
+                narrow = parameter_dtype(given[1])
+                true["db"].astype(own).astype(narrow)  # which warns where NumPy does
+                bound["db"] = bound["db"] + np.abs(true["db"]) * rounding(narrow) + 8 * least(narrow)
             names = ("dx", "dW", "db")[: 2 + bias]
-            return [Expected(true[n], bound[n], dtype if n != "db" else narrower(own, given[-1].dtype)) for n in names]
+            return [
+                Expected(true[n], bound[n], dtype if n != "db" else narrower(own, given[-1].dtype)) for n in names
+            ]
 
         return Trial(lambda: outcome(layer, layer.backward(dout)), expect_backward, [*given, x, dout], [layer])
 
     return make
 
+
 def narrower(*dtypes: Any) -> np.dtype[Any]:
     return min(map(np.dtype, dtypes), key=lambda d: d.itemsize)
+
 
 for _path, _cls, _bias in (
     ("layers.MatMul", layers.MatMul, False),
@@ -120,8 +138,19 @@ add(
 
 # Element by element, and over rows
 
+
+def masked(keep: np.ndarray, d: np.ndarray, dtype: Any) -> Expected:
+    """The gradient where something passed; in its own dtype, or in that of the layer's input."""
+    true = np.where(keep, d, 0)
+    return Expected(true, rounding(dtype) * np.abs(true) + least(dtype), dtype)
+
+
 def parameterless(
-    cls: Any, forward: Callable[[np.ndarray, Any], Expected], backward: Callable[..., Expected], least_axes: int = 0
+    cls: Any,
+    forward: Callable[[np.ndarray, Any], Expected],
+    backward: Callable[..., Expected],
+    least_axes: int = 0,
+    exact: Any = None,
 ) -> Callable[[Draw], Trial]:
     """A layer without weights: `forward` and `backward` are the formulas and their bounds."""
 
@@ -140,24 +169,28 @@ def parameterless(
         def expect_backward() -> list[Expected]:
             own = float_dtype(x)
             with np.errstate(all="ignore"):
-                return [backward(plain_dout(dout, out.shape, own), plain(x, own), out, own)]
+                return [backward(plain_dout(dout, out.shape, exact or own), plain(x, own), out, own)]
 
         return Trial(lambda: layer.backward(dout), expect_backward, [x, dout], [layer])
 
     return make
 
+
 def sigmoid_forward(x: np.ndarray, dtype: Any) -> Expected:
     y = stable_sigmoid(x)
     return Expected(y, bounds("sigmoid_forward", {"out": y}, dtype)["out"], dtype)
 
+
 def sigmoid_backward(d: np.ndarray, x: np.ndarray, y: np.ndarray, dtype: Any) -> Expected:
     true = d * (1.0 - y) * y
-    return Expected(true, 4 * rounding(dtype) * np.abs(true) + 4 * least(dtype) * (1 + np.abs(d)), dtype)
+    return Expected(true, 8 * rounding(dtype) * np.abs(true) + 4 * least(dtype) * (1 + np.abs(d)), dtype)
+
 
 def softmax_backward(d: np.ndarray, x: np.ndarray, y: np.ndarray, dtype: Any) -> Expected:
     true = y * (d - (d * y).sum(axis=-1, keepdims=True))
     bound = bounds("softmax_backward", {"dout": rows_of(d), "y": rows_of(y)}, dtype)["dx"]
     return Expected(true, bound.reshape(true.shape) + 8 * least(dtype), dtype)
+
 
 add(
     "layers.Sigmoid",
@@ -170,7 +203,8 @@ add(
     parameterless(
         layers.Relu,
         lambda x, dtype: Expected(np.where(x <= 0, 0, x), 0, dtype),
-        lambda d, x, y, dtype: Expected(np.where(x <= 0, 0, d), 0, dtype),
+        lambda d, x, y, dtype: masked(~(x <= 0), d, dtype),
+        exact="f8",
     ),
     "layers.Relu: forward backward",
     share=2,
@@ -187,6 +221,7 @@ add(
     share=2,
 )
 
+
 @attack("layers.Relu with changes between", share=0.5)
 def relu_keeps_what_backward_needs(draw: Draw) -> Trial:
     """A caller may change what went in and what came out: the book keeps a mask."""
@@ -198,9 +233,10 @@ def relu_keeps_what_backward_needs(draw: Draw) -> Trial:
     dout = draw.array(shape, calm=True)
     return Trial(
         lambda: layer.backward(dout),
-        lambda: [Expected(np.where(before <= 0, 0, plain(dout, x.dtype)), 0, x.dtype)],
+        lambda: [masked(~(before <= 0), plain(dout), x.dtype)],
         [dout],
     )
+
 
 @attack("layers.Dropout: forward backward", share=2)
 def dropout(draw: Draw) -> Trial:
@@ -239,11 +275,13 @@ def dropout(draw: Draw) -> Trial:
     dout = draw_dout(draw, np.shape(out))
 
     def expect_backward() -> list[Expected]:
-        d = plain_dout(dout, np.shape(out), float_dtype(x))
+        own = float_dtype(x)
         with np.errstate(all="ignore"):
-            return [Expected(d * kept(np.shape(out)), 0, float_dtype(x))]
+            true = plain_dout(dout, np.shape(out), "f8") * kept(np.shape(out))
+        return [Expected(true, rounding(own) * np.abs(true) + least(own), own)]
 
     return Trial(lambda: layer.backward(dout), expect_backward, [x, dout], [layer])
+
 
 @attack("layers.Repeat: forward backward")
 def repeat(draw: Draw) -> Trial:
@@ -275,6 +313,7 @@ def repeat(draw: Draw) -> Trial:
 
     return Trial(lambda: layer.backward(dout), expect_backward, [x, dout], [layer])
 
+
 @attack("layers.Sum: forward backward")
 def sum_rows(draw: Draw) -> Trial:
     stage, layer, N, D = draw.pick(STAGES[1:]), layers.Sum(), draw.size(), draw.size()
@@ -299,7 +338,9 @@ def sum_rows(draw: Draw) -> Trial:
         [layer],
     )
 
+
 # Rows by number
+
 
 def embedding(cls: Any, *, time: bool) -> Callable[[Draw], Trial]:
     def make(draw: Draw) -> Trial:
@@ -353,6 +394,7 @@ def embedding(cls: Any, *, time: bool) -> Callable[[Draw], Trial]:
 
     return make
 
+
 def draw_words(draw: Draw, shape: tuple[int, ...], V: int, *, calm: bool) -> Any:
     idx = draw.rng.integers(-V if draw.chance(0.2) else 0, V, shape)
     if calm or draw.chance(0.6) or not idx.size:
@@ -372,6 +414,7 @@ def draw_words(draw: Draw, shape: tuple[int, ...], V: int, *, calm: bool) -> Any
     idx.reshape(-1)[int(draw.rng.integers(idx.size))] = V if how == "high" else -V - 1
     return idx
 
+
 add("layers.Embedding", embedding(layers.Embedding, time=False), "layers.Embedding: forward backward", share=2)
 add(
     "time_layers.TimeEmbedding",
@@ -380,117 +423,6 @@ add(
     share=2,
 )
 
-# Losses
-
-def softmax_with_loss(cls: Any, *, delta: float, shares: bool = False, time: bool = False) -> Callable[[Draw], Trial]:
-    def make(draw: Draw) -> Trial:
-        stage, layer, C = draw.pick(STAGES[1:]), cls(), draw.size(low=2)
-        leading = (draw.size(), draw.size(high=3)) if time else (draw.size(),)
-        rows = int(np.prod(leading))
-        x = draw.array((*leading, C), calm=stage != "forward", extremes=False)
-        t = draw.labels(rows, C, calm=stage != "forward")
-        if shares and draw.chance(0.2) and C:
-            t = draw.rng.dirichlet(np.ones(C), rows).reshape(*leading, C)
-
-        def numbers() -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
-            own = float_dtype(x)
-            a = plain(x, own)
-            if a.ndim == 0:
-                raise Refused("a single number")
-            a = rows_of(a)
-            return a, plain_softmax(a), plain_labels(t, *a.shape), own
-
-        def expect_forward() -> list[Expected]:
-            a, y, labels, own = numbers()
-            kernel = "softmax_cross_entropy_forward" if delta else "softmax_log_loss_forward"
-            with np.errstate(all="ignore"):
-                p = y[np.arange(len(a)), labels]
-                loss = -np.sum(np.log(p + delta)) / len(a) if len(a) else 0.0
-                bound = bounds(kernel, {"x": a, "y": y, "t": labels}, own)["return"]
-            return [Expected(loss, bound + 1e-13)]
-
-        if stage == "forward":
-            return Trial(lambda: layer.forward(x, t), expect_forward, [x, t], [layer])
-        layer.forward(x, t)
-        dout = draw.number(1, 0.5, -2, np.float32(3), odd=0.4)
-
-        def expect_backward() -> list[Expected]:
-            a, y, labels, own = numbers()
-            onehot = np.eye(a.shape[1])[labels] if a.shape[1] else np.zeros(a.shape)
-            if shares and np.asarray(t).dtype.kind == "f":
-                onehot = plain(t).reshape(a.shape)
-            with np.errstate(all="ignore"):
-                true = (y - onehot) * plain_number(dout) / max(len(a), 1)
-                factor = abs(plain_number(dout)) / max(len(a), 1)
-            bound = (softmax_bound(a, y, own) + 8 * rounding(own)) * factor + 8 * least(own)
-            shape = np.shape(x)
-            return [Expected(true.reshape(shape), np.broadcast_to(bound, a.shape).reshape(shape), own)]
-
-        return Trial(lambda: layer.backward(dout), expect_backward, [x, t], [layer])
-
-    return make
-
-for _path, _cls, _options in (
-    ("layers.SoftmaxWithLoss", layers.SoftmaxWithLoss, dict(delta=1e-7)),
-    ("book1.layers.SoftmaxWithLoss", book1.SoftmaxWithLoss, dict(delta=1e-7, shares=True)),
-    (
-        "time_layers.Simple_TimeSoftmaxWithLoss",
-        time_layers.Simple_TimeSoftmaxWithLoss,
-        dict(delta=1e-7, time=True),
-    ),
-):
-    add(_path, softmax_with_loss(_cls, **_options), f"{_path}: forward backward", share=2)
-
-def sigmoid_with_loss(cls: Any) -> Callable[[Draw], Trial]:
-    def make(draw: Draw) -> Trial:
-        stage, layer, shape = draw.pick(STAGES[1:]), cls(), draw.shape(least=1, most=2)
-        x = draw.array(shape, calm=stage != "forward", extremes=False)
-        rows = int(np.prod(shape))
-        t = draw.labels(rows, 2, one_hot=False, calm=stage != "forward")
-        if isinstance(t, np.ndarray) and t.shape == (rows,) and draw.chance(0.3):
-            t = t.astype("f8").reshape(shape) if draw.chance(0.5) and t.dtype.kind in "iu" else t.reshape(shape)
-
-        def numbers() -> tuple[np.ndarray, np.ndarray, Any]:
-            own = float_dtype(x)
-            a = plain(x, own)
-            if isinstance(t, np.ma.MaskedArray) and np.any(np.ma.getmaskarray(t)):
-                raise Refused("a mask")
-            whole = t
-            if isinstance(t, np.ndarray) and t.dtype.kind == "f" and np.isin(t, (0, 1)).all():
-                whole = np.asarray(t).astype(np.int64)
-            return a, plain_labels(whole, a.size, 2, one_hot=False).reshape(a.shape), own
-
-        def expect_forward() -> list[Expected]:
-            a, labels, own = numbers()
-            y = stable_sigmoid(a)
-            with np.errstate(all="ignore"):
-                loss = -np.sum(np.log(np.where(labels, y, 1 - y) + 1e-7)) / a.size if a.size else 0.0
-                bound = bounds(
-                    "sigmoid_cross_entropy_forward", {"y": y.reshape(-1), "t": labels.reshape(-1)}, own
-                )["return"]
-            return [Expected(loss, bound)]
-
-        if stage == "forward":
-            return Trial(lambda: layer.forward(x, t), expect_forward, [x, t], [layer])
-        layer.forward(x, t)
-        dout = draw.number(1, 0.5, -2, np.float32(3), odd=0.4)
-
-        def expect_backward() -> list[Expected]:
-            a, labels, own = numbers()
-            with np.errstate(all="ignore"):
-                true = (stable_sigmoid(a) - labels) * plain_number(dout) / max(a.size, 1)
-                bound = 16 * rounding(own) * abs(plain_number(dout)) / max(a.size, 1) + 8 * least(own)
-            return [Expected(true, bound, own)]
-
-        return Trial(lambda: layer.backward(dout), expect_backward, [x, t], [layer])
-
-    return make
-
-for _path, _cls in (
-    ("layers.SigmoidWithLoss", layers.SigmoidWithLoss),
-    ("time_layers.TimeSigmoidWithLoss", time_layers.TimeSigmoidWithLoss),
-):
-    add(_path, sigmoid_with_loss(_cls), f"{_path}: forward backward", share=2)
 
 @attack("layers before forward", share=0.2)
 def before_forward(draw: Draw) -> Trial:
@@ -498,13 +430,27 @@ def before_forward(draw: Draw) -> Trial:
     W, b = np.ones((2, 3)), np.ones(3)
     layer = draw.pick(
         (
-            layers.MatMul(W), layers.Affine(W, b), layers.Sigmoid(), layers.Relu(), layers.Softmax(),
-            layers.SoftmaxWithLoss(), layers.SigmoidWithLoss(), layers.Repeat(2), layers.Sum(), layers.Dropout(),
-            layers.Embedding(W), book1.Affine(W, b), book1.SoftmaxWithLoss(), book1.BatchNormalization(b, b),
-            book1.Convolution(np.ones((1, 1, 1, 1)), b[:1]), book1.Pooling(1, 1),
-            time_layers.TimeAffine(W, b), time_layers.TimeSoftmaxWithLoss(), time_layers.TimeDropout(),
+            layers.MatMul(W),
+            layers.Affine(W, b),
+            layers.Sigmoid(),
+            layers.Relu(),
+            layers.Softmax(),
+            layers.SoftmaxWithLoss(),
+            layers.SigmoidWithLoss(),
+            layers.Repeat(2),
+            layers.Sum(),
+            layers.Dropout(),
+            layers.Embedding(W),
+            book1.Affine(W, b),
+            book1.SoftmaxWithLoss(),
+            book1.BatchNormalization(b, b),
+            book1.Convolution(np.ones((1, 1, 1, 1)), b[:1]),
+            book1.Pooling(1, 1),
+            time_layers.TimeAffine(W, b),
+            time_layers.TimeSoftmaxWithLoss(),
+            time_layers.TimeDropout(),
             time_layers.TimeRNN(np.ones((2, 2)), np.ones((2, 2)), np.ones(2)),
-        )  # fmt: skip
+        )
     )
     draw.note(type(layer).__name__, legal=False)
     dout = draw.array((2, 3), calm=True)
@@ -513,4 +459,3 @@ def before_forward(draw: Draw) -> Trial:
         raise Refused("no forward")
 
     return Trial(lambda: layer.backward(dout), never, [dout], [layer], errors=(RuntimeError,))
-

@@ -113,7 +113,10 @@ def updates(kind: str, on_dictionaries: bool) -> Callable[[Draw], Trial]:
             own.update(held([np.ones((2, 2))]), held([np.ones((2, 2))]))
             draw.note("a state of other parameters", legal=False)
         container: Any = held(list(params))
-        dtypes = [p.dtype.newbyteorder("=") if isinstance(p, np.ndarray) and p.dtype.kind == "f" else np.dtype("f8") for p in params]
+        dtypes = [
+            p.dtype.newbyteorder("=") if isinstance(p, np.ndarray) and p.dtype.kind == "f" else np.dtype("f8")
+            for p in params
+        ]
         before = [p.copy() if isinstance(p, np.ndarray) else p for p in params]
         plain_rounds = [
             [plain_gradient(g, dtype) for g, dtype in zip(grads, dtypes, strict=False)] for grads in rounds
@@ -130,11 +133,17 @@ def updates(kind: str, on_dictionaries: bool) -> Callable[[Draw], Trial]:
             numbers = plain_settings(given)
             if used_before and [np.shape(p) for p in before] != [(2, 2)]:
                 raise Refused("the state")
-            if not all(len(params) == len(grads) or (on_dictionaries and len(params) < len(grads)) for grads in rounds):
+            if not all(
+                len(params) == len(grads) or (on_dictionaries and len(params) < len(grads)) for grads in rounds
+            ):
                 raise Refused("not as many gradients")
             starts = [plain(p, parameter_dtype(p) if isinstance(p, np.ndarray) else "f8") for p in before]
             if tangled and len(starts) > 1 and "two parameters" in draw.notes[-1]:
-                shared = [i for i, p in enumerate(params) if isinstance(p, np.ndarray) and np.shares_memory(p, params[-1])]
+                shared = [
+                    i
+                    for i, p in enumerate(params)
+                    if isinstance(p, np.ndarray) and np.shares_memory(p, params[-1])
+                ]
                 starts[-1] = starts[shared[0]][:1] if shared else starts[-1]
             kept: list[dict[str, Any]] = [{} for _ in starts]
             sizes = [np.abs(p) for p in starts]
@@ -162,11 +171,21 @@ def updates(kind: str, on_dictionaries: bool) -> Callable[[Draw], Trial]:
 
 
 def judged(p: np.ndarray, size: np.ndarray, grads: list[Any], numbers: dict[str, float], dtype: Any) -> Expected:
-    """Within the rounding of each update; where numbers are extreme, their squares and quotients may be anything."""
+    """Within the rounding of each update; squares and quotients of extreme numbers may be anything."""
     magnitudes = np.concatenate([np.abs(g).reshape(-1) for g in grads])
-    if max(map(abs, numbers.values())) > 1e6 or not np.all(np.isfinite(size)) or np.any(~(magnitudes < 1e15)) or np.any((magnitudes > 0) & (magnitudes < 1e-10)):
+    if (
+        max(map(abs, numbers.values())) > 1e6
+        or not np.all(np.isfinite(size))
+        or np.any(~(magnitudes < 1e15))
+        or np.any((magnitudes > 0) & (magnitudes < 1e-10))
+    ):
         return Expected(np.zeros(p.shape), np.inf, dtype)
-    added = 10 * abs(numbers["lr"]) * (1 + magnitudes.max(initial=0)) * (1 + abs(numbers.get("momentum", 0))) ** len(grads)
+    added = (
+        10
+        * abs(numbers["lr"])
+        * (1 + magnitudes.max(initial=0))
+        * (1 + abs(numbers.get("momentum", 0))) ** len(grads)
+    )
     return Expected(p, 64 * len(grads) * rounding(dtype) * (size + added) + 1e-40, dtype)
 
 
@@ -201,17 +220,19 @@ def states(kind: str, on_dictionaries: bool) -> Callable[[Draw], Trial]:
 
         def call() -> Any:
             other.load_state_dict(saved)
-            mine, theirs = p.copy(), p.copy()
-            own.update(held(mine), held(g))
-            other.update(held(theirs), held(g))
-            return [mine.tobytes() == theirs.tobytes()]
-
-        def expect() -> list[Any]:
-            if not draw.is_legal:
-                raise Refused("a state that is none")
             return [True]
 
-        return Trial(call, expect if draw.is_legal else None, [saved], [other])
+        def expect() -> list[Any]:
+            """The next updates are the same; the state of other parameters is refused by then."""
+            mine, theirs = p.copy(), p.copy()
+            own.update(held(mine), held(g))
+            try:
+                other.update(held(theirs), held(g))
+            except ValueError:
+                return [not draw.is_legal]
+            return [not draw.is_legal or mine.tobytes() == theirs.tobytes()]
+
+        return Trial(call, expect, [saved], [other])
 
     return make
 

@@ -8,7 +8,7 @@ from typing import Any
 import books2_numpy as books
 import numpy as np
 from attacks_functions import plain_softmax, rows_of, softmax_bound
-from attacks_layers import STAGES, draw_dout, outcome, plain_dout
+from attacks_layers import STAGES, as_bias, draw_dout, outcome, plain_dout
 from judge import Expected, Trial, bounds, chained, least, rounding
 from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number
 from table import add, attack
@@ -32,12 +32,12 @@ def plain_weights(weights: list[Any], gates: int) -> tuple[Any, list[np.ndarray]
     for w in weights:
         parameter_dtype(w)
     Wx, Wh, b = (plain(w, own) for w in weights)
-    if Wx.ndim != 2 or Wh.ndim != 2 or b.ndim != 1:
+    if Wx.ndim != 2 or Wh.ndim != 2:
         raise Refused("axes")
     width = gates * len(Wh)
-    if Wx.shape[1:] != (width,) or Wh.shape[1:] != (width,) or b.shape != (width,):
+    if Wx.shape[1:] != (width,) or Wh.shape[1:] != (width,):
         raise Refused("shapes")
-    return own, [Wx, Wh, b]
+    return own, [Wx, Wh, as_bias(b, width)]
 
 
 def is_ordinary(*arrays: np.ndarray) -> bool:
@@ -66,10 +66,10 @@ def step(kind: str) -> Callable[[Draw], Trial]:
 
         def numbers() -> tuple[Any, Any, list[np.ndarray], list[np.ndarray]]:
             own, ws = plain_weights(weights, gates)
-            xs = [plain(a, own) for a in given if a is not None]
-            if not xs or given[0] is None:
+            if given[0] is None:
                 raise Refused("x")
-            xs += [np.zeros((len(xs[0]), len(ws[1])))] * (len(given) - len(xs))  # None stands for zeros
+            zeros = np.zeros((len(plain(given[0])), len(ws[1])))  # what None stands for
+            xs = [zeros if a is None else plain(a, own) for a in given]
             if xs[0].ndim != 2 or xs[0].shape[1] != len(ws[0]):
                 raise Refused("x")
             if any(s.shape != (len(xs[0]), len(ws[1])) for s in xs[1:]):
@@ -264,7 +264,9 @@ def time_softmax_with_loss(draw: Draw) -> Trial:
             p = y[np.arange(len(rows)), labels]
             loss = -np.sum(np.log(p)) / len(rows) if len(rows) else 0.0
             bound = bounds("softmax_log_loss_forward", {"x": rows, "y": y, "t": labels}, own)["return"]
-            if len(p) and p.min() < 4 * least(own) / rounding(own):  # so near to 0 it may be 0, and the loss infinite
+            if len(p) and p.min() < 4 * least(own) / rounding(
+                own
+            ):  # so near to 0 it may be 0, and the loss infinite
                 bound = np.inf
         return [Expected(loss, bound + 1e-13 if np.isfinite(loss) else np.inf)]
 
@@ -298,7 +300,11 @@ def time_dropout(draw: Draw) -> Trial:
         number = plain_number(ratio)
         if not 0 <= number < 1:
             raise Refused("the ratio")
-        return float(1 / (1 - ratio))  # in the ratio's own dtype
+        return 1 / (1 - number)
+
+    def scaled() -> float:
+        """The scale's own rounding, where the ratio is a number of NumPy's: it may be reckoned in its dtype."""
+        return rounding(ratio.dtype) if isinstance(ratio, np.floating) else 0.0
 
     def mask(shape: tuple[int, ...]) -> np.ndarray:
         np.random.seed(seed)
@@ -316,7 +322,7 @@ def time_dropout(draw: Draw) -> Trial:
         a = plain(xs, own)
         with np.errstate(all="ignore"):
             true = a * mask(a.shape)
-        return [Expected(true, 4 * rounding(own) * np.abs(true) + 4 * least(own), own)]
+        return [Expected(true, 4 * (rounding(own) + scaled()) * np.abs(true) + 4 * least(own), own)]
 
     def same_or_dropped(layer: Any) -> Any:
         out = forward(layer)
@@ -335,6 +341,6 @@ def time_dropout(draw: Draw) -> Trial:
         d = plain_dout(dout, np.shape(out), own)
         with np.errstate(all="ignore"):
             true = d * mask(np.shape(out))
-        return [Expected(true, 4 * rounding(own) * np.abs(true) + 4 * least(own), own)]
+        return [Expected(true, 4 * (rounding(own) + scaled()) * np.abs(true) + 4 * least(own), own)]
 
     return Trial(lambda: layer.backward(dout), expect_backward, [xs, dout], [layer])

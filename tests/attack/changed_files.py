@@ -1,4 +1,4 @@
-"""Files of every kind that is read, changed at random: each loads the right values, or is refused and changes nothing."""
+"""Files of every kind that is read, changed at random: the right values, or a refusal that changes nothing."""
 
 from __future__ import annotations
 
@@ -152,11 +152,11 @@ def rewritten(data: bytes, rng: Rng) -> bytes:
 def bomb(data: bytes, rng: Rng) -> bytes:
     """An entry that nobody asked for, of a quarter of a gigabyte once it is unpacked."""
     file = io.BytesIO(data)
-    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("W9.npy", "w") as entry:
-            entry.write(header((1 << 26,)))
-            for _ in range(1 << 8):
-                entry.write(bytes(1 << 20))
+    pack = zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED, compresslevel=1)
+    with pack as archive, archive.open("W9.npy", "w") as entry:
+        entry.write(header((1 << 26,)))
+        for _ in range(1 << 8):
+            entry.write(bytes(1 << 20))
     return file.getvalue()
 
 
@@ -183,7 +183,9 @@ def weights_of_any_names(rng: Rng, path: Path, change: Callable[[bytes], bytes])
 
     def right() -> str | None:
         for name, a in loaded.items():
-            if a.dtype.kind == "f" and not any(a.shape == b.shape and np.array_equal(a, b) for b in saved.values()):
+            if a.dtype.kind == "f" and not any(
+                a.shape == b.shape and np.array_equal(a, b) for b in saved.values()
+            ):
                 return f"loaded other values as {name}"
         return None
 
@@ -205,7 +207,11 @@ def pickled_weights(rng: Rng, path: Path, change: Callable[[bytes], bytes]) -> s
 
 
 def pickled_anything(rng: Rng, path: Path, change: Callable[[bytes], bytes]) -> str | None:
-    value = {"W1": rng.standard_normal((2, 3)), "words": ["a", "네", 3, 1.5, None, (True, b"x")], "n": np.float32(2)}
+    value = {
+        "W1": rng.standard_normal((2, 3)),
+        "words": ["a", "네", 3, 1.5, None, (True, b"x")],
+        "n": np.float32(2),
+    }
     path.write_bytes(change(pickle.dumps(value, protocol=int(rng.integers(0, 6)))))
     loaded: list[Any] = []
 
@@ -247,9 +253,11 @@ def optimizer_state(rng: Rng, path: Path, change: Callable[[bytes], bytes]) -> s
 def idx_bytes(values: np.ndarray) -> bytes:
     codes = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
     code = codes[values.dtype.str[1:]]
-    return bytes([0, 0, code, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.astype(
-        values.dtype.newbyteorder(">")
-    ).tobytes()
+    return (
+        bytes([0, 0, code, values.ndim])
+        + struct.pack(f">{values.ndim}I", *values.shape)
+        + values.astype(values.dtype.newbyteorder(">")).tobytes()
+    )
 
 
 def plain_idx(data: bytes) -> np.ndarray | None:
@@ -288,7 +296,10 @@ def idx_file(rng: Rng, path: Path, change: Callable[[bytes], bytes]) -> str | No
             true = plain_idx(data)
         if true is None:
             return "loaded what is no whole file"
-        same = loaded[0].shape == true.shape and loaded[0].tobytes() == true.astype(true.dtype.newbyteorder("=")).tobytes()
+        same = (
+            loaded[0].shape == true.shape
+            and loaded[0].tobytes() == true.astype(true.dtype.newbyteorder("=")).tobytes()
+        )
         return None if same else "loaded other values"
 
     return outcome(lambda: loaded.append(mnist.load_idx(path)), right, None)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from attacks_models import LanguageModel
+from attacks_trainers import LanguageModel
 from books2_numpy import rnnlm_weights
 from reader import Chain
 
@@ -32,7 +32,9 @@ def net() -> TwoLayerNet:
 def chain() -> Chain:
     """A reader's own class."""
     draw = np.random.default_rng(0).standard_normal
-    return Chain([Affine(draw((2, 4)), np.zeros(4)), Sigmoid(), Affine(draw((4, 3)), np.zeros(3))], SoftmaxWithLoss())
+    return Chain(
+        [Affine(draw((2, 4)), np.zeros(4)), Sigmoid(), Affine(draw((4, 3)), np.zeros(3))], SoftmaxWithLoss()
+    )
 
 
 Kind = tuple[Callable[[], Any], Callable[[Any], None]]

@@ -1,4 +1,4 @@
-"""Odd arguments, drawn from a seed: what a reader hands in by mistake or by right, and what plain NumPy makes of it."""
+"""Odd arguments, drawn from a seed: what readers hand in by mistake or by right, and what NumPy makes of it."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class Draw:
             return a
         layouts = LAYOUTS | OTHERS if others else LAYOUTS
         layout = self.pick(list(layouts))
-        if layout in OTHERS and not a.size:  # lists of nothing would have lost their shape
+        if not a.size and (layout in OTHERS or max(a.shape) > 1000):  # a list of nothing would have lost its shape
             return a
         self.note(layout, legal=not (written and layout == "read-only"))
         return layouts[layout](a)
@@ -191,7 +191,9 @@ class Draw:
             elif how == "no axis":
                 del changed[where]
             else:
-                changed[where] = {"longer": shape[where] + 1, "shorter": max(0, shape[where] - 1), "one": 1}.get(how, 0)
+                changed[where] = {"longer": shape[where] + 1, "shorter": max(0, shape[where] - 1), "one": 1}.get(
+                    how, 0
+                )
             if tuple(changed) != shape:
                 self.note(f"shape {tuple(changed)}", legal=False)
             return self._laid(self.numbers(tuple(changed), self.pick(("f4", "f8"))), others)
@@ -323,7 +325,13 @@ def plain_labels(t: Any, rows: int, classes: int, *, one_hot: bool = True) -> np
         a = np.asarray(t)
     except Exception as error:
         raise Refused(str(error)) from None
-    if one_hot and classes > 1 and a.size == rows * classes and a.shape[-1:] == (classes,) and (a.ndim > 1 or rows == 1):
+    if (
+        one_hot
+        and classes > 1
+        and a.size == rows * classes
+        and a.shape[-1:] == (classes,)
+        and (a.ndim > 1 or rows == 1)
+    ):
         return plain(a).reshape(rows, classes).argmax(axis=1)
     if a.size != rows or (rows and a.dtype.kind not in "biu"):
         raise Refused("no labels")

@@ -34,4 +34,3 @@ def prepare(seed: int, count: int) -> Callable[[int], str | None]:
         return wrong and f"{name} ({'; '.join(draw.notes) or 'nothing odd'}): {wrong}"
 
     return trial
-

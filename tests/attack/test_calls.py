@@ -1,11 +1,11 @@
-"""Random calls of every public function, layer, optimizer, network and trainer with odd arguments, against NumPy."""
+"""Random calls of all that is public, with odd arguments, against plain NumPy in float64."""
 
 from __future__ import annotations
 
 import inspect
 
 import all_attacks
-import attacks_models
+import attacks_trainers
 import names
 import pytest
 import workers
@@ -36,10 +36,10 @@ def test_no_excuse_is_left_over():
 @pytest.mark.parametrize(
     "function, attacked",
     [
-        (Trainer.fit, attacks_models.FIT),
-        (Trainer.__init__, attacks_models.TRAINER),
-        (RnnlmTrainer.fit, attacks_models.RNNLM_FIT),
-        (book1_trainer.Trainer.__init__, attacks_models.BOOK1_TRAINER),
+        (Trainer.fit, attacks_trainers.FIT),
+        (Trainer.__init__, attacks_trainers.TRAINER),
+        (RnnlmTrainer.fit, attacks_trainers.RNNLM_FIT),
+        (book1_trainer.Trainer.__init__, attacks_trainers.BOOK1_TRAINER),
     ],
 )
 def test_every_option_of_a_trainer_is_attacked(function, attacked):

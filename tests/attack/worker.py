@@ -56,4 +56,8 @@ def main(kind: str, seed: int, count: int, first: int, step: int | None, place: 
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:5]), *([int(sys.argv[5]), sys.argv[6]] if len(sys.argv) > 5 else [None, None]))
+    main(
+        sys.argv[1],
+        *map(int, sys.argv[2:5]),
+        *([int(sys.argv[5]), sys.argv[6]] if len(sys.argv) > 5 else [None, None]),
+    )

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PATIENCE = 30  # seconds that one trial may take
+PATIENCE = 20  # seconds that one trial may take
 
 
 class Worker:
@@ -49,7 +49,7 @@ class Worker:
             self.lost.append(f"trial {self.at} took longer than {PATIENCE} s")
         else:
             text = self.out.with_suffix(".err").read_text(errors="replace")[-1000:]
-            self.lost.append(f"in trial {self.at} the process ended with {code}: {text}")
+            self.lost.append(f"in trial {self.at}, or shortly before, the process ended with {code}: {text}")
         if self.at + self.step >= self.count:
             return True
         self.start(self.at + self.step)
@@ -69,7 +69,7 @@ def findings(kind: str, seed: int, count: int, folder: Path) -> list[str]:
     step = min(2, os.cpu_count() or 1, count)
     workers = [Worker(kind, seed, count, first, step, folder) for first in range(step)]
     try:
-        while not all([worker.is_done() for worker in workers]):
+        while [worker for worker in workers if not worker.is_done()]:  # each is looked at, every time
             time.sleep(0.1)
     finally:
         for worker in workers:
