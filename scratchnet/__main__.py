@@ -335,7 +335,9 @@ def _read_samples(path: Path) -> Array:
         x = np.asarray(open_memmap(path, mode="r")) if path.suffix == ".npy" else _read_csv(path)
         if x.dtype.kind not in "biuf":
             raise ValueError(f"its dtype is {x.dtype}")
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header is Python's text to NumPy, and its errors are of any kind
         raise ValueError(f"{path} does not hold rows of numbers: {error}") from None
     x = np.atleast_2d(x)
     if x.ndim != 2:

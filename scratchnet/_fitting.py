@@ -51,7 +51,7 @@ def log_line(who: str, lines: Mapping[str, str], lang: str | None) -> str:
         There is no such language.
     """
     lang = lang or os.environ.get("SCRATCHNET_LANG") or "en"
-    if lang not in lines:
+    if not isinstance(lang, str) or lang not in lines:
         raise ValueError(
             f"{who}: lang (or the environment's SCRATCHNET_LANG) must be one of "
             f"{', '.join(map(repr, lines))}, got {lang!r}"

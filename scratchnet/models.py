@@ -29,6 +29,7 @@ from .util import (
     load_cupy,
     moved,
     predict,
+    random_stream,
     row_blocks,
     side_by_side,
     uploaded,
@@ -71,9 +72,9 @@ class Network(Linked):
         who = type(self).__name__
         if not isinstance(activation, str) or activation not in self._activations:
             raise ValueError(f"{who}: activation must be 'sigmoid' or 'relu', got {activation!r}")
-        if dtype is None or np.dtype(dtype) not in (np.float16, np.float32, np.float64):
-            raise ValueError(f"{who}: dtype must be float32 or float64 (or float16, uncompiled), got {dtype}")
-        randn = _normal(rng)
+        if not _is_floating(dtype):
+            raise ValueError(f"{who}: dtype must be float32 or float64 (or float16, uncompiled), got {dtype!r}")
+        randn = _normal(who, rng)
         shapes = [shape for D, M in pairwise(sizes) for shape in ((D, M), (M,))]
         self.activation = activation
         self.params = side_by_side(shapes, np.dtype(dtype))
@@ -342,11 +343,14 @@ def _as_scale(weight_init_std: Any) -> float:
     return scale
 
 
-def _normal(rng: Any) -> Any:
+def _is_floating(dtype: Any) -> bool:
+    try:
+        return dtype is not None and np.dtype(dtype) in (np.float16, np.float32, np.float64)
+    except (TypeError, ValueError):  # NumPy's, for what is no dtype
+        return False
+
+
+def _normal(who: str, rng: Any) -> Any:
     """Return a function like randn that draws from the given stream."""
-    if rng is None:
-        return np.random.randn
-    if isinstance(rng, np.random.RandomState):
-        return rng.randn
-    generator = np.random.default_rng(rng)
-    return lambda *shape: generator.standard_normal(shape)
+    stream = random_stream(f"{who}: rng", rng)
+    return getattr(stream, "randn", None) or (lambda *shape: stream.standard_normal(shape))

@@ -189,7 +189,7 @@ class Optimizer(Linked):
                     raise ValueError(
                         f"{who}: params{at} is a number and cannot be replaced in a tuple; use a list"
                     )
-                array = np.array(p, dtype=np.float64)
+                array = np.array(as_scalar(f"{who}: params{at}", p))
             else:
                 array = check_parameter(f"{who}: params{at}", p)
                 if not is_writable(array):

@@ -35,6 +35,7 @@ from .util import (
     flatten,
     is_on_gpu,
     moved,
+    random_stream,
     remove_duplicate,
     row_blocks,
 )
@@ -393,13 +394,5 @@ def _accuracy_of(model: Any, x: Array, t: Array) -> float:
 
 
 def _permutation(rng: Any) -> Callable[[int], Array]:
-    if rng is None:
-        return np.random.permutation
-    if isinstance(rng, np.random.RandomState):
-        return rng.permutation
-    try:
-        return np.random.default_rng(rng).permutation
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"fit: rng must be None, a whole number from 0 on or a numpy.random.Generator, got {rng!r}: {error}"
-        ) from None
+    permutation: Callable[[int], Array] = random_stream("fit: rng", rng).permutation
+    return permutation

@@ -84,6 +84,7 @@ __all__ = [
     "ppmi",
     "predict",
     "preprocess",
+    "random_stream",
     "remove_duplicate",
     "row_blocks",
     "side_by_side",
@@ -144,6 +145,26 @@ def _flat(arrays: Any) -> Iterator[Any]:
             yield from _flat(entry)
         else:
             yield entry
+
+
+def random_stream(where: str, rng: Any) -> Any:
+    """Return where random numbers are drawn: NumPy's global stream for None, a stream itself, or one of a seed.
+
+    Raises
+    ------
+    ValueError
+        It is none of these.
+    """
+    if rng is None:
+        return np.random
+    if isinstance(rng, np.random.RandomState):
+        return rng
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where} must be None, a whole number from 0 on or a numpy.random.Generator, got {rng!r}: {error}"
+        ) from None
 
 
 def named_params(params: Any) -> dict[str, Array]:

@@ -153,6 +153,8 @@ def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[s
             except BadZipFile:
                 raise ValueError("it is no archive of arrays (.npz)") from None
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            if len(entries) < len(archive.infolist()):
+                raise ValueError("two entries have the same name")
             shapes = {}
             for name, entry in entries.items():
                 if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # others take memory as the file says

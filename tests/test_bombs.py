@@ -7,6 +7,7 @@ import io
 import pickle
 import struct
 import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
@@ -154,3 +155,15 @@ def test_images(tmp_path, images, labels, words):
                 file.write(content)
             (tmp_path / f"{part}-{name}.gz").write_bytes(packed.getvalue())
     assert words in refusal(load_mnist, folder=tmp_path)
+
+
+def test_two_entries_of_one_name_are_damage(tmp_path):
+    model = TwoLayerNet(2, 3, 2, rng=0)
+    path = model.save_params(tmp_path / "w.npz")
+    twice = io.BytesIO()
+    np.save(twice, np.zeros((2, 3), np.float32))
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr("W1.npy", twice.getvalue())
+    with pytest.raises(ValueError, match="two entries have the same name"):
+        model.load_params(path)

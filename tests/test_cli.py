@@ -247,6 +247,7 @@ def test_version(tmp_path):
         (("predict", "good.npz", "objects.npy"), 1, "objects.npy does not hold rows of numbers"),
         (("predict", "good.npz", "complex.npy"), 1, "its dtype is complex128"),
         (("predict", "good.npz", "claims.npy"), 1, "claims.npy does not hold rows of numbers"),
+        (("predict", "good.npz", "damaged.npy"), 1, "damaged.npy does not hold rows of numbers"),
         (("predict", ".", "spiral"), 1, "expected"),
         (("predict", "filters.npz", "spiral"), 1, "not hold the weights of a chain of fully connected layers"),
     ],
@@ -257,6 +258,8 @@ def test_errors_are_one_line_and_a_code(tmp_path, monkeypatch, capsys, arguments
     scratchnet.TwoLayerNet(2, 3, 2, rng=0).save_params(tmp_path / "good.npz")
     np.save(tmp_path / "wide.npy", np.zeros((1, 5)))
     np.save(tmp_path / "deep.npy", np.zeros((2, 3, 4)))
+    whole = (tmp_path / "deep.npy").read_bytes()
+    (tmp_path / "damaged.npy").write_bytes(whole.replace(b"'fortran", b"''fortran", 1))
     (tmp_path / "words.csv").write_text("1,2\none,two\n")
     np.savez(tmp_path / "filters.npz", W1=np.zeros((3, 1, 5, 5)), b1=np.zeros(3))
     (tmp_path / "uneven.csv").write_text("x,y\n1,2\n1,2,3\n")

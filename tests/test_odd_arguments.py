@@ -7,9 +7,21 @@ import math
 import numpy as np
 import pytest
 
-from scratchnet import functions, gradient, plotting, util
+from scratchnet import (
+    SGD,
+    MultiLayerNet,
+    SoftmaxWithLoss,
+    Trainer,
+    TwoLayerNet,
+    functions,
+    gradient,
+    plotting,
+    util,
+)
 from scratchnet.book1 import functions as book1_functions
+from scratchnet.book1 import gradient as book1_gradient
 from scratchnet.book1 import util as book1
+from scratchnet.time_layers import TimeSoftmaxWithLoss
 
 NO_NUMBERS = ["a", b"1", None, {}, [1, [2]], 1j, ["1"], object()]
 NO_SIZES = ["a", None, 1.5, -1, True, 2**64, [2], np.array([2, 3])]
@@ -204,3 +216,38 @@ def test_lists_and_numbers_that_make_sense_stay_welcome():
     assert book1.shuffle_dataset([1, 1], [2, 2])[1].tolist() == [2, 2]
     assert book1.conv_output_size(7.0, np.float32(3), 2) == 3.0
     assert book1.im2col(IMAGES, np.uint8(2), 2, np.array(2)).shape == (4, 4)
+
+
+LABELS = np.array([0, 1], np.int64)
+MISALIGNED = np.frombuffer(b"." + LABELS.tobytes(), np.int64, offset=1)
+
+
+def test_labels_that_lie_anywhere_are_labels():
+    scores = np.arange(6.0).reshape(2, 3)
+    assert not MISALIGNED.flags.aligned
+    for layer, x in ((SoftmaxWithLoss(), scores), (TimeSoftmaxWithLoss(), scores[None])):
+        losses = [layer.forward(x, labels.reshape(x.shape[:-1])) for labels in (MISALIGNED, LABELS)]
+        assert losses[0] == losses[1]
+    assert util.class_indices("t", MISALIGNED, 3).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda **o: TwoLayerNet(2, 3, 2, **o), lambda **o: MultiLayerNet(2, [3], 2, **o)]
+)
+@pytest.mark.parametrize(
+    "name, wrong", [("rng", "a"), ("rng", 1.5), ("rng", -1), ("dtype", "nonsense"), ("dtype", 5)]
+)
+def test_networks_say_what_is_no_stream_and_no_dtype(make, name, wrong):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        make(**{name: wrong})
+
+
+def test_a_language_and_a_number_of_any_kind_are_looked_at():
+    with pytest.raises(ValueError, match="lang"):
+        Trainer(TwoLayerNet(2, 3, 2), SGD(), lang=["en"])
+    with pytest.raises(ValueError, match=r"params\[0\] must be a number"):
+        SGD().update([10**400], [1.0])
+
+
+def test_rows_of_no_numbers_have_a_gradient_at_once():
+    assert book1_gradient.numerical_gradient_2d(np.sum, np.zeros((2**40, 0))).shape == (2**40, 0)

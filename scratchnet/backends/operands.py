@@ -281,7 +281,7 @@ def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = Tr
 
 def _class_indices(where: str, labels: Array, rows: int, classes: int, one_hot: bool) -> Array:
     if labels.dtype == np.int64 and labels.shape == (rows,) and labels.flags.c_contiguous:
-        return labels
+        return labels if is_on_gpu(labels) or labels.flags.aligned else np.require(labels, requirements="A")
     rows_of_classes = labels.size == rows * classes and labels.shape[-1:] == (classes,)
     if one_hot and classes > 1 and rows_of_classes and (labels.ndim > 1 or rows == 1):
         if labels.dtype.kind not in "biuf":
