@@ -271,7 +271,8 @@ class BatchNormalization(layers.Layer):
         rows = x.reshape(len(x), prod(x.shape[1:])) if x.ndim > 1 else x
         columns = rows.shape[1] if rows.ndim == 2 else -1
         for scale in (self.gamma, self.beta):
-            if columns < 0 or np.size(scale) not in (1, columns):
+            numbers = scale.size if type(scale) is np.ndarray else np.size(scale)
+            if columns < 0 or numbers not in (1, columns):
                 size = np.size(scale) if np.ndim(scale) else "D"
                 raise ValueError(
                     self._error(f"x has shape {x.shape}, expected rows of {size} numbers, as gamma has")
@@ -319,7 +320,7 @@ class BatchNormalization(layers.Layer):
     def _as_input(self, x: Any) -> Array:
         """Return x in the dtype of the first of gamma and beta that has one, else its own."""
         for value in (self.gamma, self.beta):
-            if np.ndim(value):
+            if value.ndim if type(value) is np.ndarray else np.ndim(value):
                 return as_operand(self._error("x"), x, value)
         return as_float_array(self._error("x"), x)
 
