@@ -306,6 +306,12 @@ def _predict(options: argparse.Namespace) -> int:
     else:
         x = _read_samples(Path(options.data))
     scores = model.predict(x)
+    finite = np.isfinite(scores).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"the scores of sample {int(finite.argmin()) + 1} are not finite: its numbers, or the weights, are too "
+            "large or not finite"
+        )
     for row, best in zip(softmax(scores), scores.argmax(axis=1), strict=True):
         print(best, *(f"{p:.4f}" for p in row) if options.probabilities else ())
     if t is not None:

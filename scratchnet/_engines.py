@@ -209,6 +209,9 @@ class Proved(Planned):
         chain = record(model, x[beside], t[beside])
         classes = pair_up(chain)[-1][0].shape[1]
         labels = class_indices("t", t, classes)
+        if labels is t:
+            labels = t.copy()  # checked once: a callback may change the caller's
+        self._labels, self._classes = labels, classes
         super().__init__(Plan(lambda _: chain, model, optimizer, x, labels, batch_size, max_grad), batch_size)
         self._model, self._optimizer = model, optimizer
         self._arguments: tuple[Array, Array, int, float | None] = (x, t, batch_size, max_grad)
@@ -236,10 +239,12 @@ class Proved(Planned):
         if not super().is_current(model, optimizer):
             return False
         try:
+            if not np.array_equal(class_indices("t", self._arguments[1], self._classes), self._labels):
+                return False
             self._twin = self._new_twin()
             with streams_put_back():
                 self._proof(self._batch, keep=False)
-        except NoPlanError:
+        except Exception:  # whatever the model's own code raises it raises again layer by layer
             return False
         return True
 

@@ -33,8 +33,13 @@ def copied(*things: Any, shared: Sequence[Any]) -> Any:
     Raises
     ------
     NoPlanError
-        Something in them cannot be copied.
+        Something in them cannot be copied; a method that was put over the model's own is the same in its copy, and
+        may change the model.
     """
+    for thing in things:
+        for name, value in attributes_of(thing).items():
+            if callable(value) and hasattr(type(thing), name):
+                raise NoPlanError(f"{type(thing).__name__} has a {name} of its own, which its class has not")
     try:
         return copy.deepcopy(things, {id(thing): thing for thing in shared})
     except Exception as error:  # whatever a reader's class, or what it holds, raises

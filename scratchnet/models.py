@@ -156,11 +156,12 @@ class Network(Linked):
         """Return the labels of a whole data set as a fit uses them.
 
         Indices (N,) or one-hot (N, C) become checked class indices (N,), once for all steps. A subclass with
-        another loss gets them as they are.
+        another loss, or with another layer than Affine at its end, gets them as they are.
         """
-        if type(self.loss_layer) is not SoftmaxWithLoss:
+        last = self.layers[-1] if self.layers else None
+        if type(self.loss_layer) is not SoftmaxWithLoss or type(last) is not Affine:
             return as_array(t)
-        return class_indices("t", t, self.params[-1].size)
+        return class_indices("t", t, last.W.shape[1])
 
     def save_params(self, path: str | os.PathLike[str], dtype: Any = None) -> Path:
         """Write the parameters to an .npz file; see `weights.save_params`."""

@@ -41,7 +41,8 @@ class Plan:
     model, optimizer
         Whose `params`, `grads` and state are trained, in place.
     x, t
-        All samples (rows, D), of a dtype that C casts as it gathers, and their checked class indices (rows,).
+        All samples (rows, D), of a dtype that C casts as it gathers, and their checked class indices (rows,),
+        which nobody else may change: C does not look at them again.
     batch_size : int
         Samples in a step.
     max_grad : float or None
@@ -78,6 +79,7 @@ class Plan:
             raise NoPlanError(str(error)) from None
         self.is_on_gpu = is_on_gpu(chain[0][0])
         self.arrays: list[Array] = [*model.params, *model.grads, *(array for state in states for array in state)]
+        self._data = x
         self._parts, self._places = self._what_decides(), self._where_they_lie()
 
     def _what_decides(self) -> list[Any]:
@@ -92,7 +94,8 @@ class Plan:
         return [kernel, *objects, *map(type, objects), *(array for arrays in lists for array in arrays)]
 
     def _where_they_lie(self) -> list[Any]:
-        return [(address_of(a), a.shape, a.strides, a.dtype, is_writable(a)) for a in self.arrays]
+        lie = [(address_of(a), a.shape, a.strides, a.dtype, is_writable(a)) for a in self.arrays]
+        return [*lie, (address_of(self._data), self._data.shape, self._data.strides, self._data.dtype)]
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether these are the model and the optimizer that the plan was made for, in all that it leans on."""

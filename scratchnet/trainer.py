@@ -210,7 +210,8 @@ class Trainer:
         permutation = _permutation(rng)
         if validation is not None:
             validation = self._check_validation(*validation)
-        data, model = self._prepared(x, t, validation), self.model
+        labels = self._labels(t)
+        data, model = self._prepared(x, labels, validation), self.model
         engine = self._engine(data, batch_size, max_grad)
         self.eval_interval = eval_interval
         order = np.arange(len(x))
@@ -262,9 +263,10 @@ class Trainer:
                 if any(isinstance(answer, bool | np.bool_) and answer for answer in answers):
                     break
                 if left and (callbacks or validation is not None):  # somebody else's code has run
-                    if not engine.is_current(self.model, self.optimizer):
-                        check_trainable("fit", self.model, self.optimizer)
-                        data = self._prepared(x, t, validation)
+                    check_trainable("fit", self.model, self.optimizer)
+                    labels, before = self._labels(t), labels
+                    if not (engine.is_current(self.model, self.optimizer) and _are_same(labels, before)):
+                        data = self._prepared(x, labels, validation)
                         engine = self._engine(
                             data, batch_size, max_grad, is_first=False, is_new=self.model is not model
                         )
@@ -328,7 +330,10 @@ class Trainer:
     def _labels(self, t: Array) -> Array:
         """Return labels as the model wants them for all steps, checked; of a reader's model, as they are."""
         prepare = getattr(self.model, "prepare_labels", None)
-        return t if prepare is None else as_array(prepare(t))
+        if prepare is None:
+            return t
+        labels = as_array(prepare(t))
+        return labels.copy() if labels is t else labels  # checked once: a callback may change the caller's
 
     def _check_validation(self, x: Any, t: Any) -> tuple[Array, Array]:
         x, t = as_array(x, "fit: validation's x"), as_array(t, "fit: validation's t")
@@ -340,14 +345,16 @@ class Trainer:
         self.model.predict(moved(x[:1], to_gpu=_is_on_gpu(self.model)))  # says now what does not fit
         return x, t
 
-    def _prepared(self, x: Array, t: Array, validation: tuple[Array, Array] | None) -> _Data:
-        """Return the data as the model takes them: checked labels, and on the side of the parameters."""
+    def _prepared(self, x: Array, labels: Array, validation: tuple[Array, Array] | None) -> _Data:
+        """Return the data as the model takes them, on the side of the parameters."""
         on_gpu = _is_on_gpu(self.model)
 
         def prepared(samples: Array, labels: Array) -> tuple[Array, Array]:
-            return moved(samples, to_gpu=on_gpu), moved(self._labels(labels), to_gpu=on_gpu)
+            return moved(samples, to_gpu=on_gpu), moved(labels, to_gpu=on_gpu)
 
-        return _Data(*prepared(x, t), None if validation is None else prepared(*validation))
+        if validation is not None:
+            validation = prepared(validation[0], self._labels(validation[1]))
+        return _Data(*prepared(x, labels), validation)
 
     def _engine(
         self, data: _Data, batch_size: int, max_grad: float | None, *, is_first: bool = True, is_new: bool = True
@@ -356,8 +363,12 @@ class Trainer:
         arguments = (self.model, self.optimizer, data.x, data.t, batch_size, max_grad)
         try:
             engine = engine_for(self._compile, *arguments, is_new=is_new)
-        except NoPlanError as error:
+        except (
+            Exception
+        ) as error:  # a changed model's own code may raise anything, and then does so layer by layer
             if is_first:
+                if not isinstance(error, NoPlanError):
+                    raise
                 raise ValueError(f"fit: compile=True, but {error}") from None
             engine = engine_for(False, *arguments, is_new=is_new)
         self.engine = engine.name
@@ -383,6 +394,11 @@ class _Data(NamedTuple):
     x: Array
     t: Array
     validation: tuple[Array, Array] | None
+
+
+def _are_same(labels: Array, before: Array) -> bool:
+    """Whether labels are those that they were; of those on the GPU nobody waits to see it."""
+    return labels is before or is_on_gpu(labels) or np.array_equal(labels, before)
 
 
 def _is_on_gpu(model: Any) -> bool:

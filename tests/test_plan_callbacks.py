@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from reader import Chain
 
 import scratchnet
 from scratchnet import (
@@ -226,3 +227,82 @@ def test_a_changed_and_mended_model_is_compiled_again():
 
     Trainer(TwoLayerNet(2, 5, 3, rng=0), SGD()).fit(X, T, 5, 30, verbose=False, callbacks=change)
     assert engines == ["plan", "layers", "layers", "plan", "plan"]
+
+
+# Data that a callback changes
+
+ONE_HOT = T
+INDICES = T.argmax(axis=1).astype(np.int64)
+RELABELS = {
+    "other classes": lambda t: np.copyto(t, np.roll(t, 7, axis=0)),
+    "one past the end": lambda t: t.fill(3),
+    "far outside": lambda t: t.fill(10**9),
+    "below": lambda t: t.fill(-1),
+}
+
+
+@pytest.mark.parametrize("relabel", RELABELS)
+@pytest.mark.parametrize("labels", [INDICES, INDICES.astype(np.int32), ONE_HOT], ids=["int64", "int32", "one-hot"])
+@pytest.mark.parametrize("own", [True, False], ids=["own model", "reader's"])
+def test_labels_that_a_callback_changes_are_checked_again(relabel, labels, own):
+    results = []
+    for compile in (not own or None, False):
+        t = labels.copy()
+        model = TwoLayerNet(2, 5, 3, 1.0, rng=0) if own else readers()
+        trainer, error = Trainer(model, SGD(0.5), compile=compile), None
+        try:
+            trainer.fit(X, t, 4, 30, verbose=False, rng=0, callbacks=lambda tr: RELABELS[relabel](t))  # noqa: B023
+        except IndexError as raised:
+            error = str(raised)
+        results.append((error, trainer.history, [p.tobytes() for p in model.params]))
+    assert results[0] == results[1]
+    assert (results[0][0] is None) == (relabel == "other classes" or labels is ONE_HOT)
+
+
+def readers():
+    rng = np.random.default_rng(0)
+    layers = [
+        Affine(rng.standard_normal((2, 5)), np.zeros(5)),
+        Sigmoid(),
+        Affine(rng.standard_normal((5, 3)), np.zeros(3)),
+    ]
+    return Chain(layers, SoftmaxWithLoss())
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x.resize((10, 2), refcheck=False), lambda x: setattr(x, "shape", (2, 300))]
+)
+def test_samples_that_a_callback_takes_away_are_missed(change):
+    for compile in (None, False):
+        x = X.copy()
+        with pytest.raises((IndexError, ValueError)):
+            Trainer(TwoLayerNet(2, 5, 3, rng=0), SGD(), compile=compile).fit(
+                x,
+                T,
+                3,
+                30,
+                verbose=False,
+                callbacks=lambda tr: change(x),  # noqa: B023
+            )
+
+
+def test_a_closure_over_the_model_goes_on_layer_by_layer():
+    results = []
+
+    def halve(trainer):
+        model = trainer.model
+        if trainer.current_epoch == 2:
+            own = model.backward
+
+            def backward(dout=1):
+                own(dout)
+                model.grads[0] *= 0.5
+
+            model.backward = backward
+
+    for compile in (True, False):
+        model = readers()
+        trainer = Trainer(model, SGD(0.5), compile=compile)
+        trainer.fit(X, INDICES, 4, 30, verbose=False, rng=0, callbacks=halve)
+        results.append((trainer.history, [p.tobytes() for p in model.params]))
+    assert results[0] == results[1]
