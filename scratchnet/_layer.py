@@ -10,7 +10,16 @@ import numpy as np
 
 from ._links import Linked
 from ._shown import shown
-from .backends import as_array, as_number, as_operand, check_parameter, is_on_gpu, is_plain
+from .backends import (
+    as_array,
+    as_number,
+    as_operand,
+    as_real_array,
+    check_parameter,
+    is_on_gpu,
+    is_plain,
+    is_writable,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -178,10 +187,12 @@ class Layer(Linked):
 
         Where a mask is all that the layer keeps, as the books' do, the dtype is dout's own.
         """
+        is_number = isinstance(dout, int | float | np.number)
         if like.dtype.kind == "b":
+            dout = dout if is_number else as_real_array(self._error("dout"), dout)
             own = getattr(dout, "dtype", None)
             like = np.empty_like(like, own if own is not None and own.kind == "f" else np.float64, shape=())
-        if isinstance(dout, int | float | np.number):
+        if is_number:
             return np.full_like(like, as_number(self._error("dout"), dout), order="C", shape=shape)
         d = as_operand(self._error("dout"), dout, like)
         if d.shape != shape:
@@ -192,17 +203,19 @@ class Layer(Linked):
             d = np.full_like(d, d, order="C", shape=shape)
         return d
 
-    def _gradient(self, i: int, like: Array) -> Array:
+    def _gradient(self, grads: Any, i: int, like: Array) -> Array:
         """Return the array that the kernel writes gradient i into: `grads[i]` itself if its layout fits."""
-        grad: Array = self.grads[i]
+        grad: Array = grads[i]
         if is_on_gpu(grad) != is_on_gpu(like):
             raise ValueError(self._error(f"params[{i}] and grads[{i}] are not both on the CPU or both on the GPU"))
         if grad.shape == like.shape and grad.dtype == like.dtype and is_plain(grad):
             return grad
         if grad.size != like.size:
             raise ValueError(self._error(f"grads[{i}] has shape {grad.shape}, expected {like.shape}"))
+        if not is_writable(grad):
+            raise ValueError(self._error(f"grads[{i}] is read-only; backward writes into it"))
         return empty(like.shape, like)
 
-    def _keep_gradient(self, i: int, written: Array) -> None:
-        if written is not self.grads[i]:
-            self.grads[i][...] = written.reshape(self.grads[i].shape)
+    def _keep_gradient(self, grads: Any, i: int, written: Array) -> None:
+        if written is not grads[i]:
+            grads[i][...] = written.reshape(grads[i].shape)

@@ -86,7 +86,6 @@ class Recurrent(Layer):
 
     def _run(self, xs: Any, start: list[Any]) -> list[Array]:
         """Run over xs [T, N, D] from the given states (None: zeros); return all states."""
-        self._outdate()
         Wx, Wh, b = self._weights()
         x = as_operand(self._error("x"), xs, Wx)
         T, N, D = x.shape
@@ -116,14 +115,16 @@ class Recurrent(Layer):
         A = empty((T, N, self._gates * H), Wx)
         backend_for(Wx).affine_forward(rows(x), Wx, b, rows(A))
         self._kept = x, states, self._steps_forward(backend_for(Wx), A, Wh, states)
+        self._outdate()
         return states
 
-    def _run_back(self, dhs: Array | None, ends: list[Array | None]) -> tuple[Array, list[Array]]:
+    def _run_back(self, run: Any, dhs: Array | None, ends: list[Array | None]) -> tuple[Array, Array, list[Array]]:
         """Write the weights' gradients, from those of h [T, N, H] and of the last states (None: zeros, in both).
 
-        Returns the gradients of xs [T, N, D] and of the first states.
+        `run` is what forward kept. Returns the gradients of xs [T, N, D], of the gates' inputs [T, N, gates H] and
+        of the first states.
         """
-        x, states, kept = self._after_forward(self._kept)
+        x, states, kept = run
         Wx, Wh, _ = self._weights()
         k = backend_for(Wx)
         shape = states[0].shape[1:]
@@ -132,20 +133,21 @@ class Recurrent(Layer):
         ]
         dA = empty((*x.shape[:2], self._gates * len(Wh)), Wx)
         firsts = self._steps_backward(k, dhs, firsts, dA, Wh, states, kept)
-        return self._write_gradients(dA), firsts
+        return self._write_gradients(run, dA), dA, firsts
 
-    def _write_gradients(self, dA: Array) -> Array:
+    def _write_gradients(self, run: Any, dA: Array) -> Array:
         """Write the weights' gradients, from those of the gates' inputs, dA [T, N, gates H]; return that of xs."""
-        x, states, kept = self._after_forward(self._kept)
+        x, states, kept = run
         Wx, Wh, b = self._weights()
         k = backend_for(Wx)
-        dx, dWx, dWh = empty(x.shape, Wx), self._gradient(0, Wx), self._gradient(1, Wh)
-        db = None if b is None else self._gradient(2, b)
+        grads = self.grads
+        dx, dWx, dWh = empty(x.shape, Wx), self._gradient(grads, 0, Wx), self._gradient(grads, 1, Wh)
+        db = None if b is None else self._gradient(grads, 2, b)
         k.affine_backward(rows(dA), rows(x), Wx, rows(dx), dWx, db)
         self._state_weight_gradient(k, dA, states[0], kept, Wh, dWh)
         for i, written in enumerate((dWx, dWh, db)):
             if written is not None:
-                self._keep_gradient(i, written)
+                self._keep_gradient(grads, i, written)
         return dx
 
     def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> Any:

@@ -163,15 +163,15 @@ class MatMul(Layer):
         quick = quick_affine_backward(dout, self.x, self.params[0], grads[0], grads[1] if len(grads) > 1 else None)
         if quick is not None:
             return quick
-        return self._product_backward(dout, self.params[0])
+        return self._product_backward(dout, self.params[0], grads)
 
-    def _product_backward(self, dout: Any, W: Any) -> Array:
+    def _product_backward(self, dout: Any, W: Any, grads: Any) -> Array:
         W, _ = self._weights(W, None)
         x = as_operand(self._error("x"), self._after_forward(self.x), W)
         d = self._as_dout(dout, (*x.shape[:-1], W.shape[1]), W)
         dx = _empty(x.shape, W)
-        dW = self._weight_gradient(W)
-        db = self._gradient(1, _empty((W.shape[1],), W)) if len(self.grads) > 1 else None
+        dW = self._weight_gradient(grads, W)
+        db = self._gradient(grads, 1, _empty((W.shape[1],), W)) if len(grads) > 1 else None
         k = backend_for(W)
         if _lies_transposed(W):
             k.affine_forward(_rows(d), W.T, None, _rows(dx))
@@ -180,14 +180,14 @@ class MatMul(Layer):
                 k.sum_rows(_rows(d), db)
         else:
             k.affine_backward(_rows(d), _rows(x), W, _rows(dx), dW, db)
-        self._keep_gradient(0, dW)
+        self._keep_gradient(grads, 0, dW)
         if db is not None:
-            self._keep_gradient(1, db)
+            self._keep_gradient(grads, 1, db)
         return dx
 
-    def _weight_gradient(self, W: Array) -> Array:
+    def _weight_gradient(self, grads: Any, W: Array) -> Array:
         """Return the array that dW is written into: it lies as W does."""
-        dW, grad = self._gradient(0, W), self.grads[0]
+        dW, grad = self._gradient(grads, 0, W), grads[0]
         if not _lies_transposed(W):
             return dW
         fits = _lies_transposed(grad) and grad.shape == W.shape and grad.dtype == W.dtype
@@ -736,14 +736,15 @@ class Embedding(Layer):
                 return quick
         W = check_parameter(self._error("W"), self.params[0], ndim=2)
         index = self._indices(idx, W)
-        self.idx = idx
         shape = as_array(idx).shape
-        if not shape:
-            row: Array = W[index[0]]
-            return row
-        operand = as_operand("W", W, W)
-        out = _empty((*shape, W.shape[1]), operand)
-        backend_for(operand).take_rows(operand, index, _rows(out))
+        out: Array
+        if shape:
+            operand = as_operand("W", W, W)
+            out = _empty((*shape, W.shape[1]), operand)
+            backend_for(operand).take_rows(operand, index, _rows(out))
+        else:
+            out = W[index[0]]
+        self.idx = idx
         return out
 
     def backward(self, dout: Any) -> None:
@@ -756,6 +757,6 @@ class Embedding(Layer):
         W = as_operand("W", self.params[0], self.params[0])
         index = self._indices(self._after_forward(self.idx), W)
         d = self._as_dout(dout, (*as_array(self.idx).shape, W.shape[1]), W)
-        dW = self._gradient(0, W)
-        backend_for(W).add_rows(d.reshape(-1, W.shape[1]), index, dW)
-        self._keep_gradient(0, dW)
+        dW = self._gradient(self.grads, 0, W)
+        backend_for(W).add_rows(_rows(d), index, dW)
+        self._keep_gradient(self.grads, 0, dW)

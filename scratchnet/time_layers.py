@@ -103,9 +103,10 @@ class _Step(Recurrent):
     def _backward_step(self, *ends: Any) -> tuple[Array, ...]:
         if ends[0] is None:
             raise TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
-        if self._kept is None or "cache" in vars(self):
-            self._kept = self._from_cache(*self._after_forward(self.cache))
-        dx, firsts = self._run_back(None, list(ends))
+        run = self._kept
+        if run is None or "cache" in vars(self):
+            run = self._from_cache(*self._after_forward(self.cache))
+        dx, _, firsts = self._run_back(run, None, list(ends))
         return (dx[0], *firsts)
 
     def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
@@ -164,7 +165,7 @@ class RNN(_Step, RNNCells):
         dx = quick_affine_backward(
             dA, x, self.params[0], self.grads[0], self.grads[2] if len(self.grads) > 2 else None
         )
-        dh = quick_affine_backward(dA, h_prev, self.params[1], self.grads[1], None)
+        dh = None if dx is None else quick_affine_backward(dA, h_prev, self.params[1], self.grads[1], None)
         if dx is None or dh is None:
             dx, dh = self._backward_step(dh_next)
         return dx, dh
@@ -317,24 +318,20 @@ class _Sequence(Recurrent):
         if xs.ndim != 3:
             raise ValueError(self._error(f"xs has shape {xs.shape}, expected (N, T, D)"))
         start = [getattr(self, name) if self.stateful else None for name in self._states]
-        self._dA = None
         states = self._run(time_first(xs), start)
+        self._dA = None
         for name, state in zip(self._states, states, strict=True):
             setattr(self, name, state[-1])
         return time_first(states[0][1:])
 
     def backward(self, dhs: Any) -> Array:
         """Write the gradients into `grads`, from dhs (N, T, H); return dxs (N, T, D) and keep `dh`."""
-        x, states, _ = self._after_forward(self._kept)
+        run = x, states, _ = self._after_forward(self._kept)
         N, H = states[0].shape[1:]
         dhs = self._as_dout(dhs, (N, len(x), H), states[0])
-        dx, firsts = self._run_back(time_first(dhs), [None] * len(states))
+        dx, self._dA, firsts = self._run_back(run, time_first(dhs), [None] * len(states))
         self.dh = firsts[0]
         return time_first(dx)
-
-    def _write_gradients(self, dA: Array) -> Array:
-        self._dA = dA
-        return super()._write_gradients(dA)
 
     @Computed
     def layers(self) -> Any:
@@ -354,7 +351,7 @@ class _Sequence(Recurrent):
             if step.cache is None:  # that of an RNN is not computed from what is kept
                 step.cache = x[t], states[0][t], states[0][t + 1]
             if self._dA is not None:
-                step._write_gradients(self._dA[t : t + 1])
+                step._write_gradients(step._kept, self._dA[t : t + 1])
             steps.append(step)
         return steps
 
@@ -470,18 +467,27 @@ class TimeBiLSTM(Layer):
 
     def forward(self, xs: Any) -> Array:
         """Return the states (N, T, 2H) for the sequences xs (N, T, D)."""
-        count = len(self.forward_lstm.params)
-        self.forward_lstm.params, self.backward_lstm.params = self.params[:count], self.params[count:]
         xs = as_operand(self._error("xs"), xs, self.params[0])
         if xs.ndim != 3:
             raise ValueError(self._error(f"xs has shape {xs.shape}, expected (N, T, D)"))
-        ahead, back = self.forward_lstm.forward(xs), self.backward_lstm.forward(xs[:, ::-1])
-        return np.concatenate((ahead, back[:, ::-1]), axis=2)
+        lstms = self.forward_lstm, self.backward_lstm
+        before = [dict(vars(lstm)) for lstm in lstms]
+        count = len(lstms[0].params)
+        try:
+            lstms[0].params, lstms[1].params = self.params[:count], self.params[count:]
+            ahead, back = lstms[0].forward(xs), lstms[1].forward(xs[:, ::-1])
+            return np.concatenate((ahead, back[:, ::-1]), axis=2)
+        except Exception:  # what the second refuses, the first has taken
+            for lstm, attributes in zip(lstms, before, strict=True):
+                lstm.__dict__ = attributes
+            raise
 
     def backward(self, dhs: Any) -> Array:
         """Write the gradients into `grads`, from dhs (N, T, 2H); return dxs (N, T, D)."""
-        H = len(self.params[1])
+        H, H_back = len(self.params[1]), len(self.params[len(self.params) // 2 + 1])
         dhs = as_operand(self._error("dhs"), dhs, self.params[0])
+        if dhs.ndim != 3 or dhs.shape[2] != H + H_back:
+            raise ValueError(self._error(f"dhs has shape {dhs.shape}, expected (N, T, {H + H_back})"))
         dxs = self.forward_lstm.backward(dhs[:, :, :H])
         dxs += self.backward_lstm.backward(dhs[:, ::-1, H:])[:, ::-1]
         return dxs
@@ -526,8 +532,9 @@ class TimeEmbedding(_PerStep, Embedding):
 
     def forward(self, idx: Any) -> Array:
         """Return the rows idx (N, T) of W: an array (N, T, D); as `Embedding` does."""
+        out = super().forward(idx)
         self._outdate()
-        return super().forward(idx)
+        return out
 
     def backward(self, dout: Any) -> None:
         """Write the gradient into `grads`, as `Embedding` does."""
@@ -554,8 +561,9 @@ class Simple_TimeAffine(_PerStep, TimeAffine):
 
     def forward(self, x: Any) -> Array:
         """Return x W + b, as `TimeAffine` does."""
+        out = super().forward(x)
         self._outdate()
-        return super().forward(x)
+        return out
 
     def backward(self, dout: Any) -> Array:
         """Write the gradients into `grads` and return dx, as `TimeAffine` does."""
@@ -651,22 +659,23 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         if xs.ndim == 0:
             raise ValueError(self._error("xs is a single number, expected scores of shape (N, T, V)"))
         x, t = rows(xs), as_array(ts, self._error("ts"))
-        self._outdate()
-        self._counted = self._scores = None
+        chosen = scores = None
         if t.size == len(x) and t.dtype.kind == "i":
             counted = t.reshape(-1) != self.ignore_label
             if np.count_nonzero(counted) != counted.size:  # this waits for the GPU where the labels are there
                 t = np.where(counted, t.reshape(-1), 0)
-                self._counted = moved(counted.nonzero()[0], to_gpu=is_on_gpu(x))
+                chosen = moved(counted.nonzero()[0], to_gpu=is_on_gpu(x))
         labels = as_labels(self._error("ts"), t, *x.shape, on_gpu=is_on_gpu(x))
         if not is_on_gpu(labels):
             check_labels(self._error("ts"), labels, x.shape[1])
-        if self._counted is not None:
-            self._scores = x
-            x, labels = self._taken(x, self._counted), labels[self._counted]
+        if chosen is not None:
+            scores = x
+            x, labels = self._taken(x, chosen), labels[chosen]
         y = empty(x.shape, x)
         loss: float = as_loss(backend_for(x).softmax_log_loss_forward(x, labels, y))
+        self._outdate()
         self.y, self.t, self._shape = y, labels, xs.shape
+        self._counted, self._scores = chosen, scores
         return loss
 
     @Computed
@@ -684,9 +693,11 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
     def _take(self, cache: Any) -> None:
         """Keep what a subclass has set as the book's cache."""
-        t, y, counted, self._shape = cache
-        self._counted = as_array(counted).reshape(-1).nonzero()[0]
-        self.y, self.t = as_float_array(self._error("cache: ys"), y)[self._counted], as_array(t)[self._counted]
+        t, y, counted, shape = cache
+        chosen = as_array(counted).reshape(-1).nonzero()[0]
+        y = as_float_array(self._error("cache: ys"), y)[chosen]
+        labels = self._labels(as_array(t)[chosen], len(y), y.shape[1], y)
+        self.y, self.t, self._counted, self._shape = y, labels, chosen, shape
 
     def _taken(self, x: Array, index: Array) -> Array:
         taken = empty((len(index), x.shape[1]), x)
@@ -695,11 +706,13 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dxs = (y - onehot(t)) dout / (number of steps that count), 0 for the others; of xs's shape."""
-        if "cache" in vars(self):
-            self._take(self._after_forward(self.cache))
-        y = as_float_array("y", self._after_forward(self.y))
+        has_cache = "cache" in vars(self)
+        kept, number = self._after_forward(self.cache if has_cache else self.y), self._as_number(dout)
+        if has_cache:
+            self._take(kept)
+        y = as_float_array("y", self.y)
         k, dx = backend_for(y), empty(y.shape, y)
-        k.softmax_cross_entropy_backward(y, self._class_indices(y), self._as_number(dout), dx)
+        k.softmax_cross_entropy_backward(y, self._class_indices(y), number, dx)
         if self._counted is not None:
             counted, dx = dx, empty((*self._shape[:-1], y.shape[1]), y)
             k.add_rows(counted, self._counted, rows(dx))

@@ -189,10 +189,11 @@ def uploaded(where: str, value: Any) -> Array:
 
 def random_like(x: Array) -> Array:
     """Return random numbers from 0 to 1 in the shape of x, where it lies: NumPy's global stream, or CuPy's."""
-    if not is_on_gpu(x):
-        return np.random.rand(*x.shape)
-    drawn: Array = sys.modules["cupy"].random.rand(*x.shape, dtype=x.dtype)
-    return drawn
+    if is_on_gpu(x):
+        there: Array = sys.modules["cupy"].random.rand(*x.shape, dtype=x.dtype)
+        return there
+    drawn = np.random.rand(*x.shape)
+    return drawn if x.ndim else np.asarray(drawn)  # without axes NumPy draws a float
 
 
 def is_plain(array: Array) -> bool:

@@ -134,20 +134,24 @@ class Affine(layers.Affine):
         x = as_operand(self._error("x"), x, W)  # cast once: backward takes it as it is
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected rows (N, ...)"))
-        self.original_x_shape = x.shape
-        self.x = x = x if x.ndim == 2 else x.reshape(len(x), prod(x.shape[1:]))
-        out = quick_affine_forward(x, W, b)
-        return self._product(x, W, b) if out is None else out
+        rows = x if x.ndim == 2 else x.reshape(len(x), prod(x.shape[1:]))
+        out: Array | None = quick_affine_forward(rows, W, b)
+        if out is None:
+            out = self._product(rows, W, b)
+        self.x, self.original_x_shape = rows, x.shape
+        return out
 
     def backward(self, dout: Any) -> Array:
         """Make dW and db from dout of shape (N, M); return dx of x's shape."""
         W, _ = self._held()
-        self.grads = [np.empty_like(W, order="C"), empty(W.shape[1:], W)]
-        dx = quick_affine_backward(dout, self.x, W, *self.grads)
+        grads = [np.empty_like(W, order="C"), empty(W.shape[1:], W)]
+        dx: Array | None = quick_affine_backward(dout, self.x, W, *grads)
         if dx is None:
-            dx = self._product_backward(dout, W)
-        self.dW, self.db = self.grads
-        return dx if self.original_x_shape is None else dx.reshape(self.original_x_shape)
+            dx = self._product_backward(dout, W, grads)
+        dx = dx if self.original_x_shape is None else dx.reshape(self.original_x_shape)
+        self.grads = grads
+        self.dW, self.db = grads
+        return dx
 
 
 class SoftmaxWithLoss(layers.SoftmaxWithLoss):
@@ -277,23 +281,25 @@ class BatchNormalization(layers.Layer):
                 raise ValueError(
                     self._error(f"x has shape {x.shape}, expected rows of {size} numbers, as gamma has")
                 )
-        gamma, beta = self._row("gamma", rows), self._row("beta", rows)
-        self.input_shape = x.shape
-        if self.running_mean is None or self.running_var is None:
-            self.running_mean, self.running_var = np.zeros_like(gamma), np.zeros_like(gamma)
+        gamma, beta = self._row("gamma", self.gamma, rows), self._row("beta", self.beta, rows)
+        running_mean, running_var = self.running_mean, self.running_var
+        if running_mean is None or running_var is None:
+            running_mean, running_var = np.zeros_like(gamma), np.zeros_like(gamma)
         out: Array = np.empty_like(rows)
         kernels = backend_for(gamma)
         if not train_flg:
-            mean, var = self._row("running_mean", rows), self._row("running_var", rows)
+            mean, var = self._row("running_mean", running_mean, rows), self._row("running_var", running_var, rows)
             kernels.batch_normalization_inference(rows, gamma, beta, mean, var, _EPS, out)
+            self.input_shape, self.running_mean, self.running_var = x.shape, running_mean, running_var
             return out.reshape(x.shape)
         mean, var, std = (np.empty_like(gamma) for _ in range(3))
         xhat, kept = np.empty_like(rows), self._share()
         kernels.batch_normalization_forward(rows, gamma, beta, _EPS, mean, var, std, xhat, out)
+        running_mean = kept * running_mean + (1 - kept) * mean
+        running_var = kept * running_var + (1 - kept) * var
         self._outdate()
-        self.std, self.xn = std, xhat
-        self.running_mean = kept * self.running_mean + (1 - kept) * mean
-        self.running_var = kept * self.running_var + (1 - kept) * var
+        self.input_shape, self.std, self.xn = x.shape, std, xhat
+        self.running_mean, self.running_var = running_mean, running_var
         return out.reshape(x.shape)
 
     def backward(self, dout: Any) -> Array:
@@ -301,10 +307,11 @@ class BatchNormalization(layers.Layer):
         xhat = as_float_array(self._error("xn"), self._after_forward(self.xn))
         shape = self.input_shape or xhat.shape
         d = self._as_dout(dout, shape, xhat).reshape(xhat.shape)
-        gamma, std = self._row("gamma", xhat), self._row("std", xhat)
+        gamma, std = self._row("gamma", self.gamma, xhat), self._row("std", self.std, xhat)
         dx: Array = np.empty_like(xhat)
-        self.dgamma, self.dbeta = np.empty_like(gamma), np.empty_like(gamma)
-        backend_for(gamma).batch_normalization_backward(d, xhat, gamma, std, dx, self.dgamma, self.dbeta)
+        dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
+        backend_for(gamma).batch_normalization_backward(d, xhat, gamma, std, dx, dgamma, dbeta)
+        self.dgamma, self.dbeta = dgamma, dbeta
         return dx.reshape(shape)
 
     @Computed
@@ -324,9 +331,8 @@ class BatchNormalization(layers.Layer):
                 return as_operand(self._error("x"), x, value)
         return as_float_array(self._error("x"), x)
 
-    def _row(self, name: str, rows: Array) -> Array:
+    def _row(self, name: str, value: Any, rows: Array) -> Array:
         """Return gamma, say, as an array [D] for rows [N, D]."""
-        value = getattr(self, name)
         if type(value) is np.ndarray and value.shape == rows.shape[1:] and value.dtype.kind == "f":
             return as_operand(name, value, rows)  # the short way
         return as_row(self._error(name), value, rows.shape[1], rows)
@@ -384,12 +390,12 @@ class Convolution(layers.Layer):
         """
         W, b = self._weights()
         images = self._images(x, W)
-        col, places = self._windows(images, W)
+        col, places, stride, pad = self._windows(images, W)
         out = empty((len(images), len(W), *places), W)
         kernels, filters = backend_for(W), W.reshape(len(W), prod(W.shape[1:]))
         for block in _blocks(len(images) if out.size else 0, len(col)):
             windows = col[: block.stop - block.start]
-            kernels.im2col(images[block], self.stride, self.pad, windows)
+            kernels.im2col(images[block], stride, pad, windows)
             kernels.convolution_forward(_as_products(windows), filters, b, _as_rows(out[block]))
         self._outdate()
         self.x = x
@@ -399,18 +405,18 @@ class Convolution(layers.Layer):
     def backward(self, dout: Any) -> Array:
         """Make dW and db from dout of shape (N, M, Y, X); return dx of x's shape."""
         images, W = self._last()
-        col, places = self._windows(images, W)
+        col, places, stride, pad = self._windows(images, W)
         d = self._as_dout(dout, (len(images), len(W), *places), W)
         dx, dcol = np.empty_like(images), np.empty_like(col)
         dW, db = np.zeros_like(W, shape=(len(W), prod(W.shape[1:]))), np.zeros_like(W, shape=(len(W),))
         kernels, filters = backend_for(W), W.reshape(dW.shape)
         for block in _blocks(len(images) if dx.size or d.size else 0, len(col)):
             windows, dwindows = col[: block.stop - block.start], dcol[: block.stop - block.start]
-            kernels.im2col(images[block], self.stride, self.pad, windows)
+            kernels.im2col(images[block], stride, pad, windows)
             kernels.convolution_backward(
                 _as_rows(d[block]), _as_products(windows), filters, _as_products(dwindows), dW, db
             )
-            kernels.col2im(dwindows, self.stride, self.pad, dx[block])
+            kernels.col2im(dwindows, stride, pad, dx[block])
         self.dW, self.db = dW.reshape(W.shape), db
         return dx
 
@@ -448,14 +454,13 @@ class Convolution(layers.Layer):
             )
         return images
 
-    def _windows(self, images: Array, W: Array) -> tuple[Array, tuple[int, int]]:
-        """Return room for the windows of a block of images, and the number of places down and across."""
-        _check_window(self, images.shape, W.shape[2:], self.stride, self.pad)
-        Y, X = (window_places(images.shape[a], W.shape[a], self.stride, self.pad) for a in (2, 3))
+    def _windows(self, images: Array, W: Array) -> tuple[Array, tuple[int, int], int, int]:
+        """Return room for the windows of a block of images, their places down and across, stride and pad."""
+        Y, X, _, _, stride, pad = _places(self, images.shape, W.shape[2:], self.stride, self.pad)
         shape = (*W.shape[1:], Y, X)
         most = _BLOCK_BYTES_ON_GPU if is_on_gpu(W) else _BLOCK_BYTES
         size = max(1, min(len(images), most // max(1, prod(shape) * W.itemsize)))
-        return empty((size, *shape), W), (Y, X)
+        return empty((size, *shape), W), (Y, X), stride, pad
 
 
 class Pooling(layers.Layer):
@@ -508,21 +513,20 @@ class Pooling(layers.Layer):
             raise ValueError(self._error(f"pad must be 0, got {self.pad}; pad the image before"))
         if x.ndim != 4:
             raise ValueError(self._error(f"x has shape {x.shape}, expected (N, C, H, W)"))
-        _check_window(self, x.shape, (self.pool_h, self.pool_w), self.stride, 0)
-        Y = window_places(x.shape[2], self.pool_h, self.stride)
-        X = window_places(x.shape[3], self.pool_w, self.stride)
+        Y, X, P, Q, stride, _ = self._windows(x.shape)
         out = empty((*x.shape[:2], Y, X), x)
         places = np.empty_like(out, np.int64)
-        backend_for(x).max_pool_forward(x, self.pool_h, self.pool_w, self.stride, out, places)
+        backend_for(x).max_pool_forward(x, P, Q, stride, out, places)
         self._outdate()
         self.x, self._kept = given, (places, empty((0,), x), x.shape)
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return dx of x's shape: dout where the largest numbers were, else 0."""
+        kept = self._kept
         if "arg_max" in vars(self):
-            self._kept = self._from_the_book_s(self._after_forward(self.arg_max))
-        places, like, shape = self._after_forward(self._kept)
+            kept = self._from_the_book_s(self._after_forward(self.arg_max))
+        places, like, shape = self._after_forward(kept)
         d = self._as_dout(dout, places.shape, like)
         dx = empty(shape, d)
         backend_for(d).max_pool_backward(d, places, dx)
@@ -534,37 +538,42 @@ class Pooling(layers.Layer):
         if self._kept is None:
             return None
         places, _, shape = self._kept
-        top, left = self._corners(places)
+        Y, X, _, Q, stride, _ = self._windows(shape)
+        top, left = _corners(places, Y, X, stride)
         row, column = places // shape[3] - top, places % shape[3] - left
-        return (row * self.pool_w + column).transpose(0, 2, 3, 1).reshape(-1)
+        return (row * Q + column).transpose(0, 2, 3, 1).reshape(-1)
 
-    def _corners(self, places: Array) -> tuple[Array, Array]:
-        """Return where the windows begin, down [Y,1] and across [X]."""
-        Y, X = places.shape[2:]
-        down, across = (np.arange(n, like=places) * self.stride for n in (Y, X))
-        return down[:, None], across
+    def _windows(self, shape: tuple[int, ...]) -> tuple[int, int, int, int, int, int]:
+        return _places(self, shape, (self.pool_h, self.pool_w), self.stride, 0)
 
     def _from_the_book_s(self, arg_max: Any) -> tuple[Array, Array, tuple[int, ...]]:
         """Return what backward needs from what the book's layer keeps, arg_max and x."""
         x = as_float_array(self._error("x"), self._after_forward(self.x))
-        N, C, H, W = x.shape
-        Y, X = (window_places(n, p, self.stride) for n, p in ((H, self.pool_h), (W, self.pool_w)))
-        inside = as_array(arg_max).reshape(N, Y, X, C).transpose(0, 3, 1, 2)
-        top, left = self._corners(inside)
-        places = (inside // self.pool_w + top) * W + inside % self.pool_w + left
+        Y, X, _, Q, stride, _ = self._windows(x.shape)
+        inside = as_array(arg_max).reshape(len(x), Y, X, x.shape[1]).transpose(0, 3, 1, 2)
+        top, left = _corners(inside, Y, X, stride)
+        places = (inside // Q + top) * x.shape[3] + inside % Q + left
         return np.ascontiguousarray(places.astype(np.int64)), empty((0,), x), x.shape
 
 
-def _check_window(
+def _places(
     layer: layers.Layer, images: tuple[int, ...], window: tuple[int, ...], stride: int, pad: int
-) -> None:
+) -> tuple[int, int, int, int, int, int]:
+    """Return a window's places Y and X in images of a shape, its sides P and Q, stride and pad: Python's ints."""
     who = type(layer).__name__
-    for number in window:
-        as_whole_number(f"{who}: a side of the window", number, 1, LARGEST)
-    as_whole_number(f"{who}: stride", stride, 1, LARGEST)
-    as_whole_number(f"{who}: pad", pad, 0, LARGEST)
-    if any(size + 2 * pad < w for size, w in zip(images[2:], window, strict=True)):
-        raise ValueError(f"{who}: a window of {window} does not fit into images of {images[2:]} with pad {pad}")
+    P, Q = (as_whole_number(f"{who}: a side of the window", side, 1, LARGEST) for side in window)
+    stride = as_whole_number(f"{who}: stride", stride, 1, LARGEST)
+    pad = as_whole_number(f"{who}: pad", pad, 0, LARGEST)
+    H, W = images[2:]
+    if H + 2 * pad < P or W + 2 * pad < Q:
+        raise ValueError(f"{who}: a window of {(P, Q)} does not fit into images of {images[2:]} with pad {pad}")
+    return window_places(H, P, stride, pad), window_places(W, Q, stride, pad), P, Q, stride, pad
+
+
+def _corners(like: Array, Y: int, X: int, stride: int) -> tuple[Array, Array]:
+    """Return where Y x X windows begin, down [Y,1] and across [X], where an array lies."""
+    down, across = (np.arange(n, like=like) * stride for n in (Y, X))
+    return down[:, None], across
 
 
 def _blocks(images: int, size: int) -> list[slice]:
