@@ -160,6 +160,7 @@ def as_operand(draw: Draw) -> Trial:
 
 @attack(
     "backends.operands.as_number",
+    "backends.operands.as_scalar",
     "backends.operands.as_whole_number",
     "backends.operands.as_whole_numbers",
     "backends.operands.as_real_array",
@@ -174,7 +175,10 @@ def as_numbers(draw: Draw) -> Trial:
 
     def call() -> Any:
         if how == "number":
-            return operands.as_number("x", x)
+            return [
+                operands.as_number("x", x),
+                True if isinstance(x, bool | np.bool_) else operands.as_scalar("x", x),
+            ]
         if how == "whole":
             return operands.as_whole_number("x", x)
         return (
@@ -185,7 +189,7 @@ def as_numbers(draw: Draw) -> Trial:
 
     def expect() -> list[Expected]:
         if how == "number":
-            return exactly(plain_number(x))
+            return exactly(plain_number(x), plain_number(x))
         if how == "whole":
             if not 0 <= plain_whole(x) < 2**63:
                 raise Refused("no size")

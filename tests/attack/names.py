@@ -35,6 +35,7 @@ NOT_CALLED = {
     "scratchnet.backends.run_checked": "the checks of a kernel's call: attacked through every kernel",
     "scratchnet.backends.operands.described": "a value in an error's words: every refusal has one",
     "scratchnet.evaluation.taken": "a part of eval_perplexity and RnnlmTrainer.get_batch, which are attacked",
+    "scratchnet.util.random_stream": "a seed or a stream: attacked through rng= of networks and of Trainer.fit",
     "*.step_chain": "describes a network to a plan: attacked through Trainer.fit",
     "*.step_state": "describes an optimizer to a plan: attacked through Trainer.fit",
     "*.step_numbers": "describes an optimizer to a plan: attacked through Trainer.fit",

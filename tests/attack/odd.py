@@ -202,7 +202,7 @@ class Draw:
             return self.rng.integers(0, 200, shape, dtype=np.uint8).view(bool)
         if kind == "empty" and shape and self.chance(0.3):
             huge = [int(self.pick((2**28, 2**40))), *([0] * (len(shape) - 1))]
-            huge = huge[::-1] if self.chance(0.5) else huge
+            huge = huge[::-1] if others and self.chance(0.5) else huge  # of no weight: (0, M) makes outputs of M
             if prod(huge) == 0:
                 self.is_huge = True
                 self.note(f"shape {tuple(huge)}", legal=False)
