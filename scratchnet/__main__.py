@@ -309,8 +309,8 @@ def _predict(options: argparse.Namespace) -> int:
     finite = np.isfinite(scores).all(axis=1)
     if not finite.all():
         raise ValueError(
-            f"the scores of sample {int(finite.argmin()) + 1} are not finite: its numbers, or the weights, are too "
-            "large or not finite"
+            f"the scores of sample {int(finite.argmin()) + 1} are not finite: its numbers, or the weights, are "
+            "too large or not finite"
         )
     for row, best in zip(softmax(scores), scores.argmax(axis=1), strict=True):
         print(best, *(f"{p:.4f}" for p in row) if options.probabilities else ())
