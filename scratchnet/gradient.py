@@ -141,7 +141,7 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     Raises
     ------
     ValueError
-        The model lacks something that is needed, or there are no samples.
+        The model lacks something that is needed, there are no samples, or the same samples have two losses.
 
     Notes
     -----
@@ -160,10 +160,18 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     x, t = as_array(x, "gradient_check: x"), as_array(t, "gradient_check: t")
     if x.ndim == 0 or len(x) == 0:
         raise ValueError("gradient_check: x has no samples")
-    model.forward(x, t)
+    loss = as_number("gradient_check: the loss", model.forward(x, t))
     model.backward()
+    grads = [np.array(g) for g in flatten(model.grads)]
+    again = as_number("gradient_check: the loss", model.forward(x, t))
+    if loss != again and not (np.isnan(loss) and np.isnan(again)):
+        raise ValueError(
+            f"gradient_check: the same samples have the loss {loss} and then {again}: the model keeps a state "
+            "(stateful layers) or draws random numbers (dropout), so differences of its loss say nothing. Check it "
+            "without"
+        )
     exact = _in_float64(model)
-    params, grads = remove_duplicate(flatten(exact.params), [np.array(g) for g in flatten(model.grads)])
+    params, grads = remove_duplicate(flatten(exact.params), grads)
 
     added_by_delta = getattr(getattr(exact, "loss_layer", None), "what_delta_adds", lambda: 0.0)
 

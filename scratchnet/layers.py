@@ -717,6 +717,9 @@ class Embedding(Layer):
             check_labels(self._error("idx"), array.reshape(-1), words)
         index = np.require(array.reshape(-1), np.int64, ["C", "A"])
         if index.size and index.min() < 0:
+            if index.min() < -words:
+                i = int(np.flatnonzero(index < -words)[0])
+                raise IndexError(self._error(f"idx[{i}] is {index[i]}, expected {-words} or more"))
             index = np.where(index < 0, index + words, index)
         check_labels(self._error("idx"), index, words)
         return moved(index, to_gpu=is_on_gpu(W))

@@ -359,3 +359,12 @@ def test_shared_weights_weight_decay_and_a_loss_of_one_s_own(decay):
 def test_no_samples_check_nothing():
     with pytest.raises(ValueError, match="no samples"):
         gradient_check(TwoLayerNet(4, 5, 3, rng=1), np.zeros((0, 4)), np.zeros(0, int))
+
+
+def test_a_model_whose_loss_changes_by_itself_is_refused():
+    class Drops(TwoLayerNet):
+        def forward(self, x, t):
+            return super().forward(x * (np.random.rand(*np.shape(x)) > 0.5), t)
+
+    with pytest.raises(ValueError, match=r"keeps a state .* or draws random numbers"):
+        gradient_check(Drops(2, 3, 2, rng=0), np.ones((4, 2)), [0, 1, 0, 1])
