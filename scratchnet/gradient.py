@@ -167,8 +167,7 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     if loss != again and not (np.isnan(loss) and np.isnan(again)):
         raise ValueError(
             f"gradient_check: the same samples have the loss {loss} and then {again}: the model keeps a state "
-            "(stateful layers) or draws random numbers (dropout), so differences of its loss say nothing. Check it "
-            "without"
+            "(stateful layers) or draws random numbers (dropout), so differences of its loss say nothing"
         )
     exact = _in_float64(model)
     params, grads = remove_duplicate(flatten(exact.params), grads)
