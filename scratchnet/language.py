@@ -74,12 +74,11 @@ def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
     """
     eps = as_number("cos_similarity: eps", eps)
     x, y = as_real_array("cos_similarity: x", x), as_real_array("cos_similarity: y", y)
-    try:
-        return np.dot(_unit(x, eps), _unit(y, eps))
-    except ValueError:
+    if x.shape != y.shape or x.ndim > 1:
         raise ValueError(
             f"cos_similarity: x has shape {x.shape} and y {y.shape}, expected two vectors of one length"
-        ) from None
+        )
+    return np.dot(_unit(x, eps), _unit(y, eps))
 
 
 def _unit(x: Array, eps: float, axis: int | None = None) -> Array:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
+from sys import maxsize
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -22,8 +23,10 @@ from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
 from .util import (
     accuracy,
     as_array,
+    as_number,
     check_parameter,
     class_indices,
+    described,
     is_on_gpu,
     layers_of,
     load_cupy,
@@ -329,18 +332,15 @@ class MultiLayerNet(Network):
 
 def _as_sizes(sizes: Sequence[Any]) -> list[int]:
     for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-            raise ValueError(f"sizes must be whole numbers, 1 or more, got {size!r}")
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 1 <= size <= maxsize:
+            raise ValueError(f"sizes must be whole numbers, 1 or more, got {described(size)}")
     return [int(size) for size in sizes]
 
 
 def _as_scale(weight_init_std: Any) -> float:
-    try:
-        scale = float(weight_init_std)
-    except (TypeError, ValueError):
-        scale = float("nan")
-    if not 0 <= scale < float("inf"):
-        raise ValueError(f"weight_init_std must be a number, 0 or more, got {weight_init_std!r}")
+    scale = as_number("weight_init_std", weight_init_std, 0)
+    if scale == float("inf"):
+        raise ValueError("weight_init_std must be a finite number, got inf")
     return scale
 
 
