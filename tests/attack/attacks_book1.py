@@ -53,7 +53,7 @@ def convolution(draw: Draw) -> Trial:
         if not isinstance(b, int | float):
             parameter_dtype(b)
         bias = plain(b, own)
-        if bias.ndim and bias.size != len(w):
+        if bias.size not in (1, len(w)):
             raise Refused("b")
         _, _, s, z = places(*a.shape[2:], *w.shape[2:], stride, pad)
         return own, layers1.Convolution(w, np.broadcast_to(bias.reshape(-1), len(w)), s, z), a
@@ -161,8 +161,9 @@ def batch_normalization(draw: Draw) -> Trial:
     calls = draw.pick((1, 1, 2))
 
     def numbers() -> tuple[Any, Any, np.ndarray]:
-        own = parameter_dtype(gamma)
-        parameter_dtype(beta)
+        own, other = parameter_dtype(gamma), parameter_dtype(beta)
+        if not np.ndim(gamma) and other.itemsize < own.itemsize:  # a single number leaves the dtype to the other
+            own = other
         a = plain(x, own)
         if a.ndim < 2:
             raise Refused("shapes")

@@ -105,8 +105,9 @@ def softmax(draw: Draw) -> Trial:
 @attack("functions.cross_entropy_error", share=2)
 def cross_entropy_error(draw: Draw) -> Trial:
     N, C = draw.size(), draw.size(low=2)
-    y = draw.array((N, C) if draw.chance(0.8) else (C,), extremes=False)
-    t = draw.labels(N if np.ndim(y) != 1 else 1, C)
+    rows = (N,) if draw.chance(0.8) else ()
+    y = draw.array((*rows, C), extremes=False)
+    t = draw.labels(N if rows else 1, C)
 
     def expect() -> list[Expected]:
         p = plain(y, float_dtype(y))

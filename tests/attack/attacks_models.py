@@ -47,7 +47,7 @@ class Plain:
             self.grads = [x.T @ d, d.sum(axis=0), *self.grads]
             d = d @ self.params[i].T
             if i:
-                d = d * (1 - x) * x if self.activation is stable_sigmoid else np.where(x > 0, d, 0)
+                d = d * (1 - x) * x if self.activation is stable_sigmoid else np.where(x <= 0, 0, d)
         return d
 
 

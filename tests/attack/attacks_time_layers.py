@@ -29,6 +29,8 @@ def draw_weights(draw: Draw, gates: int, D: int, H: int, *, calm: bool) -> list[
 
 def plain_weights(weights: list[Any], gates: int) -> tuple[Any, list[np.ndarray]]:
     own = parameter_dtype(weights[0])
+    if weights[2] is None:  # no bias
+        weights = [*weights[:2], np.zeros(1)]
     for w in weights:
         parameter_dtype(w)
     Wx, Wh, b = (plain(w, own) for w in weights)

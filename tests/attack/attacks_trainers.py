@@ -88,7 +88,10 @@ def fit(draw: Draw) -> Trial:
         if "rng" in draw.notes or "callbacks" in draw.notes or "validation" in draw.notes:
             raise Refused("an option")
         a = plain(x, dtype)
-        if a.shape[1:] != (2,) or options["batch_size"] > len(a):
+        if a.shape[-1:] != (2,) or a.size != 2 * len(a):
+            raise Refused("the data")
+        a = a.reshape(len(a), 2)  # Affine takes any axes before the last
+        if options["batch_size"] > len(a):
             raise Refused("the data")
         labels = plain_labels(t, len(a), 3)
         if options["validation"] is not None:

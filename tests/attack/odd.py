@@ -266,7 +266,7 @@ class Draw:
             return self.pick(good)
         value = self.pick(ODD_WHOLE)
         self.note(f"whole number {value!r:.40}", legal=False)
-        self.is_huge |= isinstance(value, int) and abs(value) > 1000
+        self.is_huge |= isinstance(value, int | np.integer) and abs(int(value)) > 1000
         return value
 
 

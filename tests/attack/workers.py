@@ -20,6 +20,7 @@ class Worker:
         self.kind, self.seed, self.count, self.step, self.folder = kind, seed, count, step, folder
         self.place, self.out = folder / f"at{first}", folder / f"out{first}"
         self.lost: list[str] = []
+        self.has_ended = False
         self.start(first)
 
     def start(self, first: int) -> None:
@@ -37,10 +38,13 @@ class Worker:
 
     def is_done(self) -> bool:
         """Look at the process; after a crash or a hang note the trial and go on behind it."""
+        if self.has_ended:
+            return True
         code, at = self.process.poll(), int(self.place.read_text() or 0)
         if at != self.at:
             self.at, self.since = at, time.monotonic()
         if code == 0:
+            self.has_ended = True
             return True
         if code is None:
             if time.monotonic() - self.since < PATIENCE:
@@ -50,7 +54,8 @@ class Worker:
         else:
             text = self.out.with_suffix(".err").read_text(errors="replace")[-1000:]
             self.lost.append(f"in trial {self.at}, or shortly before, the process ended with {code}: {text}")
-        if self.at + self.step >= self.count:
+        self.has_ended = self.at + self.step >= self.count
+        if self.has_ended:
             return True
         self.start(self.at + self.step)
         return False
