@@ -181,7 +181,7 @@ def judged(p: np.ndarray, size: np.ndarray, grads: list[Any], numbers: dict[str,
     ):
         return Expected(np.zeros(p.shape), np.inf, dtype)
     averages = {"beta2", "decay_rate"} & numbers.keys()
-    if averages and magnitudes.max(initial=0) > 1e3 * magnitudes.min(initial=np.inf):
+    if averages and magnitudes.max(initial=0) > 10 * magnitudes.min(initial=np.inf):
         return Expected(np.zeros(p.shape), np.inf, dtype)  # beside the square of the one, the other's is lost
     growth = (1 + abs(numbers.get("momentum", 0))) ** len(grads)
     added = 10 * abs(numbers["lr"]) * (1 + magnitudes.max(initial=0)) * growth
