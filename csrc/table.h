@@ -6,6 +6,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "scratchnet.h"
@@ -17,22 +18,30 @@
 #define TARGET_BEGIN(names) PRAGMA(clang attribute push(__attribute__((target(names))), apply_to = function))
 #define TARGET_END _Pragma("clang attribute pop")
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define TWICE _Pragma("clang loop unroll_count(2)")
 #elif defined(__GNUC__)
 #define TARGET_BEGIN(names) _Pragma("GCC push_options") PRAGMA(GCC target(names))
 #define TARGET_END _Pragma("GCC pop_options")
 #define UNROLL _Pragma("GCC unroll 16")
+#define TWICE _Pragma("GCC unroll 2")
 #else
 #define TARGET_BEGIN(names)
 #define TARGET_END
 #define UNROLL
+#define TWICE
 #endif
 #if defined(__GNUC__)
 #define INLINE inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
+#define FETCH(p) __builtin_prefetch(p)
 #else
 #define INLINE __forceinline
 #define NOINLINE __declspec(noinline)
+#define FETCH(p) ((void)(p))
 #endif
+
+enum { LINE = 64 }; /* bytes of a line of the caches */
+#define ALIGNED(p) ((void *)(((uintptr_t)(p) + LINE - 1) & ~(uintptr_t)(LINE - 1)))
 
 #define REAL float
 #define K(name) name##_f32

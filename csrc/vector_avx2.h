@@ -5,6 +5,8 @@
 typedef __m256 vector_f32;
 typedef __m256d vector_f64;
 enum { WIDTH_f32 = 8, WIDTH_f64 = 4, REGISTERS = 16, PARTS_ARE_CHEAP = 1 };
+#define TILE_ROWS 4
+#define TILE_VECTORS 3
 
 /* 8 words of ones, then 8 of zeros: a mask for n words begins 8 - n words in. */
 static const int32_t mask_words[16] = { -1, -1, -1, -1, -1, -1, -1, -1 };
@@ -69,6 +71,28 @@ static inline __m256d times_power_f64(__m256d a, __m256d n)
     const __m256i p = _mm256_slli_epi64(_mm256_add_epi64(half, bias), 52);
     const __m256i q = _mm256_slli_epi64(_mm256_add_epi64(_mm256_sub_epi64(whole, half), bias), 52);
     return _mm256_mul_pd(_mm256_mul_pd(a, _mm256_castsi256_pd(p)), _mm256_castsi256_pd(q));
+}
+
+/* column[c] = column c of WIDTH rows, which are transposed in lanes of 16 bytes */
+enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
+static inline void load_columns_f32(const float *p, sn_size row, __m256 column[4])
+{
+    __m256 r[4];
+    for (int i = 0; i < 4; i++)
+        r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + i * row)), _mm_loadu_ps(p + (i + 4) * row), 1);
+    const __m256 a = _mm256_unpacklo_ps(r[0], r[1]), b = _mm256_unpackhi_ps(r[0], r[1]);
+    const __m256 c = _mm256_unpacklo_ps(r[2], r[3]), d = _mm256_unpackhi_ps(r[2], r[3]);
+    column[0] = _mm256_shuffle_ps(a, c, 0x44);
+    column[1] = _mm256_shuffle_ps(a, c, 0xee);
+    column[2] = _mm256_shuffle_ps(b, d, 0x44);
+    column[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
+static inline void load_columns_f64(const double *p, sn_size row, __m256d column[2])
+{
+    const __m256d a = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(p + 2 * row), 1);
+    const __m256d b = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p + row)), _mm_loadu_pd(p + 3 * row), 1);
+    column[0] = _mm256_unpacklo_pd(a, b);
+    column[1] = _mm256_unpackhi_pd(a, b);
 }
 
 #include "vector_halves.h"

@@ -5,6 +5,8 @@
 typedef __m512 vector_f32;
 typedef __m512d vector_f64;
 enum { WIDTH_f32 = 16, WIDTH_f64 = 8, REGISTERS = 32, PARTS_ARE_CHEAP = 1 };
+#define TILE_ROWS 6
+#define TILE_VECTORS 4
 
 static inline __mmask16 mask_f32(int n) { return (__mmask16)((1u << n) - 1); }
 static inline __mmask8 mask_f64(int n) { return (__mmask8)((1u << n) - 1); }
@@ -48,6 +50,37 @@ static inline __m512d where_negative_f64(__m512d a, __m512d b, __m512d c)
     return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_LT_OQ), c, b);
 }
 static inline __m512d times_power_f64(__m512d a, __m512d n) { return _mm512_scalef_pd(a, n); }
+
+/* column[c] = column c of WIDTH rows, which are transposed in lanes of 16 bytes */
+enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
+static inline void load_columns_f32(const float *p, sn_size row, __m512 column[4])
+{
+    __m512 r[4];
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm512_castps128_ps512(_mm_loadu_ps(p + i * row));
+        r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(p + (i + 4) * row), 1);
+        r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(p + (i + 8) * row), 2);
+        r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(p + (i + 12) * row), 3);
+    }
+    const __m512 a = _mm512_unpacklo_ps(r[0], r[1]), b = _mm512_unpackhi_ps(r[0], r[1]);
+    const __m512 c = _mm512_unpacklo_ps(r[2], r[3]), d = _mm512_unpackhi_ps(r[2], r[3]);
+    column[0] = _mm512_shuffle_ps(a, c, 0x44);
+    column[1] = _mm512_shuffle_ps(a, c, 0xee);
+    column[2] = _mm512_shuffle_ps(b, d, 0x44);
+    column[3] = _mm512_shuffle_ps(b, d, 0xee);
+}
+static inline void load_columns_f64(const double *p, sn_size row, __m512d column[2])
+{
+    __m512d r[2];
+    for (int i = 0; i < 2; i++) {
+        r[i] = _mm512_castpd128_pd512(_mm_loadu_pd(p + i * row));
+        r[i] = _mm512_insertf64x2(r[i], _mm_loadu_pd(p + (i + 2) * row), 1);
+        r[i] = _mm512_insertf64x2(r[i], _mm_loadu_pd(p + (i + 4) * row), 2);
+        r[i] = _mm512_insertf64x2(r[i], _mm_loadu_pd(p + (i + 6) * row), 3);
+    }
+    column[0] = _mm512_unpacklo_pd(r[0], r[1]);
+    column[1] = _mm512_unpackhi_pd(r[0], r[1]);
+}
 
 /* Half a vector, for the last columns of a product: half the work where the processor has units of 32 bytes. */
 #define HALVES 1

@@ -5,6 +5,8 @@
 typedef float32x4_t vector_f32;
 typedef float64x2_t vector_f64;
 enum { WIDTH_f32 = 4, WIDTH_f64 = 2, REGISTERS = 32, PARTS_ARE_CHEAP = 0 };
+#define TILE_ROWS 6
+#define TILE_VECTORS 4
 
 static inline float32x4_t zero_f32(void) { return vdupq_n_f32(0); }
 static inline float32x4_t load_f32(const float *p) { return vld1q_f32(p); }
@@ -53,6 +55,24 @@ static inline float64x2_t times_power_f64(float64x2_t a, float64x2_t n)
     const int64x2_t p = vshlq_n_s64(vaddq_s64(half, bias), 52);
     const int64x2_t q = vshlq_n_s64(vaddq_s64(vsubq_s64(whole, half), bias), 52);
     return vmulq_f64(vmulq_f64(a, vreinterpretq_f64_s64(p)), vreinterpretq_f64_s64(q));
+}
+
+/* column[c] = column c of WIDTH rows */
+enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
+static inline void load_columns_f32(const float *p, sn_size row, float32x4_t column[4])
+{
+    const float32x4_t a = vld1q_f32(p), b = vld1q_f32(p + row), c = vld1q_f32(p + 2 * row), d = vld1q_f32(p + 3 * row);
+    const float32x4x2_t ab = vtrnq_f32(a, b), cd = vtrnq_f32(c, d);
+    column[0] = vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0]));
+    column[1] = vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1]));
+    column[2] = vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0]));
+    column[3] = vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1]));
+}
+static inline void load_columns_f64(const double *p, sn_size row, float64x2_t column[2])
+{
+    const float64x2_t a = vld1q_f64(p), b = vld1q_f64(p + row);
+    column[0] = vzip1q_f64(a, b);
+    column[1] = vzip2q_f64(a, b);
 }
 
 #include "vector_parts.h"

@@ -1,6 +1,7 @@
 /* vector_scalar.h: the vector operations of the loops for a processor that no other file knows: a vector is
  * one number. The other vector_*.h provide the same names:
  *   load, store, and those of the first n numbers (load_part fills up with zeros, store_part leaves the rest)
+ *   load_columns                   TAKEN columns of WIDTH rows that are `row` apart, each as a vector
  *   zero, broadcast, add, subtract, multiply, divide, multiply_add(a, b, c) = a b + c
  *   largest(a, b)                  b where either is NaN (or NaN)
  *   minus_magnitude(a)             -|a|
@@ -10,9 +11,13 @@
 
 #include <math.h>
 
+#define TILE_ROWS 6
+#define TILE_VECTORS 2
+
 #define DEFINE_VECTOR(REAL, suffix) \
     typedef REAL vector_##suffix; \
-    enum { WIDTH_##suffix = 1 }; \
+    enum { WIDTH_##suffix = 1, TAKEN_##suffix = 1 }; \
+    static inline void load_columns_##suffix(const REAL *p, sn_size row, REAL column[1]) { (void)row; *column = *p; } \
     static inline REAL zero_##suffix(void) { return 0; } \
     static inline REAL load_##suffix(const REAL *p) { return *p; } \
     static inline REAL load_part_##suffix(const REAL *p, int n) { return n ? *p : 0; } \

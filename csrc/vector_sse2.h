@@ -5,6 +5,8 @@
 typedef __m128 vector_f32;
 typedef __m128d vector_f64;
 enum { WIDTH_f32 = 4, WIDTH_f64 = 2, REGISTERS = 16, PARTS_ARE_CHEAP = 0 };
+#define TILE_ROWS 6
+#define TILE_VECTORS 2
 
 static inline __m128 zero_f32(void) { return _mm_setzero_ps(); }
 static inline __m128 load_f32(const float *p) { return _mm_loadu_ps(p); }
@@ -60,6 +62,21 @@ static inline __m128d times_power_f64(__m128d a, __m128d n)
     const __m128i p = _mm_slli_epi64(_mm_add_epi64(half, bias), 52);
     const __m128i q = _mm_slli_epi64(_mm_add_epi64(_mm_sub_epi64(whole, half), bias), 52);
     return _mm_mul_pd(_mm_mul_pd(a, _mm_castsi128_pd(p)), _mm_castsi128_pd(q));
+}
+
+/* column[c] = column c of WIDTH rows */
+enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
+static inline void load_columns_f32(const float *p, sn_size row, __m128 column[4])
+{
+    for (int i = 0; i < 4; i++)
+        column[i] = _mm_loadu_ps(p + i * row);
+    _MM_TRANSPOSE4_PS(column[0], column[1], column[2], column[3]);
+}
+static inline void load_columns_f64(const double *p, sn_size row, __m128d column[2])
+{
+    const __m128d a = _mm_loadu_pd(p), b = _mm_loadu_pd(p + row);
+    column[0] = _mm_unpacklo_pd(a, b);
+    column[1] = _mm_unpackhi_pd(a, b);
 }
 
 #include "vector_parts.h"
