@@ -40,6 +40,19 @@
 #define FETCH(p) ((void)(p))
 #endif
 
+/* the lowest bit that is set in a word that is not 0 */
+#if defined(__GNUC__)
+static inline int first_bit(uint64_t word) { return __builtin_ctzll(word); }
+#else
+#include <intrin.h>
+static inline int first_bit(uint64_t word)
+{
+    unsigned long bit;
+    _BitScanForward64(&bit, word);
+    return (int)bit;
+}
+#endif
+
 enum { LINE = 64 }; /* bytes of a line of the caches */
 #define ALIGNED(p) ((void *)(((uintptr_t)(p) + LINE - 1) & ~(uintptr_t)(LINE - 1)))
 

@@ -73,6 +73,18 @@ static inline __m256d times_power_f64(__m256d a, __m256d n)
     return _mm256_mul_pd(_mm256_mul_pd(a, _mm256_castsi256_pd(p)), _mm256_castsi256_pd(q));
 }
 
+/* which of eight numbers are not 0 (NaN is not) */
+static inline int nonzeros_f32(const float *p)
+{
+    return _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(p), _mm256_setzero_ps(), _CMP_NEQ_UQ));
+}
+static inline int nonzeros_f64(const double *p)
+{
+    const __m256d zero = _mm256_setzero_pd();
+    return _mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(p), zero, _CMP_NEQ_UQ))
+         | _mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(p + 4), zero, _CMP_NEQ_UQ)) << 4;
+}
+
 /* column[c] = column c of WIDTH rows, which are transposed in lanes of 16 bytes */
 enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
 static inline void load_columns_f32(const float *p, sn_size row, __m256 column[4])

@@ -51,6 +51,16 @@ static inline __m512d where_negative_f64(__m512d a, __m512d b, __m512d c)
 }
 static inline __m512d times_power_f64(__m512d a, __m512d n) { return _mm512_scalef_pd(a, n); }
 
+/* which of eight numbers are not 0 (NaN is not) */
+static inline int nonzeros_f32(const float *p)
+{
+    return _mm256_cmp_ps_mask(_mm256_loadu_ps(p), _mm256_setzero_ps(), _CMP_NEQ_UQ);
+}
+static inline int nonzeros_f64(const double *p)
+{
+    return _mm512_cmp_pd_mask(_mm512_loadu_pd(p), _mm512_setzero_pd(), _CMP_NEQ_UQ);
+}
+
 /* column[c] = column c of WIDTH rows, which are transposed in lanes of 16 bytes */
 enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
 static inline void load_columns_f32(const float *p, sn_size row, __m512 column[4])

@@ -57,6 +57,22 @@ static inline float64x2_t times_power_f64(float64x2_t a, float64x2_t n)
     return vmulq_f64(vmulq_f64(a, vreinterpretq_f64_s64(p)), vreinterpretq_f64_s64(q));
 }
 
+/* which of eight numbers are not 0 (NaN is not) */
+static inline int nonzeros_f32(const float *p)
+{
+    int bits = 0;
+    for (int i = 0; i < 8; i++)
+        bits |= (p[i] != 0) << i;
+    return bits;
+}
+static inline int nonzeros_f64(const double *p)
+{
+    int bits = 0;
+    for (int i = 0; i < 8; i++)
+        bits |= (p[i] != 0) << i;
+    return bits;
+}
+
 /* column[c] = column c of WIDTH rows */
 enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
 static inline void load_columns_f32(const float *p, sn_size row, float32x4_t column[4])

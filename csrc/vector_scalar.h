@@ -2,6 +2,7 @@
  * one number. The other vector_*.h provide the same names:
  *   load, store, and those of the first n numbers (load_part fills up with zeros, store_part leaves the rest)
  *   load_columns                   TAKEN columns of WIDTH rows that are `row` apart, each as a vector
+ *   nonzeros                       which of eight numbers are not 0, as bits
  *   zero, broadcast, add, subtract, multiply, divide, multiply_add(a, b, c) = a b + c
  *   largest(a, b)                  b where either is NaN (or NaN)
  *   minus_magnitude(a)             -|a|
@@ -18,6 +19,13 @@
     typedef REAL vector_##suffix; \
     enum { WIDTH_##suffix = 1, TAKEN_##suffix = 1 }; \
     static inline void load_columns_##suffix(const REAL *p, sn_size row, REAL column[1]) { (void)row; *column = *p; } \
+    static inline int nonzeros_##suffix(const REAL *p) \
+    { \
+        int bits = 0; \
+        for (int i = 0; i < 8; i++) \
+            bits |= (p[i] != 0) << i; \
+        return bits; \
+    } \
     static inline REAL zero_##suffix(void) { return 0; } \
     static inline REAL load_##suffix(const REAL *p) { return *p; } \
     static inline REAL load_part_##suffix(const REAL *p, int n) { return n ? *p : 0; } \

@@ -64,6 +64,21 @@ static inline __m128d times_power_f64(__m128d a, __m128d n)
     return _mm_mul_pd(_mm_mul_pd(a, _mm_castsi128_pd(p)), _mm_castsi128_pd(q));
 }
 
+/* which of eight numbers are not 0 (NaN is not) */
+static inline int nonzeros_f32(const float *p)
+{
+    const __m128 zero = _mm_setzero_ps();
+    return _mm_movemask_ps(_mm_cmpneq_ps(_mm_loadu_ps(p), zero))
+         | _mm_movemask_ps(_mm_cmpneq_ps(_mm_loadu_ps(p + 4), zero)) << 4;
+}
+static inline int nonzeros_f64(const double *p)
+{
+    int bits = 0;
+    for (int i = 0; i < 8; i += 2)
+        bits |= _mm_movemask_pd(_mm_cmpneq_pd(_mm_loadu_pd(p + i), _mm_setzero_pd())) << i;
+    return bits;
+}
+
 /* column[c] = column c of WIDTH rows */
 enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
 static inline void load_columns_f32(const float *p, sn_size row, __m128 column[4])

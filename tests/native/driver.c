@@ -15,6 +15,9 @@ int main(void)
         { 6, 16, 3 }, { 7, 5, 16 }, { 8, 9, 17 }, { 9, 4, 31 }, { 30, 2, 10 }, { 33, 31, 40 }, { 13, 130, 65 },
         { 40, 257, 70 }, { 65, 20, 129 },
     };
+    static const sn_size large[][3] = { /* blocks, strips, several groups, few columns; or zeros left out */
+        { 61, 401, 103 }, { 101, 130, 50 }, { 26, 53, 530 }, { 403, 30, 1 }, { 205, 31, 3 },
+    };
     const sn_label outside[] = { 0, 4, 2, 5, -1 };
     if (sn_find_label_outside(5, outside, 5) != 3 || sn_find_label_outside(3, outside, 5) != -1
         || sn_find_label_outside(0, NULL, 0) != -1 || sn_use_isa("none")) {
@@ -25,9 +28,12 @@ int main(void)
         sn_use_isa(sn_isa_available(k));
         for (int type = SN_FLOAT32; type <= SN_FLOAT64; type++) {
             for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-                test_affine((sn_type)type, sizes[i][0], sizes[i][1], sizes[i][2]);
+                test_affine((sn_type)type, sizes[i][0], sizes[i][1], sizes[i][2], 0);
                 test_batch_normalization((sn_type)type, sizes[i][0], sizes[i][1]);
             }
+            for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
+                for (int zeros = 0; zeros <= 8; zeros += 8)
+                    test_affine((sn_type)type, large[i][0], large[i][1], large[i][2], zeros);
             test_images((sn_type)type);
             for (sn_size n = 0; n < 70; n++) {
                 test_elementwise((sn_type)type, n);

@@ -52,7 +52,7 @@ void same(const char *kernel, array a, array b);
 double sigmoid(double x);
 
 /* The cases, and the file of each. */
-void test_affine(sn_type type, sn_size N, sn_size D, sn_size M); /* products.c */
+void test_affine(sn_type type, sn_size N, sn_size D, sn_size M, int zeros); /* of ten numbers of x; products.c */
 void test_elementwise(sn_type type, sn_size n); /* activations.c */
 void test_softmax(sn_type type, sn_size N, sn_size C); /* activations.c */
 void test_images(sn_type type); /* images.c */

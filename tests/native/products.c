@@ -24,10 +24,13 @@ static void check_product(const char *kernel, array out, sn_size N, sn_size K, s
         }
 }
 
-void test_affine(sn_type type, sn_size N, sn_size D, sn_size M)
+void test_affine(sn_type type, sn_size N, sn_size D, sn_size M, int zeros)
 {
     const array x = input(type, N * D), W = input(type, D * M), b = input(type, M), dout = input(type, N * M);
     array out = output(type, N * M);
+    for (sn_size i = 0; i < N * D; i++)
+        if (10 * any() < 4 * zeros - 20)
+            put(x, i, 0);
     sn_affine_forward(type, N, D, M, x.data, W.data, b.data, out.data);
     check_product("affine_forward", out, N, D, M, x, D, 1, W, M, 1, &b);
     out = output(type, N * M);

@@ -84,7 +84,7 @@ static void *caller(void *unused)
     for (int k = 0; k < 3; k++) {
         sn_set_threads(2 + k); /* anyone may change it at any time */
         expect_the_same("with many callers");
-        test_affine(SN_FLOAT32, 7, 5, 19);
+        test_affine(SN_FLOAT32, 7, 5, 19, 0);
     }
     return NULL;
 }
