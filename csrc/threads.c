@@ -5,9 +5,17 @@
  * waits for those that joined. Between jobs helpers spin for a bounded time and then sleep. If the pool is
  * busy (several Python threads compute at once), the caller does its work alone. A forked child starts
  * without helpers and makes its own when it needs them. Which thread computes a chunk never changes a result.
+ *
+ * Beside other busy processes a helper can lose its processor in the middle of a chunk, for a time slice of
+ * some milliseconds. So:
+ * - A caller that waits sleeps after a short spin, never yields: its processor is then free for the helper.
+ * - A helper on the caller's own processor does not spin, since the caller could not run meanwhile; nor does one
+ *   that is left out.
+ * - If the caller waited longer than the help was worth, the next jobs have a helper fewer: for 10 ms, twice as
+ *   long each time when that happens again soon, at most 640 ms.
  */
 
-#define _POSIX_C_SOURCE 200809L /* signal masks, which C11 alone does not have */
+#define _GNU_SOURCE /* signal masks, which C11 alone does not have, and sched_getcpu */
 
 #include "threads.h"
 
@@ -24,6 +32,7 @@ void sn_parallel(sn_size chunks, sn_task task, void *context)
 
 #else
 
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,24 +40,32 @@ void sn_parallel(sn_size chunks, sn_task task, void *context)
 #include <stdint.h>
 #include <time.h>
 
-enum { MOST_HELPERS = 255, SPINS = 4000 };
+enum { MOST_HELPERS = 255, SPINS = 4000 }; /* so many pauses take some 50 us */
+enum { MS = 1000000, SHORTEST_ABSENCE = 10 * MS, LONGEST_ABSENCE = 640 * MS }; /* ns */
+enum { SOON = 32 }; /* jobs; what goes wrong less often than once in so many does not show in a 90th percentile */
 
-/* The state of the job in one word: its number, whether it is closed, how many helpers are in it. */
+/* The state of the job in one word: its number, whether it is closed, whether the caller sleeps until the last
+ * helper leaves, how many helpers are in it. */
 #define CLOSED ((uint64_t)1 << 31)
+#define AWAITED ((uint64_t)1 << 30)
 #define NUMBER(word) ((uint32_t)((word) >> 32))
-#define COUNT(word) ((uint32_t)(word) & 0x7fffffffu)
+#define COUNT(word) ((uint32_t)(word) & 0x3fffffffu)
 
 static atomic_int threads = 1;
 static pthread_mutex_t entry = PTHREAD_MUTEX_INITIALIZER; /* held by the thread whose job runs */
-static pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;   /* with `bell`: where helpers sleep */
-static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;
-static int helpers;                                       /* started; guarded by entry */
+static pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;   /* with the two below: */
+static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;    /* where helpers sleep until there is a job, */
+static pthread_cond_t left = PTHREAD_COND_INITIALIZER;    /* and the caller until the last of them has left */
+static int helpers;                                       /* started; guarded by entry, as are these: */
+static int absent;                                        /* helpers that jobs do without for now */
+static int64_t absence, back;                             /* ns: how long, and when the next one comes back */
+static int jobs;                                          /* since one went or came back; counted up to SOON */
 
 static _Atomic uint64_t word = CLOSED;
 static struct {                                           /* written by the caller while no helper is in */
     sn_task task;
     void *context;
-    int most_helpers;
+    int most_helpers, processor;
     sn_size chunks;
     _Atomic sn_size next;
 } job;
@@ -62,18 +79,37 @@ static inline void pause_a_little(void)
 #endif
 }
 
-static void work(void)
+/* The processor that this thread runs on, -1 where the system does not say. */
+static inline int this_processor(void)
 {
-    sn_size i;
-    while ((i = atomic_fetch_add_explicit(&job.next, 1, memory_order_relaxed)) < job.chunks)
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+static int64_t nanoseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Compute what chunks are left; how many those were. */
+static sn_size work(void)
+{
+    sn_size own = 0, i;
+    for (; (i = atomic_fetch_add_explicit(&job.next, 1, memory_order_relaxed)) < job.chunks; own++)
         job.task(job.context, i);
+    return own;
 }
 
 /* Wait until there is a job with another number than `seen`. */
-static uint64_t next_word(uint32_t seen)
+static uint64_t next_word(uint32_t seen, int spins)
 {
     uint64_t w;
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0; i < spins; i++) {
         if (NUMBER(w = atomic_load_explicit(&word, memory_order_acquire)) != seen)
             return w;
         pause_a_little();
@@ -89,18 +125,71 @@ static void *help(void *argument)
 {
     const int id = (int)(intptr_t)argument;
     uint32_t seen = 0;
+    int spins = SPINS;
     for (;;) {
-        uint64_t w = next_word(seen);
+        uint64_t w = next_word(seen, spins);
         seen = NUMBER(w);
         while (!(w & CLOSED) && NUMBER(w) == seen)
             if (atomic_compare_exchange_weak_explicit(&word, &w, w + 1, memory_order_acq_rel, memory_order_acquire)) {
-                if (id < job.most_helpers)
+                const int wanted = id < job.most_helpers;
+                if (wanted)
                     work();
-                atomic_fetch_sub_explicit(&word, 1, memory_order_release);
+                const int here = this_processor();
+                spins = !wanted || (here >= 0 && here == job.processor) ? 0 : SPINS;
+                w = atomic_fetch_sub_explicit(&word, 1, memory_order_acq_rel);
+                if (w & AWAITED && COUNT(w) == 1) {
+                    pthread_mutex_lock(&bed);
+                    pthread_cond_signal(&left);
+                    pthread_mutex_unlock(&bed);
+                }
                 break;
             }
     }
     return NULL;
+}
+
+/* Whether all helpers have left, after a short wait. */
+static int helpers_left(void)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (COUNT(atomic_load_explicit(&word, memory_order_acquire)) == 0)
+            return 1;
+        pause_a_little();
+    }
+    return 0;
+}
+
+static void sleep_until_helpers_left(void)
+{
+    atomic_fetch_or_explicit(&word, AWAITED, memory_order_acq_rel);
+    pthread_mutex_lock(&bed);
+    while (COUNT(atomic_load_explicit(&word, memory_order_acquire)))
+        pthread_cond_wait(&left, &bed);
+    pthread_mutex_unlock(&bed);
+}
+
+/* How many of the wanted helpers a job that starts now may have. */
+static int present_helpers(int wanted, int64_t now)
+{
+    if (absent > wanted)
+        absent = wanted;
+    if (absent && now >= back) {
+        absent--;
+        back = now + absence;
+        jobs = 0;
+    }
+    return wanted - absent;
+}
+
+static void leave_one_out(int64_t now)
+{
+    if (jobs >= SOON || absence == 0)
+        absence = SHORTEST_ABSENCE;
+    else if (absence < LONGEST_ABSENCE)
+        absence *= 2;
+    absent++;
+    back = now + absence;
+    jobs = 0;
 }
 
 /* The child of a fork has only the thread that forked. */
@@ -109,6 +198,7 @@ static void after_fork(void)
     pthread_mutex_init(&entry, NULL);
     pthread_mutex_init(&bed, NULL);
     pthread_cond_init(&bell, NULL);
+    pthread_cond_init(&left, NULL);
     helpers = 0;
     atomic_store(&word, CLOSED);
 }
@@ -147,20 +237,22 @@ void sn_set_threads(int n)
     atomic_store(&threads, n < 1 ? 1 : n > MOST_HELPERS + 1 ? MOST_HELPERS + 1 : n);
 }
 
-void sn_parallel(sn_size chunks, sn_task task, void *context)
+static void alone(sn_size chunks, sn_task task, void *context)
 {
-    const int wanted = sn_threads() - 1;
-    if (chunks < 2 || wanted < 1 || pthread_mutex_trylock(&entry)) {
-        for (sn_size i = 0; i < chunks; i++)
-            task(context, i);
-        return;
-    }
-    if (helpers < wanted)
-        start_helpers(wanted);
+    for (sn_size i = 0; i < chunks; i++)
+        task(context, i);
+}
+
+/* With helpers, holding entry; `start` in ns. */
+static void together(int most_helpers, int64_t start, sn_size chunks, sn_task task, void *context)
+{
+    if (helpers < most_helpers)
+        start_helpers(most_helpers);
     job.task = task;
     job.context = context;
     job.chunks = chunks;
-    job.most_helpers = wanted;
+    job.most_helpers = most_helpers;
+    job.processor = this_processor();
     atomic_store_explicit(&job.next, 0, memory_order_relaxed);
     /* Number 0 is what a new helper has seen. */
     uint32_t number = NUMBER(atomic_load_explicit(&word, memory_order_relaxed)) + 1;
@@ -168,16 +260,36 @@ void sn_parallel(sn_size chunks, sn_task task, void *context)
     atomic_store_explicit(&word, (uint64_t)(number ? number : 1) << 32, memory_order_release);
     pthread_cond_broadcast(&bell);
     pthread_mutex_unlock(&bed);
-    work();
+    const sn_size own = work();
     atomic_fetch_or_explicit(&word, CLOSED, memory_order_acq_rel);
-    for (int i = 0; COUNT(atomic_load_explicit(&word, memory_order_acquire)); i++)
-        if (i < SPINS)
-            pause_a_little();
-        else if (i < 2 * SPINS)
-            sched_yield();
-        else
-            nanosleep(&(struct timespec){ 0, 20000 }, NULL);
+    jobs += jobs < SOON;
+    if (helpers_left())
+        return;
+    const int64_t worked = nanoseconds();
+    sleep_until_helpers_left();
+    const int64_t now = nanoseconds();
+    /* With a helper fewer, the others would share its part of what the helpers did: that is what it was worth.
+     * One chunk's time is the ordinary wait for the last one. */
+    const double chunk = own ? (double)(worked - start) / (double)own : HUGE_VAL;
+    const double worth = chunk * (double)(chunks - own) / ((double)most_helpers * most_helpers);
+    if ((double)(now - worked) > worth + chunk)
+        leave_one_out(now);
+}
+
+void sn_parallel(sn_size chunks, sn_task task, void *context)
+{
+    const int wanted = sn_threads() - 1;
+    if (chunks < 2 || wanted < 1 || pthread_mutex_trylock(&entry)) {
+        alone(chunks, task, context);
+        return;
+    }
+    const int64_t start = nanoseconds();
+    const int most_helpers = present_helpers(wanted, start);
+    if (most_helpers)
+        together(most_helpers, start, chunks, task, context);
     pthread_mutex_unlock(&entry);
+    if (!most_helpers)
+        alone(chunks, task, context);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* threads.c: the same bits for any number of threads and callers, and in a forked child. */
+/* threads.c: the same bits for any number of threads and callers, and in a forked child; slow helpers are left out. */
 
 #define _POSIX_C_SOURCE 200809L /* fork */
 
@@ -8,10 +8,12 @@
 #if !defined(_WIN32)
 #include <pthread.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #endif
 
 #include "driver.h"
+#include "threads.h"
 
 enum { BIG_N = 203, BIG_D = 170, BIG_M = 130, LONG = 5 << 16 }; /* large enough to be split */
 
@@ -117,6 +119,66 @@ static void test_fork(int generation)
     }
 }
 
+enum { US = 1000, MS = 1000000 }; /* ns */
+
+typedef struct {
+    pthread_t caller;
+    long delay;      /* ns that a chunk takes on any other thread */
+    int times[4];    /* that each chunk was computed */
+    int by_helper[4];
+} slow_job;
+
+static void slow_chunk(void *context, sn_size chunk)
+{
+    slow_job *job = context;
+    job->by_helper[chunk] = !pthread_equal(pthread_self(), job->caller);
+    nanosleep(&(struct timespec){ 0, job->by_helper[chunk] ? job->delay : 300 * US }, NULL);
+    job->times[chunk]++;
+}
+
+/* Whether helpers had a part in a job. */
+static int helped(long delay)
+{
+    slow_job job = { pthread_self(), delay, { 0 }, { 0 } };
+    int parts = 0;
+    sn_parallel(4, slow_chunk, &job);
+    for (int k = 0; k < 4; k++) {
+        if (job.times[k] != 1) {
+            fprintf(stderr, "chunk %d was computed %d times\n", k, job.times[k]);
+            exit(1);
+        }
+        parts += job.by_helper[k];
+    }
+    return parts > 0;
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* With a helper a job takes 5 ms, without 1.5: most have to be done without. When the helper is as fast as the caller
+ * it has to come back. */
+static void test_slow_helpers(void)
+{
+    const double start = seconds();
+    int slow = 0;
+    sn_set_threads(2);
+    while (seconds() - start < 0.2 || (slow < 3 && seconds() - start < 30))
+        slow += helped(5 * MS);
+    if (slow < 3 || slow * 5e-3 > (seconds() - start) / 2) {
+        fprintf(stderr, "%d jobs had a slow helper in %g s\n", slow, seconds() - start);
+        exit(1);
+    }
+    for (const double now = seconds(); !helped(300 * US);)
+        if (seconds() - now > 30) {
+            fprintf(stderr, "a helper never came back\n");
+            exit(1);
+        }
+}
+
 #endif
 
 void test_threads(void)
@@ -136,6 +198,7 @@ void test_threads(void)
             }
     }
 #if !defined(_WIN32)
+    test_slow_helpers();
     test_many_callers();
     for (int k = 0; k < 3; k++)
         test_fork(1);
