@@ -49,6 +49,7 @@ class Target:
     least: float | None = None
     most: float | None = None
     among: Sequence[str] = ()  # names of contestants, of whom the fastest counts; else the one named above
+    by: str = ""  # "best", "median" or "p90"; else what the contest's ratios are made of
 
 
 class Race:
@@ -62,6 +63,8 @@ class Race:
         Called with a contestant's name and result; raises AssertionError if the result is not right.
     sample_seconds
         How long a sample takes at least.
+    each
+        Whether a sample is not the mean of its calls but every call's time.
     """
 
     def __init__(
@@ -69,12 +72,14 @@ class Race:
         contestants: Sequence[Contestant],
         close: Callable[[str, Any], None],
         sample_seconds: float = SAMPLE_SECONDS,
+        each: bool = False,
     ) -> None:
         self.ours = contestants[0].name
+        self.each = each
         self.sample_seconds = sample_seconds
         self.skipped: dict[str, str] = {}  # why, by name
         self.calls: dict[str, int] = {}  # in one sample
-        self.seconds: dict[str, list[float]] = {}  # of one call, a number for every sample
+        self.seconds: dict[str, list[float]] = {}  # of one call, a number for every sample, or for every call
         self._run: dict[str, Callable[[], Any]] = {}
         self._turn: dict[str, float] = {}  # seconds, about
         self._warms_up: dict[str, bool] = {}
@@ -126,7 +131,10 @@ class Race:
             self._run[name]()
 
     def sample(self, name: str) -> None:
-        self.seconds[name].append(_time(self._run[name], self.calls[name]))
+        if self.each:
+            self.seconds[name] += [_time(self._run[name], 1) for _ in range(self.calls[name])]
+        else:
+            self.seconds[name].append(_time(self._run[name], self.calls[name]))
 
     def rivals(self) -> None:
         for name in self._run:
@@ -148,6 +156,7 @@ class Race:
             "ours": self.ours,
             "best": self.best(),
             "median": {name: median(samples) for name, samples in self.seconds.items()},
+            "p90": {name: _p90(samples) for name, samples in self.seconds.items()},
             "calls": self.calls,
             "skipped": self.skipped,
             "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -163,6 +172,7 @@ def contest(
     seconds: float = 5.0,
     by: str = "best",
     sample_seconds: float = SAMPLE_SECONDS,
+    each: bool = False,
     **labels: Any,
 ) -> None:
     """Check and time the contestants, ours first, within about so many seconds.
@@ -171,19 +181,24 @@ def contest(
     ----------
     benchmark
         pytest-benchmark's fixture.
-    close, sample_seconds
+    close, sample_seconds, each
         See `Race`.
     by
-        "best" or "median": which of the times the ratios are made of.
+        "best", "median" or "p90": which of the times the ratios are made of.
     labels
         What the report calls this contest: table, work, and what else its table shows.
     """
-    race = Race(contestants, close, sample_seconds)
+    race = Race(contestants, close, sample_seconds, each)
     with _no_collection():
         # One sample a round, after everybody else's: what pytest-benchmark records is ours, `calls` calls long.
         benchmark.pedantic(race.sample, args=(race.ours,), setup=race.rivals, rounds=race.rounds(seconds))
     race.set_threads(1)
     benchmark.extra_info.update(labels, by=by, targets=[asdict(t) for t in targets], **race.record())
+
+
+def _p90(samples: Sequence[float]) -> float:
+    """The time that nine samples of ten keep to."""
+    return sorted(samples)[ceil(0.9 * len(samples)) - 1]
 
 
 def _time(run: Callable[[], Any], calls: int) -> float:

@@ -19,19 +19,19 @@ from typing import Any
 Contest = dict[str, Any]
 
 
-def seconds(contest: Contest) -> dict[str, float]:
-    return contest[contest.get("by", "best")]
+def seconds(contest: Contest, by: str = "") -> dict[str, float]:
+    return contest[by or contest.get("by", "best")]
 
 
-def ratio(contest: Contest, name: str) -> float | None:
+def ratio(contest: Contest, name: str, by: str = "") -> float | None:
     """How many times as long as scratchnet somebody took; None if they did not take part."""
-    times = seconds(contest)
+    times = seconds(contest, by)
     return times[name] / times[contest["ours"]] if name in times else None
 
 
 def reached(contest: Contest, target: dict[str, Any]) -> tuple[float, str] | None:
     """A target's number and whom it was measured against: the fastest of those named."""
-    times = seconds(contest)
+    times = seconds(contest, target.get("by", ""))
     rivals = {name: times[name] for name in target["among"] or [target["against"]] if name in times}
     if not rivals:
         return None
@@ -67,7 +67,7 @@ def label(contest: Contest) -> str:
     if contest.get("threads", 1) > 1:
         text += f", {contest['threads']} threads"
     if contest["table"] == "busy":
-        text += " beside a busy process"
+        text += f" beside {contest['busy']} busy process{'' if contest['busy'] == 1 else 'es'}"
     return text
 
 
@@ -80,7 +80,8 @@ def head(results: dict[str, Any]) -> str:
         f"{machine['system']}, kernels for {machine['isa']}; load at the start {number(machine['load'])}. "
         f"One thread unless said ({threads}). {versions}.\n\n"
         "Every number is a ratio of times within one race: contestants take turns, each one's best time of many "
-        "counts (beside a busy process, the median), and nobody is timed whose result was not right."
+        "counts (beside busy processes, the median and the 90th percentile), and nobody is timed whose result was "
+        "not right."
     )
 
 
@@ -98,6 +99,7 @@ def targets(contests: Sequence[Contest]) -> str:
                 rows.append((work, target["against"], sign, "–", "not measured"))
                 continue
             value, name = found
+            sign += ", 90th percentile" if target.get("by") == "p90" else ""
             against = target["against"] if name == target["against"] else f"{target['against']}: {name}"
             rows.append((work, against, sign, number(value), "met" if is_met(target, value) else "**no**"))
     if of_layers:
@@ -125,6 +127,15 @@ def plain(title: str, contests: Sequence[Contest]) -> str:
     names = contestants(contests)
     rows = [(label(c), c["dtype"], *(number(ratio(c, name)) for name in names)) for c in contests]
     return f"## {title}\n\n" + table(("work", "dtype", *names), rows)
+
+
+def busy(contests: Sequence[Contest]) -> str:
+    """A row a contest, two columns a contestant."""
+    names = contestants(contests)
+    measures = {"median": "median", "p90": "90th percentile"}
+    rows = [(label(c), *(number(ratio(c, name, by)) for name in names for by in measures)) for c in contests]
+    columns = (f"{name}, {measure}" for name in names for measure in measures.values())
+    return "## Beside busy processes\n\n" + table(("work", *columns), rows)
 
 
 def by_dtype(title: str, contests: Sequence[Contest]) -> str:
@@ -200,7 +211,7 @@ SECTIONS = {
     "training": partial(plain, "Training"),
     "books": partial(by_dtype, "The later chapters"),
     "layers": layers,
-    "busy": partial(plain, "Beside a busy process"),
+    "busy": busy,
     "inference": partial(plain, "Prediction"),
     "limits": partial(plain, "Kernels and the machine's limits"),
     "kernels": partial(by_dtype, "Every kernel"),

@@ -278,6 +278,19 @@ def test_report_has_the_layers_in_one_row_of_the_targets(results):
     assert "| a step, 3 | 2.00 | 2.00 |" in text
 
 
+def test_report_has_the_median_and_the_90th_percentile_beside_busy_processes(results):
+    alone = "scratchnet, 1 thread"
+    target = dict(against=alone, least=None, most=1.1, among=[], by="")
+    contest = dict(table="busy", work="a product", busy=2, threads=2, dtype="float32", ours="scratchnet")
+    contest |= dict(by="median", targets=[target, dict(target, by="p90")], best={}, skipped={})
+    contest |= dict(median={"scratchnet": 1.0, alone: 2.0}, p90={"scratchnet": 4.0, alone: 2.0})
+    results["benchmarks"].append({"extra_info": contest})
+    text, work = import_module("report").render(results), "a product, 2 threads beside 2 busy processes"
+    assert f"| {work} | {alone} | at most 1.1x | 0.50 | met |" in text
+    assert f"| {work} | {alone} | at most 1.1x, 90th percentile | 2.00 | **no** |" in text
+    assert f"| {work} | 2.00 | 0.50 |" in text
+
+
 def test_report_command_writes_tables_and_pictures(results, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     report, source = import_module("report"), tmp_path / "results.json"
