@@ -7,55 +7,50 @@ names used most are here as well.
 from __future__ import annotations
 
 import os
-import platform
 import sys
-from importlib.util import find_spec
-from typing import Any, Literal
-
-import numpy as _numpy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _start as _start  # isort: split
 
-from . import (
-    base_model,
-    config,
-    dataset,
-    functions,
-    gradient,
-    layers,
-    models,
-    optimizer,
-    plotting,
-    time_layers,
-    trainer,
-    util,
-)
+from . import config
 from ._version import __version__
-from .backends import cuda as _cuda
 from .backends import get_num_threads, set_num_threads
-from .backends import isa as _isa
-from .backends import isas as _isas
-from .backends import reference_uses as _reference_uses
-from .base_model import BaseModel
-from .gradient import gradient_check
-from .layers import (
-    Affine,
-    Dropout,
-    Embedding,
-    MatMul,
-    Relu,
-    Repeat,
-    Sigmoid,
-    SigmoidWithLoss,
-    Softmax,
-    SoftmaxWithLoss,
-    Sum,
-)
-from .models import MultiLayerNet, TwoLayerNet
-from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
-from .trainer import RnnlmTrainer, Trainer
-from .util import NoGPUError, to_cpu, to_gpu
-from .weights import load_params, save_params
+
+if TYPE_CHECKING:
+    from . import (
+        base_model,
+        dataset,
+        functions,
+        gradient,
+        layers,
+        models,
+        optimizer,
+        plotting,
+        time_layers,
+        trainer,
+        util,
+    )
+    from .base_model import BaseModel
+    from .gradient import gradient_check
+    from .layers import (
+        Affine,
+        Dropout,
+        Embedding,
+        MatMul,
+        Relu,
+        Repeat,
+        Sigmoid,
+        SigmoidWithLoss,
+        Softmax,
+        SoftmaxWithLoss,
+        Sum,
+    )
+    from .models import MultiLayerNet, TwoLayerNet
+    from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
+    from .trainer import RnnlmTrainer, Trainer
+    from .util import NoGPUError, to_cpu, to_gpu
+    from .weights import load_params, save_params
 
 __all__ = [
     "SGD",
@@ -105,6 +100,43 @@ __all__ = [
 ]
 
 
+# Imported when somebody asks for them; the names above, by the modules that have them.
+_MODULES = frozenset(
+    (
+        *("base_model", "dataset", "functions", "gradient", "layers", "models", "optimizer", "plotting"),
+        *("time_layers", "trainer", "util"),
+    )
+)
+_NAMES = {
+    name: module
+    for module, names in {
+        "base_model": "BaseModel",
+        "gradient": "gradient_check",
+        "layers": "Affine Dropout Embedding MatMul Relu Repeat Sigmoid SigmoidWithLoss Softmax SoftmaxWithLoss "
+        "Sum",
+        "models": "MultiLayerNet TwoLayerNet",
+        "optimizer": "SGD AdaGrad Adam Momentum Nesterov RMSprop",
+        "trainer": "RnnlmTrainer Trainer",
+        "util": "NoGPUError to_cpu to_gpu",
+        "weights": "load_params save_params",
+    }.items()
+    for name in names.split()
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
     """Show what runs: versions, instruction set, GPU, optional packages, and what ran uncompiled.
 
@@ -120,23 +152,30 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"show_config: mode must be 'stdout' or 'dicts', got {mode!r}")
+    import platform
+    from importlib.util import find_spec
+
+    import numpy
+
+    from .backends import cuda, isa, isas, reference_uses
+
     optional = {name: find_spec(name) is not None for name in ("matplotlib", "pooch", "tqdm")}
     configuration: dict[str, Any] = {
         "scratchnet": __version__,
         "python": platform.python_version(),
-        "numpy": _numpy.__version__,
+        "numpy": numpy.__version__,
         "platform": f"{sys.platform} {platform.machine()}",
         "kernels": {
             "backend": "cpu",
-            "instruction set": _isa(),
-            "available": _isas(),
+            "instruction set": isa(),
+            "available": isas(),
             "threads": get_num_threads(),
             "dtypes": ["float32", "float64"],
         },
-        "gpu": _cuda.describe(),
+        "gpu": cuda.describe(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "optional packages": optional,
-        "reference used in place of a kernel": _reference_uses(),
+        "reference used in place of a kernel": reference_uses(),
     }
     if mode == "dicts":
         return configuration

@@ -5,7 +5,14 @@
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+
+def say(text: str) -> None:
+    """Print what the command has to say beside its output."""
+    with suppress(OSError):  # nobody reads it
+        print(f"scratchnet: {text}", file=sys.stderr)
 
 
 def _is_command() -> bool:
@@ -21,5 +28,5 @@ except ImportError as error:
     if not _is_command():
         raise
     if sys.stderr is not None:
-        print(f"scratchnet: error: {error}", file=sys.stderr)
+        say(f"error: {error}")
     sys.exit(2)

@@ -23,14 +23,18 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._files import as_path
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # they take long to import, and would add nothing that an import calls
+    Loader = MetaPathFinder = object
 
 __all__ = ["book_of", "install", "run_script", "uninstall"]
 
@@ -130,14 +134,21 @@ class _Finder(MetaPathFinder):
         )
 
 
-class _Package(Loader):
+class _Loader(Loader):
+    """What importlib asks of all loaders."""
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """The module is of Python's own class."""
+
+
+class _Package(_Loader):
     """Loads `common`, `dataset`, or a root above them: a package with nothing in it but its modules."""
 
     def exec_module(self, module: ModuleType) -> None:
         """There is nothing to run."""
 
 
-class _Module(Loader):
+class _Module(_Loader):
     """Loads a module of the books: scratchnet's, or one before it that passes on more names."""
 
     def __init__(self, home: str, name: str, also: str) -> None:

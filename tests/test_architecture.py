@@ -34,6 +34,10 @@ ALLOWED = {
         "backends/cuda_steps",
     },
     "_as_written": set(),
+    "_commands": {  # at the top, behind the doors
+        *("__init__", "_files", "_start", "dataset/mnist", "dataset/spiral", "functions", "models", "optimizer"),
+        *("plotting", "trainer", "util", "weights"),
+    },
     "_links": set(),
     "_start": {"backends/__init__"},
     "_layer": {"_links", "_shown", "backends/__init__"},
@@ -169,7 +173,21 @@ def test_import_loads_nothing_optional_and_prints_nothing():
     heavy = OPTIONAL | {"IPython", "requests", "http", "ssl", "asyncio"}
     code = "import sys, numpy; before = set(sys.modules); import scratchnet; print(*(set(sys.modules) - before))"
     loaded = set(fresh(code).split())
-    assert "scratchnet.layers" in loaded and not loaded & heavy
+    assert "scratchnet.backends.cpu" in loaded and not loaded & heavy
+
+
+def test_import_takes_what_a_program_asks_for_and_no_more():
+    code = "import sys, scratchnet; print(*(m for m in sys.modules if m.startswith('scratchnet')))"
+    loaded = set(fresh(code).split())
+    assert not loaded & {"scratchnet.layers", "scratchnet.trainer", "scratchnet.backends.cuda", "scratchnet.util"}
+    names = ["Affine", "SGD", "Trainer", "layers", "plotting", "dataset", "load_params", "to_gpu"]
+    asked = "; ".join(f"print(scratchnet.{name}.__name__)" for name in names)
+    said = [name.removeprefix("scratchnet.") for name in fresh(f"import scratchnet; {asked}").split()]
+    assert said == names
+    assert fresh("from scratchnet import *; print(Affine.__name__, util.__name__)").split()[0] == "Affine"
+    assert set(scratchnet.__all__) <= set(dir(scratchnet))
+    with pytest.raises(AttributeError, match="has no attribute 'layer'"):
+        scratchnet.layer  # noqa: B018
 
 
 def test_import_leaves_the_random_stream_and_the_signal_handler():
@@ -223,6 +241,8 @@ def test_book_2_s_star_imports(module, names):
     assert given.keys() >= set(names.split())
 
 
+for _name in scratchnet.__all__:
+    getattr(scratchnet, _name)  # imports what it is in
 CHANGED = [
     name
     for name, module in sys.modules.items()

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import scratchnet
-import scratchnet.__main__ as command_line
+import scratchnet._commands as commands
+from scratchnet.__main__ import main
 
 COMMAND = [sys.executable, "-P", "-m", "scratchnet"]
 
@@ -33,7 +34,7 @@ def run(*arguments, cwd, env=None, check=True):
 def run_here(*arguments):
     """Run a command in this process, which is quicker; return its exit code."""
     try:
-        return command_line.main(list(map(str, arguments)))
+        return main(list(map(str, arguments)))
     except SystemExit as end:
         return end.code
 
@@ -133,13 +134,13 @@ def test_a_csv_file_may_have_a_header(trained, monkeypatch, capsys):
         "--hidden 20,20,10",
         "--activation relu",
         "--hidden 20,20,10 --activation relu",
-        *(f"--optimizer {name}" for name in command_line.OPTIMIZERS),
-        *(f"--optimizer {name} --hidden 20,20,10" for name in command_line.OPTIMIZERS),
+        *(f"--optimizer {name}" for name in commands.OPTIMIZERS),
+        *(f"--optimizer {name} --hidden 20,20,10" for name in commands.OPTIMIZERS),
     ],
 )
 def test_what_is_left_out_fits_what_is_asked_for(options, monkeypatch, capsys, tmp_path):
     """The learning rate and the first weights follow the optimizer, the activation and the depth."""
-    monkeypatch.setattr(command_line, "_pictures", lambda *arguments: [])
+    monkeypatch.setattr(commands, "_pictures", lambda *arguments: [])
     assert run_here("train", "spiral", "--quiet", "--out", tmp_path, *options.split()) == 0
     out, err = capsys.readouterr()
     assert float(out.split()[1]) > 0.94 and err == ""
@@ -157,7 +158,7 @@ def test_what_is_left_out_fits_mnist(options, monkeypatch, capsys, tmp_path):
 
 
 def test_a_network_that_learned_nothing_says_so(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(command_line, "_pictures", lambda *arguments: [])
+    monkeypatch.setattr(commands, "_pictures", lambda *arguments: [])
     assert (
         run_here(
             "train", "spiral", "--epochs", 5, "--quiet", "--hidden", "9,9,9", "--init", 0.001, "--out", tmp_path
@@ -311,9 +312,9 @@ def test_ctrl_c_in_the_first_epoch_writes_nothing(tmp_path, capsys, monkeypatch)
     assert run_here("train", "spiral", "--out", tmp_path) == 130
     assert capsys.readouterr().err == "scratchnet: Ctrl-C in the first epoch; nothing was written\n"
     assert (tmp_path / "weights.npz").read_bytes() == b"trained before"
-    monkeypatch.setattr(command_line, "_load", interrupted)
-    monkeypatch.setattr(command_line, "_model_of", interrupted)
-    monkeypatch.setattr(command_line, "show_config", interrupted)
+    monkeypatch.setattr(commands, "_load", interrupted)
+    monkeypatch.setattr(commands, "_model_of", interrupted)
+    monkeypatch.setattr(commands, "show_config", interrupted)
     for arguments in (("train", "spiral"), ("predict", "w.npz", "spiral"), ("info",)):
         assert run_here(*arguments) == 130
         assert capsys.readouterr().err == "scratchnet: stopped by Ctrl-C\n"
@@ -357,8 +358,9 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
 def test_without_matplotlib_training_still_ends_well(tmp_path):
     code = (
         "import sys, importlib.util as u; find = u.find_spec;"
-        "import scratchnet.__main__ as m; m.find_spec = lambda name: None if name == 'matplotlib' else find(name);"
-        "sys.exit(m.main(['train', 'spiral', '--epochs', '1', '--quiet']))"
+        "import scratchnet._commands as m;"
+        "m.find_spec = lambda name: None if name == 'matplotlib' else find(name);"
+        "from scratchnet.__main__ import main; sys.exit(main(['train', 'spiral', '--epochs', '1', '--quiet']))"
     )
     result = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0

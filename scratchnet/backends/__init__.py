@@ -7,13 +7,13 @@ Layers, functions and optimizers import this package and never a member: they as
 from __future__ import annotations
 
 from collections import Counter
+from importlib import import_module
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .contract import CONTRACT, KERNELS, LARGEST, Argument, Kernel, check_arguments, window_places
-from .cuda import NoGPUError, load_cupy, to_device, to_host
 from .operands import (
     as_array,
     as_float_array,
@@ -66,7 +66,11 @@ except ModuleNotFoundError as error:
         "Run `python -m pip install -e .` in it (a C compiler is needed), or start Python in another folder."
     ) from None
 
-from . import cpu, cuda, reference  # after the error above, which is for people
+from . import cpu  # after the error above, which is for people
+
+if TYPE_CHECKING:
+    from . import cuda, reference
+    from .cuda import NoGPUError, load_cupy, to_device, to_host
 
 __all__ = [
     "CONTRACT",
@@ -128,6 +132,18 @@ __all__ = [
 ]
 
 
+_OF_CUDA = frozenset(("NoGPUError", "load_cupy", "to_device", "to_host"))
+
+
+def __getattr__(name: str) -> Any:
+    """Import what few programs need when it is asked for."""
+    if name in ("cuda", "reference"):
+        return import_module(f"{__name__}.{name}")
+    if name in _OF_CUDA:
+        return getattr(import_module(f"{__name__}.cuda"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 class _CountedReference:
     """The reference kernels, each use counted: what runs uncompiled is never a secret."""
 
@@ -136,6 +152,8 @@ class _CountedReference:
         self._lock = Lock()
 
     def __getattr__(self, kernel: str) -> Any:
+        from . import reference
+
         function = getattr(reference, kernel)
         with self._lock:
             self.uses[kernel] += 1
@@ -161,6 +179,8 @@ def backend_for(array: np.ndarray) -> Any:
         uses are counted.
     """
     if is_on_gpu(array):
+        from . import cuda
+
         return cuda
     return cpu if array.dtype in _COMPILED else _counted_reference
 
@@ -168,6 +188,8 @@ def backend_for(array: np.ndarray) -> Any:
 def check_call(kernel: str, first: np.ndarray, *rest: Any) -> None:
     """Raise what is wrong with a kernel's arguments, arrays as `as_operand` makes them, before anything runs."""
     if is_on_gpu(first):
+        from . import cuda
+
         cuda.check_call(kernel, first, *rest)
     else:
         check_arguments(KERNELS[kernel], [first, *rest], compiled=first.dtype in _COMPILED)

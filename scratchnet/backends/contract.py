@@ -25,10 +25,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from math import prod
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -114,8 +113,7 @@ gru_gates_backward(dh[N,D], drh[N,D], h_prev[N,D], gates[N,2D], h_hat[N,D], >dA[
 """
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """One argument of a kernel, as its line of the contract declares it."""
 
     name: str
@@ -138,8 +136,7 @@ class Argument:
         return self.role != "in"
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(NamedTuple):
     """One kernel: its arguments in order, whether it returns a number, and its formula."""
 
     name: str
