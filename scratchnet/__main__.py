@@ -79,6 +79,7 @@ def _parser(*, only_run: bool) -> argparse.ArgumentParser:
         add_to(commands)
     script = commands.add_parser("run", help="run a script of the books, its common and dataset from scratchnet")
     script.add_argument("--book", type=int, choices=(1, 2), help="whose it is; else found out by its imports")
+    script.add_argument("--float32", action="store_true", help="compute in float32 whatever the weights are")
     script.add_argument("script", type=Path, help="a Python file")
     script.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own")
     script.set_defaults(run=_run)
@@ -91,7 +92,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.script.is_file():
         say(f"error: there is no file {options.script}; expected a Python script")
         return 2
-    run_script(options.script, options.arguments, book=options.book)
+    run_script(options.script, options.arguments, book=options.book, float32=options.float32)
     return 0
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ._compute import computed
 from ._layer import Array, Held, Layer, as_row, check_row, empty, rows
 from .backends import as_array, as_operand, backend_for, check_parameter
 
@@ -68,7 +69,7 @@ class Recurrent(Layer):
         Wx, Wh, b = self.params if len(self.params) == 3 else (*self.params, None)
         if type(Wx) is not np.ndarray or Wx.ndim != 2 or Wx.dtype.kind != "f":
             check_parameter("Wx", Wx, ndim=2)
-        Wx = as_operand("Wx", Wx, Wx)
+        Wx = computed(as_operand("Wx", Wx, Wx))
         Wh = as_operand("Wh", Wh, Wx)
         (D, columns), H = Wx.shape, len(Wh)
         width = self._gates * H

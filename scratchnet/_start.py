@@ -23,6 +23,7 @@ def _is_command() -> bool:
 
 
 try:
+    from . import _compute as _compute
     from . import backends as backends
 except ImportError as error:
     if not _is_command():

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ._compute import choose
 from ._files import as_path
 
 if TYPE_CHECKING:
@@ -442,7 +443,13 @@ def _is_only_in(book: int, name: str) -> bool:
     return match["module"] in _MODULES[book][match["package"]] - _MODULES[3 - book][match["package"]]
 
 
-def run_script(script: str | os.PathLike[str], arguments: Sequence[str] = (), *, book: int | None = None) -> None:
+def run_script(
+    script: str | os.PathLike[str],
+    arguments: Sequence[str] = (),
+    *,
+    book: int | None = None,
+    float32: bool = False,
+) -> None:
     """Run a script as `python script arguments` would, with `common` and `dataset` from scratchnet.
 
     It is `__main__`, its folder is the first on the path and its arguments are in `sys.argv`; what it raises
@@ -456,6 +463,9 @@ def run_script(script: str | os.PathLike[str], arguments: Sequence[str] = (), *,
         The script's own.
     book : 1 or 2, optional
         Which book it belongs to; left out, `book_of` finds out.
+    float32 : bool
+        Whether layers compute in float32 where weights are float64: parameters, gradients, the optimizer's state
+        and losses keep their dtype.
 
     Raises
     ------
@@ -482,6 +492,8 @@ def run_script(script: str | os.PathLike[str], arguments: Sequence[str] = (), *,
     main = ModuleType("__main__")
     vars(main).update(__file__=path, __cached__=None, __builtins__=__builtins__)
     sys.modules["__main__"] = main
+    if float32:
+        choose("float32")
     code: CodeType | None = None
     try:
         code = compile(source, path, "exec", dont_inherit=True)

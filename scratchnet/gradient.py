@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._as_written import is_as_written
+from ._compute import in_full
 from .backends import as_array, as_number, as_real_array, as_whole_number, is_writable
 from .util import flatten, is_on_gpu, named_params, remove_duplicate
 
@@ -64,7 +65,8 @@ def numerical_gradient(f: Callable[[Array], Any], x: Any) -> Array:
     Source: book 1, ch. 4.4.
     """
     _check_function("numerical_gradient", f)
-    return _central_differences("numerical_gradient", f, _as_point("numerical_gradient: x", x), 1e-4)
+    with in_full():
+        return _central_differences("numerical_gradient", f, _as_point("numerical_gradient: x", x), 1e-4)
 
 
 def gradient_descent(
@@ -160,6 +162,12 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     x, t = as_array(x, "gradient_check: x"), as_array(t, "gradient_check: t")
     if x.ndim == 0 or len(x) == 0:
         raise ValueError("gradient_check: x has no samples")
+    with in_full():
+        return _compared(model, x, t)
+
+
+def _compared(model: Any, x: Array, t: Array) -> dict[str, float]:
+    """Return the largest relative error of each parameter's gradient; `gradient_check` has looked at the rest."""
     loss = as_number("gradient_check: the loss", model.forward(x, t))
     model.backward()
     grads = [np.array(g) for g in flatten(model.grads)]

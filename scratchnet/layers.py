@@ -26,7 +26,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from . import _compute
 from ._as_written import as_written
+from ._compute import computed, like_computed
 from ._layer import Array, Held
 from ._layer import Layer as Layer
 from ._layer import as_loss as _as_loss
@@ -124,6 +126,8 @@ class MatMul(Layer):
         """
         params = self.params
         W, b = params[0], params[1] if len(params) > 1 else None
+        if _compute.in_float32:
+            W, b = computed(W), computed(b)
         out = quick_affine_forward(x, W, b)
         if out is None:
             out = self._product(x, W, b)
@@ -159,11 +163,20 @@ class MatMul(Layer):
         RuntimeError
             There was no forward.
         """
-        grads = self.grads
-        quick = quick_affine_backward(dout, self.x, self.params[0], grads[0], grads[1] if len(grads) > 1 else None)
-        if quick is not None:
-            return quick
-        return self._product_backward(dout, self.params[0], grads)
+        W, grads = self.params[0], self.grads
+        written = grads
+        if _compute.in_float32:
+            W = computed(W)
+            written = [g if like_computed(g) is g else np.empty_like(g, np.float32) for g in grads]
+        dx: Array | None = quick_affine_backward(
+            dout, self.x, W, written[0], written[1] if len(written) > 1 else None
+        )
+        if dx is None:
+            dx = self._product_backward(dout, W, written)
+        if written is not grads:
+            for i, gradient in enumerate(written):
+                self._keep_gradient(grads, i, gradient)
+        return dx
 
     def _product_backward(self, dout: Any, W: Any, grads: Any) -> Array:
         W, _ = self._weights(W, None)
@@ -250,6 +263,8 @@ class Sigmoid(Layer):
 
     def forward(self, x: Any) -> Array:
         """Return the sigmoid of x, an array of any shape, in x's floating dtype (integers: float64)."""
+        if _compute.in_float32:
+            x = computed(x)
         quick = quick_sigmoid_forward(x)
         if quick is not None:
             self.out = quick
@@ -295,6 +310,8 @@ class Relu(Layer):
 
     def forward(self, x: Any) -> Array:
         """Return relu of x, an array of any shape, in x's floating dtype (integers: float64)."""
+        if _compute.in_float32:
+            x = computed(x)
         quick = quick_relu_forward(x)
         if quick is not None:
             out: Array
@@ -332,7 +349,7 @@ class Softmax(Layer):
 
     def forward(self, x: Any) -> Array:
         """Return the softmax of x, of shape (..., C), in x's floating dtype (integers: float64)."""
-        x = as_float_array(self._error("x"), x)
+        x = as_float_array(self._error("x"), computed(x))
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected an array of scores (..., C)"))
         out = _empty(x.shape, x)
@@ -631,7 +648,7 @@ class Dropout(Layer):
 
     def forward(self, x: Any, train_flg: bool = True) -> Array:
         """Return x with some numbers 0 (train_flg), or x (1 - dropout_ratio); in x's floating dtype."""
-        x, ratio = as_float_array(self._error("x"), x), self._ratio()
+        x, ratio = as_float_array(self._error("x"), computed(x)), self._ratio()
         if train_flg:
             self.mask = random_like(x) > ratio
             return self._masked(x)
@@ -736,7 +753,7 @@ class Embedding(Layer):
             quick = quick_take_rows(self.params[0], np.ascontiguousarray(idx, np.int64))
             if quick is not None:
                 self.idx = idx
-                return quick
+                return computed(quick)  # type: ignore[no-any-return]
         W = check_parameter(self._error("W"), self.params[0], ndim=2)
         index = self._indices(idx, W)
         shape = as_array(idx).shape
@@ -748,7 +765,7 @@ class Embedding(Layer):
         else:
             out = W[index[0]]
         self.idx = idx
-        return out
+        return computed(out)  # type: ignore[no-any-return]
 
     def backward(self, dout: Any) -> None:
         """Write the gradient into `grads`: the sum, for every row of W, of the rows of dout that it became."""

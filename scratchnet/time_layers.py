@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from . import _compute
+from ._compute import computed, like_computed
 from ._layer import Array, Computed, Held, as_loss, empty, rows
 from ._passed_on import pass_on_np
 from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
@@ -95,7 +97,7 @@ class _Step(Recurrent):
     cache: Any
 
     def _forward_step(self, x: Any, *start: Any) -> list[Array]:
-        x = as_operand(self._error("x"), x, self.params[0])
+        x = as_operand(self._error("x"), x, like_computed(self.params[0]))
         if x.ndim != 2:
             raise ValueError(self._error(f"x has shape {x.shape}, expected (N, D)"))
         return [state[1] for state in self._run(x[None], list(start))]
@@ -115,7 +117,7 @@ class _Step(Recurrent):
 
     def _as_step(self, name: str, value: Any) -> Array:
         """Return an array (N, ...) of the cache as that of a sequence of one, of Wx's dtype."""
-        return as_operand(self._error(f"cache: {name}"), value, self.params[0])[None]
+        return as_operand(self._error(f"cache: {name}"), value, like_computed(self.params[0]))[None]
 
 
 class RNN(_Step, RNNCells):
@@ -150,6 +152,8 @@ class RNN(_Step, RNNCells):
     def forward(self, x: Any, h_prev: Any) -> Array:
         """Return the next state (N, H) from x (N, D) and the state before."""
         Wx, Wh, b = self.params if len(self.params) == 3 else (*self.params, None)
+        if _compute.in_float32:
+            Wx, Wh, b = computed(Wx), computed(Wh), computed(b)
         h = quick_affine_forward(x, Wx, b)
         if h is None or h.ndim != 2 or not quick_matmul_add(h_prev, Wh, h):
             h = self._forward_step(x, h_prev)[0]
@@ -314,7 +318,7 @@ class _Sequence(Recurrent):
         ValueError
             xs has not three axes or not D numbers in a time step, or the kept state is that of another N.
         """
-        xs = as_operand(self._error("xs"), xs, self.params[0])
+        xs = as_operand(self._error("xs"), xs, like_computed(self.params[0]))
         if xs.ndim != 3:
             raise ValueError(self._error(f"xs has shape {xs.shape}, expected (N, T, D)"))
         start = [getattr(self, name) if self.stateful else None for name in self._states]
@@ -467,7 +471,7 @@ class TimeBiLSTM(Layer):
 
     def forward(self, xs: Any) -> Array:
         """Return the states (N, T, 2H) for the sequences xs (N, T, D)."""
-        xs = as_operand(self._error("xs"), xs, self.params[0])
+        xs = as_operand(self._error("xs"), xs, like_computed(self.params[0]))
         if xs.ndim != 3:
             raise ValueError(self._error(f"xs has shape {xs.shape}, expected (N, T, D)"))
         lstms = self.forward_lstm, self.backward_lstm
@@ -485,7 +489,7 @@ class TimeBiLSTM(Layer):
     def backward(self, dhs: Any) -> Array:
         """Write the gradients into `grads`, from dhs (N, T, 2H); return dxs (N, T, D)."""
         H, H_back = len(self.params[1]), len(self.params[len(self.params) // 2 + 1])
-        dhs = as_operand(self._error("dhs"), dhs, self.params[0])
+        dhs = as_operand(self._error("dhs"), dhs, like_computed(self.params[0]))
         if dhs.ndim != 3 or dhs.shape[2] != H + H_back:
             raise ValueError(self._error(f"dhs has shape {dhs.shape}, expected (N, T, {H + H_back})"))
         dxs = self.forward_lstm.backward(dhs[:, :, :H])
@@ -608,7 +612,7 @@ class TimeDropout(Dropout):
         if not (self.train_flg if train_flg is None else train_flg):
             unchanged: Array = xs
             return unchanged
-        xs, ratio = as_float_array(self._error("xs"), xs), self._ratio()
+        xs, ratio = as_float_array(self._error("xs"), computed(xs)), self._ratio()
         self.mask = (random_like(xs) > ratio).astype(xs.dtype) * xs.dtype.type(1 / (1 - ratio))
         return self._masked(xs)
 

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from printed import TIME, assert_same
 from test_dataset_mnist import write as write_mnist
 from trajectory import FLOAT32_LOSSES, FLOAT64_LOSSES
 
 TESTS = Path(__file__).parent
 SCRIPTS = TESTS / "scripts"
 SERVED = {1: "scratchnet.book1", 2: "scratchnet"}
-
-TIME = re.compile(r"time \d+\[s\]")
-FRACTION = re.compile(r"-?\d+(?:\.\d*(?:e[-+]\d+)?|e[-+]\d+)")
-# What the Trainers print with two digits: numbers to both sides of a limit are rounded to different ones.
-IN_TWO_DIGITS = re.compile(r"\| (?:loss|perplexity) \d+\.\d\d$")
 
 
 def lines(*command, cwd, **settings):
@@ -29,17 +25,6 @@ def lines(*command, cwd, **settings):
     result = subprocess.run([*map(str, command)], capture_output=True, text=True, env=env, cwd=cwd)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
-
-
-def assert_same(ours, plain, bound):
-    """Every word and whole number the same, every other number within the bound; times do not count."""
-    assert len(ours) == len(plain)
-    for mine, theirs in zip(ours, plain, strict=True):
-        mine, theirs = TIME.sub("", mine), TIME.sub("", theirs)
-        assert FRACTION.sub("#", mine) == FRACTION.sub("#", theirs)
-        rounding = 0.01 if IN_TWO_DIGITS.search(mine) else 0
-        for a, b in zip(FRACTION.findall(mine), FRACTION.findall(theirs), strict=True):
-            assert abs(float(a) - float(b)) <= bound * max(abs(float(b)), 0.01) + 1.001 * rounding, (mine, theirs)
 
 
 def check(folder, name, book, *arguments, bound=FLOAT64_LOSSES, **settings):

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import layers
+from .. import _compute, layers
+from .._compute import computed, like_computed
 from .._layer import Array, Computed, as_row, check_row, empty
 from ..backends import (
     LARGEST,
@@ -125,6 +126,8 @@ class Affine(layers.Affine):
             x has no axis, or other than D numbers in a row.
         """
         W, b = self._held()
+        if _compute.in_float32:
+            W, b = computed(W), computed(b)
         if type(x) is np.ndarray and x.ndim == 2:
             quick = quick_affine_forward(x, W, b)
             if quick is not None:
@@ -143,12 +146,15 @@ class Affine(layers.Affine):
 
     def backward(self, dout: Any) -> Array:
         """Make dW and db from dout of shape (N, M); return dx of x's shape."""
-        W, _ = self._held()
+        own, _ = self._held()
+        W = computed(own)
         grads = [np.empty_like(W, order="C"), empty(W.shape[1:], W)]
         dx: Array | None = quick_affine_backward(dout, self.x, W, *grads)
         if dx is None:
             dx = self._product_backward(dout, W, grads)
         dx = dx if self.original_x_shape is None else dx.reshape(self.original_x_shape)
+        if W is not own:
+            grads = [g.astype(own.dtype) for g in grads]
         self.grads = grads
         self.dW, self.db = grads
         return dx
@@ -284,7 +290,7 @@ class BatchNormalization(layers.Layer):
         gamma, beta = self._row("gamma", self.gamma, rows), self._row("beta", self.beta, rows)
         running_mean, running_var = self.running_mean, self.running_var
         if running_mean is None or running_var is None:
-            running_mean, running_var = np.zeros_like(gamma), np.zeros_like(gamma)
+            running_mean, running_var = (np.zeros_like(gamma, self._own_dtype(gamma)) for _ in range(2))
         out: Array = np.empty_like(rows)
         kernels = backend_for(gamma)
         if not train_flg:
@@ -311,7 +317,8 @@ class BatchNormalization(layers.Layer):
         dx: Array = np.empty_like(xhat)
         dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
         backend_for(gamma).batch_normalization_backward(d, xhat, gamma, std, dx, dgamma, dbeta)
-        self.dgamma, self.dbeta = dgamma, dbeta
+        own = self._own_dtype(gamma)
+        self.dgamma, self.dbeta = dgamma.astype(own, copy=False), dbeta.astype(own, copy=False)
         return dx.reshape(shape)
 
     @Computed
@@ -328,8 +335,12 @@ class BatchNormalization(layers.Layer):
         """Return x in the dtype of the first of gamma and beta that has one, else its own."""
         for value in (self.gamma, self.beta):
             if value.ndim if type(value) is np.ndarray else np.ndim(value):
-                return as_operand(self._error("x"), x, value)
-        return as_float_array(self._error("x"), x)
+                return as_operand(self._error("x"), x, like_computed(value))
+        return as_float_array(self._error("x"), computed(x))
+
+    def _own_dtype(self, row: Array) -> np.dtype[Any]:
+        """Return the dtype of gamma, in which what is kept of it stays; of a number that of its row."""
+        return self.gamma.dtype if isinstance(self.gamma, np.ndarray) and self.gamma.ndim else row.dtype
 
     def _row(self, name: str, value: Any, rows: Array) -> Array:
         """Return gamma, say, as an array [D] for rows [N, D]."""
@@ -417,7 +428,8 @@ class Convolution(layers.Layer):
                 _as_rows(d[block]), _as_products(windows), filters, _as_products(dwindows), dW, db
             )
             kernels.col2im(dwindows, stride, pad, dx[block])
-        self.dW, self.db = dW.reshape(W.shape), db
+        own = self.W.dtype
+        self.dW, self.db = dW.reshape(W.shape).astype(own, copy=False), db.astype(own, copy=False)
         return dx
 
     @Computed
@@ -443,7 +455,7 @@ class Convolution(layers.Layer):
 
     def _weights(self) -> tuple[Array, Array]:
         W = check_parameter(self._error("W"), self.W, ndim=4)
-        W = as_operand("W", W, W)
+        W = computed(as_operand("W", W, W))
         return W, as_row(self._error("b"), self.b, len(W), W, ", one for each filter")
 
     def _images(self, x: Any, W: Array) -> Array:
@@ -508,7 +520,7 @@ class Pooling(layers.Layer):
         ValueError
             x does not have 4 axes, the window does not fit, or pad is not 0.
         """
-        given, x = x, as_float_array(self._error("x"), x)
+        given, x = x, as_float_array(self._error("x"), computed(x))
         if self.pad != 0:
             raise ValueError(self._error(f"pad must be 0, got {self.pad}; pad the image before"))
         if x.ndim != 4:

@@ -1,0 +1,58 @@
+"""What the layers compute in: the dtype of their weights, or float32 whatever it is.
+
+`scratchnet run --float32`, and SCRATCHNET_COMPUTE=float32, are for scripts whose weights are float64, as all of
+book 1's are: products and what layers return are float32, while parameters, gradients, the optimizer's state and
+losses keep their dtype. Layers hand the weights of a call through `computed`.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+_FLOAT64 = np.dtype(np.float64)
+_FLOAT32 = np.empty(0, np.float32)
+
+in_float32 = False
+"""Whether float64 is computed with in float32."""
+
+
+def choose(name: str | None) -> None:
+    """Take what SCRATCHNET_COMPUTE names: "float32"; nothing, or no text: the dtype of the weights."""
+    global in_float32
+    if name not in (None, "", "float32"):
+        raise ImportError(f"SCRATCHNET_COMPUTE is {name!r}, expected float32, or nothing: as the weights are")
+    in_float32 = name == "float32"
+
+
+def computed(value: Any) -> Any:
+    """Return an array as it is computed with: a float64 one cast where `in_float32`, all else as it is."""
+    if in_float32 and type(value) is np.ndarray and value.dtype == _FLOAT64:
+        return value.astype(np.float32)
+    return value
+
+
+def like_computed(value: Any) -> Any:
+    """Return an array of the dtype that `computed` gives; nobody looks at its numbers."""
+    is_cast = in_float32 and type(value) is np.ndarray and value.dtype == _FLOAT64
+    return _FLOAT32 if is_cast else value
+
+
+class in_full:
+    """Within this, layers compute in their weights' dtype: differences of a loss need its digits."""
+
+    def __enter__(self) -> None:
+        global in_float32
+        self._before, in_float32 = in_float32, False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        global in_float32
+        in_float32 = self._before
+
+
+choose(os.environ.get("SCRATCHNET_COMPUTE"))
