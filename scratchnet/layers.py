@@ -68,11 +68,26 @@ from .functions import softmax as softmax
 
 pass_on_np(__name__)
 
+_BLOCK_ROWS = 256  # of x that are cast at a time: they stay in the cache
+
 
 def _lies_transposed(W: Array) -> bool:
     """Whether it is W' that lies in memory as a kernel takes it: W is another layer's weights, transposed."""
     is_array = type(W) is np.ndarray or is_on_gpu(W)
     return is_array and not is_plain(W) and is_plain(W.T) and W.dtype in (np.float32, np.float64)
+
+
+def _is_cast_in_blocks(x: Any, W: Array) -> bool:
+    """Whether x is many rows of another dtype, which would take more time and memory cast as a whole."""
+    return (
+        type(x) is np.ndarray
+        and type(W) is np.ndarray
+        and x.ndim == 2
+        and len(x) > 2 * _BLOCK_ROWS
+        and x.dtype != W.dtype
+        and x.dtype.kind in "biuf"
+        and not _lies_transposed(W)
+    )
 
 
 class MatMul(Layer):
@@ -136,7 +151,8 @@ class MatMul(Layer):
 
     def _product(self, x: Any, W: Any, b: Any) -> Array:
         W, b = self._weights(W, b)
-        operand = as_operand(self._error("x"), x, W)
+        in_blocks = _is_cast_in_blocks(x, W)
+        operand = x if in_blocks else as_operand(self._error("x"), x, W)
         if operand.ndim == 0 or operand.shape[-1] != W.shape[0]:
             raise ValueError(
                 self._error(
@@ -145,7 +161,11 @@ class MatMul(Layer):
             )
         out = _empty((*operand.shape[:-1], W.shape[1]), W)
         k = backend_for(W)
-        if _lies_transposed(W):
+        if in_blocks:
+            for start in range(0, len(x), _BLOCK_ROWS):
+                block = slice(start, start + _BLOCK_ROWS)
+                k.affine_forward(as_operand("x", x[block], W), W, b, out[block])
+        elif _lies_transposed(W):
             k.matmul_transposed(_rows(operand), W.T, _rows(out))
             if b is not None:
                 out += b

@@ -343,7 +343,7 @@ def class_indices(where: str, t: Any, classes: int, *, rows: int | None = None) 
     return labels
 
 
-def predict(model: Any, x: Any, *, block_size: int = 4096) -> Array:
+def predict(model: Any, x: Any, *, block_size: int = 1024) -> Array:
     """Return a model's scores for many samples, computed in blocks of rows.
 
     Parameters
@@ -388,7 +388,7 @@ def _samples(where: str, model: Any, x: Any) -> Array:
     return samples
 
 
-def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 4096) -> float:
+def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 1024) -> float:
     """Return the share of samples whose largest score is at their label.
 
     Parameters

@@ -134,7 +134,8 @@ class Affine(layers.Affine):
                 self.x, self.original_x_shape = x, x.shape
                 return quick
         check_parameter(self._error("W"), W, ndim=2)
-        x = as_operand(self._error("x"), x, W)  # cast once: backward takes it as it is
+        if not layers._is_cast_in_blocks(x, W):
+            x = as_operand(self._error("x"), x, W)  # cast once: backward takes it as it is
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected rows (N, ...)"))
         rows = x if x.ndim == 2 else x.reshape(len(x), prod(x.shape[1:]))
