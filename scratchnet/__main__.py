@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from ._start import say
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,8 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         arguments = sys.argv[1:] if argv is None else list(argv)
-        options = _parser(only_run=arguments[:1] == ["run"]).parse_args(arguments)
-        command: Callable[[argparse.Namespace], int] = options.run
+        options = _plain_run(arguments)
+        if options is None:
+            options = _parser(only_run=arguments[:1] == ["run"]).parse_args(arguments)
+        command: Callable[[Any], int] = options.run
         if command is not _run:
             return _in_words(command, options)
     finally:
@@ -31,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run(options)  # outside of what stands above: a script's errors are its own
 
 
-def _in_words(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+def _in_words(command: Callable[[Any], int], options: Any) -> int:
     """Run a command; say in one line what stops it."""
     try:
         if sys.stdout is None:
@@ -69,7 +75,32 @@ def _let_go_of_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _plain_run(arguments: Sequence[str]) -> Any:
+    """Return the options of `run`, spelled out and right, else None: argparse takes as long as all the rest.
+
+    It has the words for help and for what is wrong, and knows shortened options.
+    """
+    if arguments[:1] != ["run"]:
+        return None
+    options = SimpleNamespace(run=_run, book=None, float32=False)
+    rest = list(arguments[1:])
+    while rest and rest[0].startswith("-"):
+        if rest[0] == "--float32":
+            options.float32 = True
+        elif rest[0] == "--book" and rest[1:2] in (["1"], ["2"]):
+            options.book = int(rest.pop(1))
+        else:
+            return None
+        del rest[0]
+    if not rest:
+        return None
+    options.script, options.arguments = Path(rest[0]), rest[1:]
+    return options
+
+
 def _parser(*, only_run: bool) -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(prog="scratchnet", description="The books' networks on compiled kernels.")
     parser.add_argument("--version", action="version", version=f"scratchnet {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -86,7 +117,7 @@ def _parser(*, only_run: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: Any) -> int:
     from .dropin import run_script  # its import changes what `common` means
 
     if not options.script.is_file():

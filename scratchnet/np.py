@@ -8,7 +8,6 @@ from typing import Any
 import numpy
 
 from . import config
-from .backends import load_cupy
 
 __all__ = ["GPU", "np"]
 
@@ -19,5 +18,9 @@ np: Any
 def __getattr__(name: str) -> Any:
     if name == "GPU":
         return config.GPU
-    chosen = load_cupy() if config.GPU else numpy
+    chosen = numpy
+    if config.GPU:
+        from .backends import load_cupy
+
+        chosen = load_cupy()
     return chosen if name == "np" else getattr(chosen, name)
