@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import cycle
+from math import prod, sqrt
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,31 +28,38 @@ class ImageNetwork:
     weights
         W1, b1, W2 ... by name.
     chain
-        Names of the layers; Affine and Convolution take the next pair of weights.
+        Names of the layers, or names and settings; Affine and Convolution take the next pair of weights.
     """
 
-    def __init__(self, layers: Any, weights: dict[str, np.ndarray], chain: Sequence[str]) -> None:
+    def __init__(self, layers: Any, weights: dict[str, np.ndarray], chain: Sequence[Any]) -> None:
         self.params = weights
         self.layers, self.weighted = [], []
-        for name in chain:
+        self.dropout = layers.Dropout
+        for entry in chain:
+            name, *settings = (entry,) if isinstance(entry, str) else entry
             kind = getattr(layers, name)
             if name in ("Affine", "Convolution"):
                 i = len(self.weighted) + 1
-                self.layers.append(kind(weights[f"W{i}"], weights[f"b{i}"]))
+                self.layers.append(kind(weights[f"W{i}"], weights[f"b{i}"], *settings))
                 self.weighted.append(self.layers[-1])
             else:
-                self.layers.append(
-                    layers.Pooling(2, 2, stride=2) if name == "Pooling" else getattr(layers, name)()
-                )
+                self.layers.append(layers.Pooling(2, 2, stride=2) if name == "Pooling" else kind(*settings))
         self.last_layer = layers.SoftmaxWithLoss()
 
-    def loss(self, x: np.ndarray, t: np.ndarray) -> Any:
+    def predict(self, x: np.ndarray, train_flg: bool = False) -> np.ndarray:
         for layer in self.layers:
-            x = layer.forward(x)
-        return self.last_layer.forward(x, t)
+            x = layer.forward(x, train_flg) if isinstance(layer, self.dropout) else layer.forward(x)
+        return x
+
+    def loss(self, x: np.ndarray, t: np.ndarray, train_flg: bool = False) -> Any:
+        return self.last_layer.forward(self.predict(x, train_flg), t)
+
+    def accuracy(self, x: np.ndarray, t: np.ndarray) -> float:
+        labels = t if t.ndim == 1 else np.argmax(t, axis=1)
+        return np.sum(np.argmax(self.predict(x), axis=1) == labels) / float(len(x))
 
     def gradient(self, x: np.ndarray, t: np.ndarray) -> dict[str, np.ndarray]:
-        self.loss(x, t)
+        self.loss(x, t, train_flg=True)
         dout = self.last_layer.backward(1)
         for layer in reversed(self.layers):
             dout = layer.backward(dout)
@@ -59,6 +67,16 @@ class ImageNetwork:
         for i, layer in enumerate(self.weighted, 1):
             grads[f"W{i}"], grads[f"b{i}"] = layer.dW, layer.db
         return grads
+
+
+def image_weights(shapes: Sequence[tuple[int, ...]], *, he: bool = False) -> dict[str, np.ndarray]:
+    """W1, b1, W2 ... for weights of these shapes: (D, M), or (M, C, P, Q) of filters; float64, as the book's."""
+    weights = {}
+    for i, shape in enumerate(shapes, 1):
+        inputs = prod(shape[1:]) if len(shape) == 4 else shape[0]
+        weights[f"W{i}"] = (sqrt(2 / inputs) if he else 0.01) * np.random.randn(*shape)
+        weights[f"b{i}"] = np.zeros(shape[0] if len(shape) == 4 else shape[1])
+    return weights
 
 
 def image_step(

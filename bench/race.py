@@ -50,6 +50,7 @@ class Target:
     most: float | None = None
     among: Sequence[str] = ()  # names of contestants, of whom the fastest counts; else the one named above
     by: str = ""  # "best", "median" or "p90"; else what the contest's ratios are made of
+    of: str | None = None  # whose time it is about; else ours
 
 
 class Race:

@@ -36,7 +36,7 @@ def reached(contest: Contest, target: dict[str, Any]) -> tuple[float, str] | Non
     if not rivals:
         return None
     fastest = min(rivals, key=rivals.__getitem__)
-    number = rivals[fastest] / times[contest["ours"]]
+    number = rivals[fastest] / times[target.get("of") or contest["ours"]]
     return (1 / number if target["most"] else number), fastest
 
 
@@ -95,13 +95,15 @@ def targets(contests: Sequence[Contest]) -> str:
         for target in contest["targets"]:
             sign = f"at most {target['most']}x" if target["most"] else f"{target['least']}x"
             found = reached(contest, target)
+            of = target.get("of")
+            who = f"{work}, {of}" if of else work
             if found is None:
-                rows.append((work, target["against"], sign, "–", "not measured"))
+                rows.append((who, target["against"], sign, "–", "not measured"))
                 continue
             value, name = found
             sign += ", 90th percentile" if target.get("by") == "p90" else ""
             against = target["against"] if name == target["against"] else f"{target['against']}: {name}"
-            rows.append((work, against, sign, number(value), "met" if is_met(target, value) else "**no**"))
+            rows.append((who, against, sign, number(value), "met" if is_met(target, value) else "**no**"))
     if of_layers:
         rows.append(slowest_layer(of_layers))
     return "## Targets\n\n" + table(("work", "against", "target", "measured", ""), rows)
@@ -165,6 +167,18 @@ def layers(contests: Sequence[Contest]) -> str:
     return "## Every layer, against NumPy\n\n" + table(heading, cells)
 
 
+def scripts(contests: Sequence[Contest]) -> str:
+    """A row a script: plain NumPy's seconds, and how many times as fast ours is, by processor and by clock."""
+    names = [contests[0]["ours"], *(name for name in contestants(contests) if name != "NumPy")]
+    rows = []
+    for c in contests:
+        ratios = (c[by]["NumPy"] / c[by][n] if n in c[by] else None for by in ("best", "wall") for n in names)
+        rows.append((c["work"], c["data"], f"{c['best']['NumPy']:.2f}", *map(number, ratios)))
+    heading = ("script", "data", "NumPy, seconds", *names, *(f"{name}, by the clock" for name in names))
+    about = "Processes from start to end: times as fast as plain NumPy, in seconds of the processor unless said."
+    return f"## Whole scripts\n\n{about}\n\n" + table(heading, rows)
+
+
 def memory(contests: Sequence[Contest]) -> str:
     rows = []
     for c in contests:
@@ -210,6 +224,7 @@ def skipped(contests: Sequence[Contest]) -> str:
 SECTIONS = {
     "training": partial(plain, "Training"),
     "books": partial(by_dtype, "The later chapters"),
+    "scripts": scripts,
     "layers": layers,
     "busy": busy,
     "inference": partial(plain, "Prediction"),

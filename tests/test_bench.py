@@ -1,6 +1,7 @@
 """The benchmarks themselves: they refuse wrong results, do without the peers, and their report says what came."""
 
 import json
+import os
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -289,6 +290,39 @@ def test_report_has_the_median_and_the_90th_percentile_beside_busy_processes(res
     assert f"| {work} | {alone} | at most 1.1x | 0.50 | met |" in text
     assert f"| {work} | {alone} | at most 1.1x, 90th percentile | 2.00 | **no** |" in text
     assert f"| {work} | 2.00 | 0.50 |" in text
+
+
+def test_report_has_the_scripts_by_processor_and_by_clock(results):
+    targets = [dict(against="NumPy", least=2, most=None, among=[], of=None)]
+    targets.append(dict(targets[0], least=3, of="scratchnet --float32"))
+    script = dict(table="scripts", work="book1, ch05", data="MNIST", ours="scratchnet", by="best", skipped={})
+    script["best"] = {"NumPy": 6.0, "scratchnet": 2.0, "scratchnet --float32": 2.5}
+    script["wall"] = {"NumPy": 8.0, "scratchnet": 4.0, "scratchnet --float32": 2.0}
+    without = dict(script, work="book2, ch07", best={"NumPy": 1.0, "scratchnet": 2.0}, targets=[])
+    without["wall"] = without["best"]
+    results["benchmarks"] += [{"extra_info": dict(script, targets=targets)}, {"extra_info": without}]
+    text = import_module("report").render(results)
+    assert "| book1, ch05 | NumPy | 2x | 3.00 | met |" in text
+    assert "| book1, ch05, scratchnet --float32 | NumPy | 3x | 2.40 | **no** |" in text
+    assert "| book1, ch05 | MNIST | 6.00 | 3.00 | 2.40 | 2.00 | 4.00 |" in text
+    assert "| book2, ch07 | MNIST | 1.00 | 0.50 | – | 0.50 | – |" in text
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="no process's time is known here")
+def test_whole_scripts_are_compared_before_they_count(tmp_path):
+    bench = load("test_scripts")
+    runs = bench.race("book2_ch01", tmp_path, "2", rounds=1)
+    mine, theirs = runs["scratchnet"][0], runs["NumPy"][0]
+    assert len(mine.lines) == 2 and mine.cpu > 0 and theirs.wall > 0
+    wrong = replace(mine, lines=[line.replace("loss 1.1", "loss 1.2") for line in mine.lines])
+    for bad in (wrong, replace(mine, lines=mine.lines[:1])):
+        with pytest.raises(AssertionError):
+            bench.check("book2_ch01", "", bad, theirs)
+    assert {f"{name}.py" for name in bench.TARGETS} == {
+        p.name for p in (BENCH / "scripts").iterdir() if p.is_file()
+    }
+    with pytest.raises(AssertionError, match="no-such-option"):
+        bench.ours("book2_ch01.py", folder=tmp_path, compiled=tmp_path / "compiled", options=["--no-such-option"])
 
 
 def test_report_command_writes_tables_and_pictures(results, tmp_path, capsys):

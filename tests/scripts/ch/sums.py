@@ -229,21 +229,22 @@ class AttentionSeq2seq(Seq2seq):
     make_encoder, make_decoder = AttentionEncoder, AttentionDecoder
 
 
-(x_train, t_train), (x_test, t_test) = sequence.load_data("addition.txt", seed=1984)
-char_to_id, id_to_char = sequence.get_vocab()
-print(x_train.shape, t_train.shape, len(char_to_id), "".join(id_to_char[c] for c in x_train[0]))
-for make, is_reverse in ((Seq2seq, False), (PeekySeq2seq, True), (AttentionSeq2seq, True)):
-    x, x_val = (x_train[:, ::-1], x_test[:, ::-1]) if is_reverse else (x_train, x_test)
-    model = make(len(char_to_id), 8, 16)
-    trainer = Trainer(model, Adam(lr=0.01))
-    for _ in range(2):
-        trainer.fit(x, t_train, max_epoch=1, batch_size=30, max_grad=5.0)
-        correct_num = 0
-        for i in range(len(x_test)):
-            question, correct = x_val[[i]], t_test[[i]]
-            correct_num += eval_seq2seq(model, question, correct, id_to_char, i < 3, is_reverse)
-        print(f"val acc {correct_num / len(x_test) * 100:.3f}%")
-    print(trainer.loss_list)
-    if make is AttentionSeq2seq:
-        model.forward(x_val[:2], t_test[:2])
-        print(np.array(model.decoder.attention.attention_weights)[:, 0].tolist())
+if __name__ == "__main__":
+    (x_train, t_train), (x_test, t_test) = sequence.load_data("addition.txt", seed=1984)
+    char_to_id, id_to_char = sequence.get_vocab()
+    print(x_train.shape, t_train.shape, len(char_to_id), "".join(id_to_char[c] for c in x_train[0]))
+    for make, is_reverse in ((Seq2seq, False), (PeekySeq2seq, True), (AttentionSeq2seq, True)):
+        x, x_val = (x_train[:, ::-1], x_test[:, ::-1]) if is_reverse else (x_train, x_test)
+        model = make(len(char_to_id), 8, 16)
+        trainer = Trainer(model, Adam(lr=0.01))
+        for _ in range(2):
+            trainer.fit(x, t_train, max_epoch=1, batch_size=30, max_grad=5.0)
+            correct_num = 0
+            for i in range(len(x_test)):
+                question, correct = x_val[[i]], t_test[[i]]
+                correct_num += eval_seq2seq(model, question, correct, id_to_char, i < 3, is_reverse)
+            print(f"val acc {correct_num / len(x_test) * 100:.3f}%")
+        print(trainer.loss_list)
+        if make is AttentionSeq2seq:
+            model.forward(x_val[:2], t_test[:2])
+            print(np.array(model.decoder.attention.attention_weights)[:, 0].tolist())

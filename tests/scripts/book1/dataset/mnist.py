@@ -1,13 +1,15 @@
-"""MNIST's four files, gzipped, in the folder `dataset` of the current one."""
+"""MNIST's four files, gzipped or not, in the folder `dataset` of the current one."""
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 
 
 def read(name, header):
-    with gzip.open(f"dataset/{name}-ubyte.gz") as file:
-        return np.frombuffer(file.read(), np.uint8, offset=header)
+    path = Path("dataset", f"{name}-ubyte")
+    data = path.read_bytes() if path.exists() else gzip.decompress(path.with_suffix(".gz").read_bytes())
+    return np.frombuffer(data, np.uint8, offset=header)
 
 
 def load_mnist(normalize=True, flatten=True, one_hot_label=False):
