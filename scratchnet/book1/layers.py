@@ -405,10 +405,11 @@ class Convolution(layers.Layer):
         col, places, stride, pad = self._windows(images, W)
         out = empty((len(images), len(W), *places), W)
         kernels, filters = backend_for(W), W.reshape(len(W), prod(W.shape[1:]))
+        products, maps = _as_products(col), _as_rows(out)
         for block in _blocks(len(images) if out.size else 0, len(col)):
-            windows = col[: block.stop - block.start]
-            kernels.im2col(images[block], stride, pad, windows)
-            kernels.convolution_forward(_as_products(windows), filters, b, _as_rows(out[block]))
+            some = slice(block.stop - block.start)
+            kernels.im2col(images[block], stride, pad, col[some])
+            kernels.convolution_forward(products[some], filters, b, maps[block])
         self._outdate()
         self.x = x
         self._kept = images.copy(), W  # the book keeps its windows, a copy too: x may be changed before backward
@@ -422,13 +423,12 @@ class Convolution(layers.Layer):
         dx, dcol = np.empty_like(images), np.empty_like(col)
         dW, db = np.zeros_like(W, shape=(len(W), prod(W.shape[1:]))), np.zeros_like(W, shape=(len(W),))
         kernels, filters = backend_for(W), W.reshape(dW.shape)
+        products, dproducts, maps = _as_products(col), _as_products(dcol), _as_rows(d)
         for block in _blocks(len(images) if dx.size or d.size else 0, len(col)):
-            windows, dwindows = col[: block.stop - block.start], dcol[: block.stop - block.start]
-            kernels.im2col(images[block], stride, pad, windows)
-            kernels.convolution_backward(
-                _as_rows(d[block]), _as_products(windows), filters, _as_products(dwindows), dW, db
-            )
-            kernels.col2im(dwindows, stride, pad, dx[block])
+            some = slice(block.stop - block.start)
+            kernels.im2col(images[block], stride, pad, col[some])
+            kernels.convolution_backward(maps[block], products[some], filters, dproducts[some], dW, db)
+            kernels.col2im(dcol[some], stride, pad, dx[block])
         own = self.W.dtype
         self.dW, self.db = dW.reshape(W.shape).astype(own, copy=False), db.astype(own, copy=False)
         return dx
