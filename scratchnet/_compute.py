@@ -2,7 +2,8 @@
 
 `scratchnet run --float32`, and SCRATCHNET_COMPUTE=float32, are for scripts whose weights are float64, as all of
 book 1's are: products and what layers return are float32, while parameters, gradients, the optimizer's state and
-losses keep their dtype. Layers hand the weights of a call through `computed`.
+losses keep their dtype. Layers hand the weights of a call through `computed`; whole steps (`plan.py`) compute as
+the weights are.
 """
 
 from __future__ import annotations

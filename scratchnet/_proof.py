@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ._compute import in_full
 from .backends import is_on_gpu, to_host
 from .plan import NoPlanError
 from .util import attributes_of, flatten, layers_of
@@ -144,7 +145,8 @@ class Twin:
         self._own_optimizer.load_state_dict(self._optimizer.state_dict())
         for g in flatten(self._own.grads):
             g[...] = np.nan  # what backward does not write will be seen, and what it adds to
-        self._loss = float(self._step(batch))
+        with in_full():  # as whole steps do
+            self._loss = float(self._step(batch))
 
     def what_differs(self, loss: float) -> str | None:
         """Say in what the model, after it made the step in another way, is not as its twin; None: in nothing."""

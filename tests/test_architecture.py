@@ -67,7 +67,7 @@ ALLOWED = {
     "weights": {"_files", "util"},
     "models": {"_as_written", "_links", "_shown", "config", "layers", "util", "weights"},
     "plan": {"_as_written", "backends/__init__"},
-    "_proof": {"backends/__init__", "plan", "util"},
+    "_proof": {"_compute", "backends/__init__", "plan", "util"},
     "_watching": {"util"},
     "_engines": {"_proof", "_watching", "plan", "util"},
     "base_model": {"_files", "_links", "_passed_on", "_shown", "config", "util", "weights"},

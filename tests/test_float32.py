@@ -142,7 +142,7 @@ def test_differences_of_a_loss_have_all_digits(float32):
     assert network.predict(given).dtype == np.float32 and numerical_gradient(np.sum, x(2)).dtype == np.float64
 
 
-def test_a_trainer_keeps_parameters_and_the_optimizer_s_state(float32):
+def test_trainers_keep_parameters_and_the_optimizer_s_state(float32):
     class Model:
         def __init__(self):
             self.layers = [layers.Affine(x(D, H), np.zeros(H)), layers.Relu(), layers.Affine(x(H, 3), np.zeros(3))]
@@ -160,6 +160,9 @@ def test_a_trainer_keeps_parameters_and_the_optimizer_s_state(float32):
             for layer in reversed(self.layers):
                 dout = layer.backward(dout)
 
+    whole = Trainer(Model(), optimizer.SGD(lr=0.1), compile=True)
+    whole.fit(x(30, D), np.arange(30) % 3, max_epoch=3, batch_size=10, verbose=False)
+    assert whole.engine == "plan"  # which computes as the weights are
     model, adam = Model(), optimizer.Adam(lr=0.01)
     trainer = Trainer(model, adam)
     trainer.fit(x(30, D), np.arange(30) % 3, max_epoch=3, batch_size=10, verbose=False)
