@@ -47,7 +47,8 @@ static inline const void *batch_row(const void *data, sn_size row_bytes, sn_size
 static void gather(sn_type type, sn_size B, sn_size D, const void *data, sn_data data_type, sn_size row_bytes,
                    const sn_label *index, void *out)
 {
-    if (data_type == (type == SN_FLOAT64 ? SN_DATA_F64 : SN_DATA_F32)) {
+    /* To call memcpy for a few numbers takes longer than to copy them. */
+    if (D >= 16 && data_type == (type == SN_FLOAT64 ? SN_DATA_F64 : SN_DATA_F32)) {
         const size_t row = (size_t)D * (type == SN_FLOAT64 ? sizeof(double) : sizeof(float));
         for (sn_size i = 0; i < B; i++)
             memcpy((char *)out + (size_t)i * row, batch_row(data, row_bytes, (sn_size)row, index, i, B), row);
