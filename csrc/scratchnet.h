@@ -188,6 +188,12 @@ void sn_gru_backward(sn_type type, sn_size N, sn_size D, const void *dh, const v
 void sn_gru_gates_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *drh, const void *h_prev,
                            const void *gates, const void *h_hat, void *dA, void *dh_prev);
 
+/* ---- shuffle.c: the order of an epoch ------------------------------------------------------- */
+
+/* Put order[n] into another order, that of NumPy's legacy `shuffle` for the same random bits, of which next(state)
+ * gives 32; n <= 2^32. */
+void sn_shuffle(uint32_t (*next)(void *state), void *state, sn_size n, sn_label *order);
+
 /* ---- plan.c: whole training steps of a chain of layers -------------------------------------- */
 
 typedef enum { SN_NO_ACTIVATION, SN_SIGMOID, SN_RELU } sn_activation;

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy
@@ -21,6 +23,7 @@ from ._fitting import (
     log_line,
     show_where_there_is_a_window,
 )
+from ._orders import Orders
 from ._passed_on import pass_on_np
 from ._progress import show_progress
 from ._watching import LossWatch, check_links
@@ -207,14 +210,13 @@ class Trainer:
         # Not in a NumPy type of their own, in which products overflow.
         max_epoch, batch_size = int(max_epoch), int(batch_size)
         eval_interval = None if eval_interval is None else int(eval_interval)
-        permutation = _permutation(rng)
+        orders = Orders(random_stream("fit: rng", rng).permutation, len(x))
         if validation is not None:
             validation = self._check_validation(*validation)
         labels = self._labels(t)
         data, model = self._prepared(x, labels, validation), self.model
         engine = self._engine(data, batch_size, max_grad)
         self.eval_interval = eval_interval
-        order = np.arange(len(x))
         window_sum, window_count = 0.0, 0  # losses since the line before, as in the book over epochs' ends
         start = time.perf_counter()
         epoch_sum, step, next_line = 0.0, 0, 0
@@ -225,11 +227,7 @@ class Trainer:
                 # Where nothing looks at the model between them, several small epochs are one call.
                 epochs = 1 if callbacks or validation is not None else min(left, engine.epochs_at_once(steps))
                 left -= epochs
-                batches = []
-                for _ in range(epochs):
-                    order = order[permutation(len(x))]
-                    batches.append(order[: steps * batch_size])
-                rows = batches[0] if epochs == 1 else np.concatenate(batches)
+                rows = orders.draw(epochs, steps * batch_size)
                 while len(rows):
                     interrupted()
                     try:
@@ -240,19 +238,23 @@ class Trainer:
                     watch.look(losses, self.current_epoch * steps + step, x, rows[: len(losses) * batch_size])
                     rows = rows[len(losses) * batch_size :]
                     bar.update(len(losses))
-                    for loss in losses:  # plain sums: an epoch of a small net is a few microseconds long
-                        epoch_sum += loss
-                        window_sum += loss
-                        window_count += 1
-                        if step == next_line and eval_interval is not None:
+                    done = 0
+                    while done < len(losses):  # up to the next line or the epoch's end, added one after another
+                        has_line = eval_interval is not None and next_line < steps
+                        end = min(len(losses), done + (next_line + 1 if has_line else steps) - step)
+                        part = losses[done:end]
+                        epoch_sum, window_sum = reduce(add, part, epoch_sum), reduce(add, part, window_sum)
+                        window_count += len(part)
+                        step += len(part)
+                        done = end
+                        if has_line and step == next_line + 1:
                             next_line += eval_interval
                             self.loss_list.append(window_sum / window_count)
                             window_sum, window_count = 0.0, 0
                             if verbose:
                                 seconds = time.perf_counter() - start
-                                numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.loss_list[-1])
+                                numbers = (self.current_epoch + 1, step, steps, seconds, self.loss_list[-1])
                                 bar.write(self._line % numbers)
-                        step += 1
                         if step == steps:
                             self.current_epoch += 1
                             self.history.append({"epoch": self.current_epoch, "loss": epoch_sum / steps})
@@ -407,8 +409,3 @@ def _is_on_gpu(model: Any) -> bool:
 
 def _accuracy_of(model: Any, x: Array, t: Array) -> float:
     return float(model.accuracy(x, t)) if hasattr(model, "accuracy") else accuracy(model, x, t)
-
-
-def _permutation(rng: Any) -> Callable[[int], Array]:
-    permutation: Callable[[int], Array] = random_stream("fit: rng", rng).permutation
-    return permutation

@@ -57,6 +57,7 @@ try:
         quick_tanh_backward,
         quick_update,
         set_num_threads,
+        shuffle_epochs,
     )
 except ModuleNotFoundError as error:
     if error.name != f"{__name__}.cpu":
@@ -123,6 +124,7 @@ __all__ = [
     "reference_uses",
     "run_checked",
     "set_num_threads",
+    "shuffle_epochs",
     "side_by_side",
     "steps_for",
     "to_device",

@@ -92,6 +92,7 @@ def quick_softmax_cross_entropy_backward(y: object, t: object, dout: object) -> 
 def quick_update(
     kernel: str, params: object, grads: object, states: list[list[_Array]], numbers: tuple[float, ...]
 ) -> bool: ...
+def shuffle_epochs(bit_generator: np.random.BitGenerator, order: _Array, epochs: _Array) -> None: ...
 
 @final
 class Steps:

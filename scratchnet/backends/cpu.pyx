@@ -1070,6 +1070,7 @@ def gru_gates_backward(dh, drh, h_prev, gates, h_hat, dA, dh_prev):
     restore(state)
 
 
-# Two more rooms of the same module, which share the checks above
+# More rooms of the same module; the first two share the checks above
 include "cpu_quick.pxi"    # short cuts for the layers: allocate, check and run in one call
 include "cpu_steps.pxi"    # whole training steps
+include "cpu_shuffle.pxi"  # the order of the samples in each epoch

@@ -1,6 +1,6 @@
 # Declarations of csrc/scratchnet.h, in its order, and nothing else.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 cdef extern from "scratchnet.h" nogil:
     ctypedef enum sn_type:
@@ -97,6 +97,8 @@ cdef extern from "scratchnet.h" nogil:
                          void *dA)
     void sn_gru_gates_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *drh,
                                const void *h_prev, const void *gates, const void *h_hat, void *dA, void *dh_prev)
+
+    void sn_shuffle(uint32_t (*next)(void *state) noexcept nogil, void *state, sn_size n, sn_label *order)
 
     ctypedef enum sn_activation:
         SN_NO_ACTIVATION

@@ -1,0 +1,33 @@
+# The order of the samples, epoch after epoch
+
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.string cimport memcpy
+from numpy.random cimport bitgen_t
+
+
+def shuffle_epochs(bit_generator, int64_t[::1] order not None, int64_t[:, ::1] epochs not None):
+    """Shuffle order[n] in place, again for each epoch; epochs[E,k] = the first k of it, k <= n, each time.
+
+    With the numbers and the stream that NumPy's legacy `order = order[permutation(n)]` would draw and leave.
+
+    Parameters
+    ----------
+    bit_generator
+        One of NumPy's; its lock is held.
+
+    Raises
+    ------
+    ValueError
+        An epoch has more rows than there are, or they are more than NumPy draws 32 bits for.
+    """
+    cdef Py_ssize_t n = order.shape[0], k = epochs.shape[1], epoch
+    cdef bitgen_t *bits
+    if k > n or (n - 1) >> 32:
+        raise ValueError(f"shuffle_epochs: cannot draw epochs of {k} rows from {n}")
+    if k == 0:
+        return
+    bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    with bit_generator.lock:
+        for epoch in range(epochs.shape[0]):
+            sn_shuffle(bits.next_uint32, bits.state, n, &order[0])
+            memcpy(&epochs[epoch, 0], &order[0], k * sizeof(int64_t))
