@@ -43,6 +43,7 @@ def engine_for(
     max_grad: float | None,
     *,
     is_new: bool,
+    kept: Planned | None = None,
 ) -> Layers | Planned:
     """Return the engine that trains a model on the samples x and labels t.
 
@@ -52,6 +53,8 @@ def engine_for(
         As for the Trainer.
     is_new
         Whether the model has not been trained in this fit: its first step shows what backward writes.
+    kept
+        The engine of a fit before, which serves again if all is as it was but for the data.
 
     Raises
     ------
@@ -61,6 +64,8 @@ def engine_for(
     arguments = (model, optimizer, x, t, batch_size, max_grad)
     if compile is not False:
         try:
+            if kept is not None and kept.serves_again(*arguments):
+                return kept
             return Planned(make_plan(*arguments), batch_size)
         except NoPlanError:
             pass
@@ -95,6 +100,10 @@ class Layers:
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether nothing has to be looked at anew: parameters may be shared now that were not before."""
         return False
+
+    def kept(self) -> Planned | None:
+        """Return what is worth keeping for the next fit."""
+        return None
 
     def epochs_at_once(self, steps: int) -> int:
         """Return how many epochs of so many steps are worth one call of train."""
@@ -159,6 +168,7 @@ class Planned:
     """Trains by a plan: many steps in one call, but never for longer than signals can wait."""
 
     PATIENCE = 0.05  # seconds
+    MOST_KEPT = 1 << 20  # bytes of activations, between two fits
     MOST_ROWS = 1 << 14  # drawn ahead, where an epoch has fewer: their numbers stay in the cache
 
     def __init__(self, plan: Plan, batch_size: int) -> None:
@@ -166,6 +176,23 @@ class Planned:
         self.plan = plan
         self.batch_size = batch_size
         self._steps = 1  # that one call may make
+        self._is_free = False
+
+    def __reduce__(self) -> Any:
+        return _nothing, ()  # a copied or unpickled Trainer makes its own
+
+    def kept(self) -> Planned | None:
+        """Return itself without the data, if that is worth keeping for the next fit of the same Trainer."""
+        if self.plan.is_on_gpu or self.plan.nbytes > self.MOST_KEPT:
+            return None
+        self.plan.forget_data()
+        self._is_free = True
+        return self
+
+    def serves_again(self, *arguments: Any) -> bool:
+        """Whether it serves another fit, of which these are what a plan is made of: from now on it does."""
+        is_free, self._is_free = self._is_free, False  # one fit at a time: a copy of the Trainer may have it too
+        return is_free and self.plan.set_data(*arguments)
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether the plan trains what the model's own code would, after somebody else's code has run."""
@@ -225,6 +252,10 @@ class Proved(Planned):
         if kept is not None:
             raise NoPlanError(kept)
 
+    def kept(self) -> Planned | None:
+        """Return nothing: what a reader's own code does is proved in each fit."""
+        return None
+
     def _new_twin(self) -> Twin:
         x, t, batch_size, max_grad = self._arguments
 
@@ -274,6 +305,10 @@ class Proved(Planned):
         if difference is not None:
             raise NoPlanError(difference)
         return losses
+
+
+def _nothing() -> None:
+    return None
 
 
 def _lists_of_lists(params: Any) -> bool:

@@ -25,11 +25,14 @@ def check_links(who: str, model: Any) -> None:
     (it is not trained), and so may an array among the params that no layer has; but not both, with the same
     numbers in them. Or a layer may be of book 1's kind, whose weights stand in W and in no list, and be left out.
     """
-    held = list(_arrays_in(model))
-    ids = {id(array) for array in held}
     params = flatten(model.params)
     trained = {id(p) for p in params}
-    _check_book_1_s_layers(who, model, trained)
+    layers = layers_of(model)
+    _check_book_1_s_layers(who, layers, trained)
+    if trained <= {id(array) for layer in layers for array in _listed(layer)}:
+        return
+    held = list(_arrays_in(model))
+    ids = {id(array) for array in held}
     lost = [(i, p) for i, p in enumerate(params) if _is_array(p) and id(p) not in ids]
     left = [array for array in held if id(array) not in trained] if lost else []
     for i, p in lost:
@@ -43,8 +46,14 @@ def check_links(who: str, model: Any) -> None:
                 )
 
 
-def _check_book_1_s_layers(who: str, model: Any, trained: set[int]) -> None:
-    for layer in layers_of(model):
+def _listed(layer: Any) -> Sequence[Any]:
+    """Return what stands in a layer's own list of parameters."""
+    listed = layer.__dict__.get("params")
+    return listed if isinstance(listed, list | tuple) else ()
+
+
+def _check_book_1_s_layers(who: str, layers: Sequence[Any], trained: set[int]) -> None:
+    for layer in layers:
         listed = {id(p) for p in getattr(layer, "params", None) or ()}
         for name in ("W", "gamma"):
             weights = getattr(layer, name, None)

@@ -66,47 +66,77 @@ class Plan:
     ) -> None:
         self.optimizer = optimizer
         self._model, self._chain_of = model, chain_of
-        chain = pair_up(chain_of(model))
+        self._batch_size, self._max_grad = batch_size, max_grad
+        layers = chain_of(model)
+        chain = pair_up(layers)
         _check_arrays(chain, model)
-        steps_class = steps_for(chain[0][0])
-        _check_data(steps_class, x, t)
+        self._steps_class = steps_for(chain[0][0])
+        _check_data(self._steps_class, x, t)
         kernel, states = _state(optimizer, model)
         try:
             parameters = _stretches(model.params, model.grads, states)
-            self._steps = steps_class(chain, parameters, kernel, batch_size, max_grad)
+            self._steps = self._steps_class(chain, parameters, kernel, batch_size, max_grad)
             self._steps.set_data(x, t)
         except ValueError as error:
             raise NoPlanError(str(error)) from None
         self.is_on_gpu = is_on_gpu(chain[0][0])
+        widths = [chain[0][0].shape[0], *(W.shape[1] for W, *_ in chain)]
+        self.nbytes = 4 * sum(widths) * batch_size * chain[0][0].itemsize  # of activations and gradients, at most
         self.arrays: list[Array] = [*model.params, *model.grads, *(array for state in states for array in state)]
-        self._data = x
-        self._parts, self._places = self._what_decides(), self._where_they_lie()
+        self._data: Array | None = x
+        self._parts = self._what_decides(layers, kernel, states)
+        self._places = list(map(_place, self.arrays))
+        self._place_of_data: tuple[Any, ...] | None = _place(x)
 
-    def _what_decides(self) -> list[Any]:
+    def _what_decides(self, chain: Sequence[Any], kernel: str, states: list[list[Array]]) -> list[Any]:
         """Return all that decides what a step is: model, optimizer and layers, their classes and arrays."""
-        chain = self._chain_of(self._model)
-        kernel, states = _state(self.optimizer, self._model)
-        if not all(map(is_as_written, chain)):
-            raise NoPlanError("a layer was changed")
         lists = [self._model.params, self._model.grads, *states]
         lists += [arrays for layer in chain for arrays in (layer.params, layer.grads)]
         objects = [self._model, self.optimizer, *chain]
         return [kernel, *objects, *map(type, objects), *(array for arrays in lists for array in arrays)]
 
-    def _where_they_lie(self) -> list[Any]:
-        lie = [(address_of(a), a.shape, a.strides, a.dtype, is_writable(a)) for a in self.arrays]
-        return [*lie, (address_of(self._data), self._data.shape, self._data.strides, self._data.dtype)]
-
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether these are the model and the optimizer that the plan was made for, in all that it leans on."""
+        is_there = self._data is not None and _place(self._data) == self._place_of_data
+        return is_there and self._is_for(model, optimizer)
+
+    def _is_for(self, model: Any, optimizer: Any) -> bool:
         if model is not self._model or optimizer is not self.optimizer:
             return False
         try:
-            parts = self._what_decides()
+            chain = self._chain_of(model)
+            if not all(map(is_as_written, chain)):
+                return False
+            parts = self._what_decides(chain, *_state(optimizer, model))
         except (NoPlanError, AttributeError, TypeError):  # a layer that is none, a list that is no longer there
             return False
         same = len(parts) == len(self._parts) and not any(map(is_not, parts, self._parts))
-        return same and self._where_they_lie() == self._places
+        return same and list(map(_place, self.arrays)) == self._places
+
+    def set_data(
+        self, model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None
+    ) -> bool:
+        """Train on other samples from now on, if the plan is current and all else is as it was made for.
+
+        Raises
+        ------
+        NoPlanError
+            They cannot be trained on in whole steps.
+        """
+        if (batch_size, max_grad) != (self._batch_size, self._max_grad) or not self._is_for(model, optimizer):
+            return False
+        _check_data(self._steps_class, x, t)
+        try:
+            self._steps.set_data(x, t)
+        except ValueError as error:
+            raise NoPlanError(str(error)) from None
+        self._data, self._place_of_data = x, _place(x)
+        return True
+
+    def forget_data(self) -> None:
+        """Hold the samples and labels no longer."""
+        self._data = self._place_of_data = None
+        self._steps.forget_data()
 
     def run(self, order: Array) -> list[float]:
         """Train on the rows in `order`, batch after batch; return the loss of each step."""
@@ -125,6 +155,11 @@ def make_plan(model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, m
         It is not one, or has been changed, or something else speaks against a plan.
     """
     return Plan(_own_chain, model, optimizer, x, t, batch_size, max_grad)
+
+
+def _place(array: Any) -> tuple[Any, ...]:
+    """Return how an array lies in memory, which NumPy lets anybody change."""
+    return address_of(array), array.shape, array.strides, array.dtype, is_writable(array)
 
 
 def _own_chain(model: Any) -> list[Any]:

@@ -115,6 +115,8 @@ class Trainer:
     Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
     """
 
+    _kept: Planned | None = None  # the last fit's engine, for the next
+
     def __init__(
         self, model: Any, optimizer: Any, *, compile: bool | None = None, lang: str | None = None
     ) -> None:
@@ -215,7 +217,8 @@ class Trainer:
             validation = self._check_validation(*validation)
         labels = self._labels(t)
         data, model = self._prepared(x, labels, validation), self.model
-        engine = self._engine(data, batch_size, max_grad)
+        kept, self._kept = self._kept, None  # a fit in a callback makes its own
+        engine = self._engine(data, batch_size, max_grad, kept=kept)
         self.eval_interval = eval_interval
         window_sum, window_count = 0.0, 0  # losses since the line before, as in the book over epochs' ends
         start = time.perf_counter()
@@ -275,6 +278,7 @@ class Trainer:
                         model = self.model
                     self.engine = engine.name  # a callback may have called fit
             interrupted()
+        self._kept = engine.kept()
 
     def plot(self, ylim: tuple[float, float] | None = None, *, ax: Any = None) -> Any:
         """Draw `loss_list`; return the matplotlib axes.
@@ -359,12 +363,19 @@ class Trainer:
         return _Data(*prepared(x, labels), validation)
 
     def _engine(
-        self, data: _Data, batch_size: int, max_grad: float | None, *, is_first: bool = True, is_new: bool = True
+        self,
+        data: _Data,
+        batch_size: int,
+        max_grad: float | None,
+        *,
+        is_first: bool = True,
+        is_new: bool = True,
+        kept: Planned | None = None,
     ) -> Layers | Planned:
         """Return what makes the steps from now on; later in a fit, layer by layer where compile=True cannot be."""
         arguments = (self.model, self.optimizer, data.x, data.t, batch_size, max_grad)
         try:
-            engine = engine_for(self._compile, *arguments, is_new=is_new)
+            engine = engine_for(self._compile, *arguments, is_new=is_new, kept=kept)
         except (
             Exception
         ) as error:  # a changed model's own code may raise anything, and then does so layer by layer

@@ -190,8 +190,11 @@ def named_params(params: Any) -> dict[str, Array]:
 
 def attributes_of(thing: Any) -> dict[str, Any]:
     """Return what an object holds by name, in its dictionary or in the slots of its classes."""
-    slots = [name for cls in type(thing).__mro__ for name in _listed(vars(cls).get("__slots__", ()))]
-    held = {name: getattr(thing, name) for name in slots if name != "__dict__" and hasattr(thing, name)}
+    held: dict[str, Any] = {}
+    for cls in type(thing).__mro__:
+        if "__slots__" in cls.__dict__:
+            names = _listed(cls.__dict__["__slots__"])
+            held |= {name: getattr(thing, name) for name in names if name != "__dict__" and hasattr(thing, name)}
     return held | getattr(thing, "__dict__", {})
 
 

@@ -132,6 +132,10 @@ cdef class Steps:
         self.data, self.labels = data, labels
         self.data_type = _DATA_TYPES[data.dtype]
 
+    def forget_data(self):
+        """Hold the samples and labels no longer."""
+        self.data = self.labels = None
+
     def run(self, const int64_t[::1] order not None, numbers, int64_t updates):
         """Train on the rows in order, batch after batch, and return the loss of each step.
 
