@@ -8,8 +8,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
-from operator import add
 from typing import Any, NamedTuple
 
 import numpy
@@ -27,6 +25,7 @@ from ._orders import Orders
 from ._passed_on import pass_on_np
 from ._progress import show_progress
 from ._watching import LossWatch, check_links
+from .backends import LossMeans
 from .config import GPU
 from .plan import NoPlanError
 from .rnnlm_trainer import RnnlmTrainer
@@ -220,10 +219,9 @@ class Trainer:
         kept, self._kept = self._kept, None  # a fit in a callback makes its own
         engine = self._engine(data, batch_size, max_grad, kept=kept)
         self.eval_interval = eval_interval
-        window_sum, window_count = 0.0, 0  # losses since the line before, as in the book over epochs' ends
+        means = LossMeans(steps, eval_interval)
         start = time.perf_counter()
-        epoch_sum, step, next_line = 0.0, 0, 0
-        left = max_epoch
+        left, step = max_epoch, 0
         watch = LossWatch("fit", steps)
         with show_progress(progress, max_epoch * steps) as bar, finish_step_on_interrupt() as interrupted:
             while left:
@@ -241,27 +239,16 @@ class Trainer:
                     watch.look(losses, self.current_epoch * steps + step, x, rows[: len(losses) * batch_size])
                     rows = rows[len(losses) * batch_size :]
                     bar.update(len(losses))
-                    done = 0
-                    while done < len(losses):  # up to the next line or the epoch's end, added one after another
-                        has_line = eval_interval is not None and next_line < steps
-                        end = min(len(losses), done + (next_line + 1 if has_line else steps) - step)
-                        part = losses[done:end]
-                        epoch_sum, window_sum = reduce(add, part, epoch_sum), reduce(add, part, window_sum)
-                        window_count += len(part)
-                        step += len(part)
-                        done = end
-                        if has_line and step == next_line + 1:
-                            next_line += eval_interval
-                            self.loss_list.append(window_sum / window_count)
-                            window_sum, window_count = 0.0, 0
+                    step = (step + len(losses)) % steps
+                    for at, line, epoch in means.add(losses):
+                        if line is not None:
+                            self.loss_list.append(line)
                             if verbose:
                                 seconds = time.perf_counter() - start
-                                numbers = (self.current_epoch + 1, step, steps, seconds, self.loss_list[-1])
-                                bar.write(self._line % numbers)
-                        if step == steps:
+                                bar.write(self._line % (self.current_epoch + 1, at, steps, seconds, line))
+                        if epoch is not None:
                             self.current_epoch += 1
-                            self.history.append({"epoch": self.current_epoch, "loss": epoch_sum / steps})
-                            epoch_sum, step, next_line = 0.0, 0, 0
+                            self.history.append({"epoch": self.current_epoch, "loss": epoch})
                 if validation is not None:
                     self.history[-1] |= self._validate(data, batch_size)
                 answers = [callback(self) for callback in callbacks]

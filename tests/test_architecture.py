@@ -81,6 +81,7 @@ ALLOWED = {
         "_passed_on",
         "_progress",
         "_watching",
+        "backends/__init__",
         "config",
         "plan",
         "rnnlm_trainer",

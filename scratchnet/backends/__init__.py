@@ -38,6 +38,7 @@ from .operands import (
 
 try:
     from .cpu import (
+        LossMeans,
         Steps,
         address,
         get_num_threads,
@@ -79,6 +80,7 @@ __all__ = [
     "LARGEST",
     "Argument",
     "Kernel",
+    "LossMeans",
     "NoGPUError",
     "address_of",
     "as_array",

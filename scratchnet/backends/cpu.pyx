@@ -1074,3 +1074,4 @@ def gru_gates_backward(dh, drh, h_prev, gates, h_hat, dA, dh_prev):
 include "cpu_quick.pxi"    # short cuts for the layers: allocate, check and run in one call
 include "cpu_steps.pxi"    # whole training steps
 include "cpu_shuffle.pxi"  # the order of the samples in each epoch
+include "cpu_means.pxi"    # means of the losses, for a log

@@ -1,0 +1,52 @@
+# Means of the losses of a fit
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class LossMeans:
+    """Adds up losses, one after another as the books do, for the lines of a log and for the epochs.
+
+    Parameters
+    ----------
+    steps : int
+        Of an epoch.
+    interval : int or None
+        A line is due after the first of every so many steps of an epoch; None: never.
+    """
+
+    cdef Py_ssize_t steps, interval, step, next_line, count
+    cdef bint has_lines
+    cdef double since_line, of_epoch  # sums
+
+    def __cinit__(self, Py_ssize_t steps, interval):
+        self.steps = steps
+        self.interval = steps if interval is None else min(interval, steps)
+        self.has_lines = interval is not None
+
+    def add(self, losses):
+        """Add the losses of the next steps; return what became due, in order.
+
+        Returns
+        -------
+        list of (step, line, epoch)
+            The number of the step in its epoch, from 1 on; the mean of the losses since the line before, or None;
+            the mean of the epoch that it ended, or None.
+        """
+        cdef double loss
+        cdef bint is_line
+        due = []
+        for loss in losses:
+            self.since_line += loss
+            self.of_epoch += loss
+            self.count += 1
+            is_line = self.has_lines and self.step == self.next_line
+            self.step += 1
+            if is_line or self.step == self.steps:
+                due.append((self.step, self.since_line / self.count if is_line else None,
+                            self.of_epoch / self.steps if self.step == self.steps else None))
+            if is_line:
+                self.since_line = self.count = 0
+                self.next_line += self.interval
+            if self.step == self.steps:
+                self.of_epoch = self.step = self.next_line = 0
+        return due
