@@ -54,10 +54,12 @@ def _listed(layer: Any) -> Sequence[Any]:
 
 def _check_book_1_s_layers(who: str, layers: Sequence[Any], trained: set[int]) -> None:
     for layer in layers:
-        listed = {id(p) for p in getattr(layer, "params", None) or ()}
         for name in ("W", "gamma"):
             weights = getattr(layer, name, None)
-            if _is_array(weights) and hasattr(layer, f"d{name}") and id(weights) not in listed | trained:
+            if weights is None or id(weights) in trained:
+                continue
+            listed = {id(p) for p in getattr(layer, "params", None) or ()}
+            if _is_array(weights) and hasattr(layer, f"d{name}") and id(weights) not in listed:
                 raise ValueError(
                     f"{who}: {type(layer).__name__} (of {type(layer).__module__}) keeps its weights in {name}, as "
                     "book 1's layers do, and not in a list params: they would not be trained. Such layers are for "

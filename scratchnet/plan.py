@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ._as_written import is_as_written
-from .backends import address_of, is_on_gpu, is_plain, is_writable, steps_for
+from .backends import address_of, is_on_gpu, is_plain, place_of, steps_for
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -85,8 +85,8 @@ class Plan:
         self.arrays: list[Array] = [*model.params, *model.grads, *(array for state in states for array in state)]
         self._data: Array | None = x
         self._parts = self._what_decides(layers, kernel, states)
-        self._places = list(map(_place, self.arrays))
-        self._place_of_data: tuple[Any, ...] | None = _place(x)
+        self._places = list(map(place_of, self.arrays))
+        self._place_of_data: tuple[Any, ...] | None = place_of(x)
 
     def _what_decides(self, chain: Sequence[Any], kernel: str, states: list[list[Array]]) -> list[Any]:
         """Return all that decides what a step is: model, optimizer and layers, their classes and arrays."""
@@ -97,7 +97,7 @@ class Plan:
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether these are the model and the optimizer that the plan was made for, in all that it leans on."""
-        is_there = self._data is not None and _place(self._data) == self._place_of_data
+        is_there = self._data is not None and place_of(self._data) == self._place_of_data
         return is_there and self._is_for(model, optimizer)
 
     def _is_for(self, model: Any, optimizer: Any) -> bool:
@@ -111,7 +111,7 @@ class Plan:
         except (NoPlanError, AttributeError, TypeError):  # a layer that is none, a list that is no longer there
             return False
         same = len(parts) == len(self._parts) and not any(map(is_not, parts, self._parts))
-        return same and list(map(_place, self.arrays)) == self._places
+        return same and list(map(place_of, self.arrays)) == self._places
 
     def set_data(
         self, model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None
@@ -130,7 +130,7 @@ class Plan:
             self._steps.set_data(x, t)
         except ValueError as error:
             raise NoPlanError(str(error)) from None
-        self._data, self._place_of_data = x, _place(x)
+        self._data, self._place_of_data = x, place_of(x)
         return True
 
     def forget_data(self) -> None:
@@ -155,11 +155,6 @@ def make_plan(model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, m
         It is not one, or has been changed, or something else speaks against a plan.
     """
     return Plan(_own_chain, model, optimizer, x, t, batch_size, max_grad)
-
-
-def _place(array: Any) -> tuple[Any, ...]:
-    """Return how an array lies in memory, which NumPy lets anybody change."""
-    return address_of(array), array.shape, array.strides, array.dtype, is_writable(array)
 
 
 def _own_chain(model: Any) -> list[Any]:

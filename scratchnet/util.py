@@ -202,12 +202,17 @@ def _listed(slots: Any) -> Sequence[str]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
+_LEAVES = {type(None), bool, int, float, str, np.ndarray}  # most of what a model holds beside its layers
+
+
 def layers_of(model: Any) -> list[Any]:
     """Return every object with forward and backward that a model holds, in lists, tuples and dicts too."""
     found: dict[int, Any] = {}
     todo = list(attributes_of(model).values())
     while todo:
         value = todo.pop()
+        if type(value) in _LEAVES:
+            continue
         if isinstance(value, list | tuple):
             todo += value
         elif isinstance(value, dict):

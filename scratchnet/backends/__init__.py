@@ -44,6 +44,7 @@ try:
         get_num_threads,
         isa,
         isas,
+        place,
         quick_add_rows,
         quick_affine_backward,
         quick_affine_forward,
@@ -108,6 +109,7 @@ __all__ = [
     "isas",
     "load_cupy",
     "moved",
+    "place_of",
     "quick_add_rows",
     "quick_affine_backward",
     "quick_affine_forward",
@@ -208,6 +210,11 @@ def run_checked(backend: Any, kernel: str, *arguments: Any) -> None:
 def address_of(array: Any) -> int:
     """Return where the memory of an array begins, on the CPU or the GPU."""
     return int(array.data.ptr) if is_on_gpu(array) else address(array)
+
+
+def place_of(array: Any) -> tuple[Any, ...]:
+    """Return how an array lies in memory, which NumPy lets anybody change: equal if all is as it was."""
+    return (address_of(array), array.shape, array.strides, array.dtype) if is_on_gpu(array) else place(array)
 
 
 def steps_for(array: np.ndarray) -> Any:

@@ -279,6 +279,13 @@ def address(cnp.ndarray array not None):
     return <size_t>cnp.PyArray_DATA(array)
 
 
+def place(cnp.ndarray array not None):
+    """Return how an array lies in memory: address, shape, strides, dtype, and whether it may be written."""
+    cdef object any_array = array  # of its Python attributes
+    return (<size_t>cnp.PyArray_DATA(array), any_array.shape, any_array.strides, any_array.dtype,
+            bool(cnp.PyArray_ISWRITEABLE(array)))
+
+
 def get_num_threads():
     """Return the number of threads that large work is split over."""
     return sn_threads()
