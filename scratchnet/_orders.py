@@ -1,8 +1,8 @@
 """The order of the samples in each epoch of a fit: permutations composed, as the book's `x = x[idx]` makes them.
 
 NumPy's own `permutation` of its global stream, and of a RandomState, is drawn in C, in the same numbers: several
-epochs in one call. They are NumPy's for ever (NEP 19). What else is called `permutation` draws as it does: that of a
-Generator, whose stream NumPy may change, of a class that extends RandomState, or a function of the reader's.
+epochs in one call. They are NumPy's for ever (NEP 19). What else is called `permutation` draws as it does: that of
+a Generator, whose stream NumPy may change, of a class that extends RandomState, or a function of the reader's.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Orders:
     def draw(self, epochs: int, used: int) -> Array:
         """Draw the order of some epochs; return the first `used` rows of each, one epoch after the other."""
         rows = len(self._order)
-        bit_generator = getattr(self._owner, "_bit_generator", None)  # another, if set_bit_generator was called
+        bit_generator: Any = getattr(self._owner, "_bit_generator", None)  # set_bit_generator may change it
         if type(bit_generator) in _BIT_GENERATORS:
             drawn = np.empty((epochs, used), np.int64)
             shuffle_epochs(bit_generator, self._order, drawn)

@@ -203,7 +203,8 @@ class Trainer:
         Notes
         -----
         An epoch draws one permutation and applies it to the order of the epoch before, beginning with the
-        data's own: the same batches as the book's `x = x[idx]` makes. Small epochs may be drawn some ahead.
+        data's own: the same batches as the book's `x = x[idx]` makes. Small epochs are drawn some
+        ahead, and trained in one call.
         """
         x, t = as_array(x, "fit: x"), as_array(t, "fit: t")
         callbacks = [callbacks] if callable(callbacks) else callbacks
@@ -225,12 +226,12 @@ class Trainer:
         watch = LossWatch("fit", steps)
         with show_progress(progress, max_epoch * steps) as bar, finish_step_on_interrupt() as interrupted:
             while left:
+                interrupted()  # before the stream is drawn from: what is drawn ahead is one call
                 # Where nothing looks at the model between them, several small epochs are one call.
                 epochs = 1 if callbacks or validation is not None else min(left, engine.epochs_at_once(steps))
                 left -= epochs
                 rows = orders.draw(epochs, steps * batch_size)
                 while len(rows):
-                    interrupted()
                     try:
                         losses = engine.train(rows)
                     except NoPlanError as difference:
@@ -249,6 +250,8 @@ class Trainer:
                         if epoch is not None:
                             self.current_epoch += 1
                             self.history.append({"epoch": self.current_epoch, "loss": epoch})
+                    if len(rows):
+                        interrupted()
                 if validation is not None:
                     self.history[-1] |= self._validate(data, batch_size)
                 answers = [callback(self) for callback in callbacks]

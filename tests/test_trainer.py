@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from scratchnet import (
     TwoLayerNet,
     _engines,
 )
+from scratchnet.backends import LossMeans
 from scratchnet.dataset import spiral
 from scratchnet.trainer import RnnlmTrainer, remove_duplicate
 
@@ -139,6 +141,26 @@ def test_the_lists_of_a_run_and_of_the_next():
     assert trainer.loss_list[4:] == [9.0]
     assert trainer.history[2:] == [{"epoch": 3, "loss": 9.0}]
     assert trainer.current_epoch == 3 and trainer.eval_interval == 20
+
+
+@pytest.mark.parametrize("interval", [None, 1, 2, 3, 4, 10**30])
+@pytest.mark.parametrize("steps", [1, 3, 10])
+def test_means_of_losses_are_added_up_one_after_another(steps, interval):
+    losses = np.random.default_rng(0).random(100).tolist()
+    lines, epochs, since_line, of_epoch = [], [], [], []
+    for i, loss in enumerate(losses):
+        since_line.append(loss)
+        of_epoch.append(loss)
+        if interval and i % steps % interval == 0:
+            lines.append((i % steps + 1, list(accumulate(since_line))[-1] / len(since_line)))
+            since_line = []
+        if i % steps == steps - 1:
+            epochs.append(list(accumulate(of_epoch))[-1] / steps)
+            of_epoch = []
+    means = LossMeans(steps, interval)
+    due = [due for start in range(0, 100, 7) for due in means.add(losses[start : start + 7])]
+    assert [(step, line) for step, line, _ in due if line is not None] == lines
+    assert [epoch for *_, epoch in due if epoch is not None] == epochs
 
 
 def test_without_an_interval_there_are_no_lines_and_no_losses(capsys):

@@ -22,12 +22,13 @@ def shuffle_epochs(bit_generator, int64_t[::1] order not None, int64_t[:, ::1] e
     """
     cdef Py_ssize_t n = order.shape[0], k = epochs.shape[1], epoch
     cdef bitgen_t *bits
-    if k > n or (n - 1) >> 32:
+    if k > n or n > <int64_t>1 << 32:
         raise ValueError(f"shuffle_epochs: cannot draw epochs of {k} rows from {n}")
-    if k == 0:
+    if n == 0:
         return
     bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
     with bit_generator.lock:
         for epoch in range(epochs.shape[0]):
             sn_shuffle(bits.next_uint32, bits.state, n, &order[0])
-            memcpy(&epochs[epoch, 0], &order[0], k * sizeof(int64_t))
+            if k:
+                memcpy(&epochs[epoch, 0], &order[0], k * sizeof(int64_t))

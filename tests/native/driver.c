@@ -24,6 +24,9 @@ int main(void)
         fprintf(stderr, "labels or instruction sets\n");
         return 1;
     }
+    for (sn_size n = 0; n < 70; n++)
+        test_shuffle(n);
+    test_shuffle(70000);
     for (int k = 0; sn_isa_available(k); k++) {
         sn_use_isa(sn_isa_available(k));
         for (int type = SN_FLOAT32; type <= SN_FLOAT64; type++) {
