@@ -173,7 +173,9 @@ def test_c_knows_nothing_of_python():
         pytest.skip("no csrc here: the tests run against an installed package")
     for path in csrc.iterdir():
         text = path.read_text("utf-8")
-        assert "Python.h" not in text and "malloc(" not in text, path.name
+        assert "Python.h" not in text, path.name
+        if path.name != "product.inc":  # the copies of a large product, once a call; without them it goes on
+            assert "malloc(" not in text, path.name
 
 
 def fresh(code: str) -> str:
