@@ -24,7 +24,9 @@ def python(*arguments: str, name: str | None) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize("name", [name for name in isas() if name != isa()])
 def test_kernels_under(name):
     """This process runs `isa()`; each other one gets a process of its own."""
-    tests = [str(HERE / file) for file in ("test_kernels.py", "test_products.py", "test_accuracy.py", "test_layers.py")]
+    tests = [
+        str(HERE / file) for file in ("test_kernels.py", "test_products.py", "test_accuracy.py", "test_layers.py")
+    ]
     result = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(HERE),
                     "--import-mode=importlib", "-o", f"pythonpath={HERE}", *tests, name=name)  # fmt: skip
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]

@@ -1,6 +1,7 @@
 """The product's ways through memory: factors copied in blocks, few columns, zeros that are left out, threads.
 
-The element is one chain whatever the way, so the same rows in small pieces, which go the plain way, have the same bits.
+The element is one chain whatever the way, so the same rows in small pieces, which go the plain way, have the
+same bits.
 """
 
 from __future__ import annotations
@@ -84,13 +85,14 @@ def test_all_ways_give_the_same_bits(N, D, M, dtype):
     products = Products(N, D, M, dtype)
     got = products.results()
     assert_same(got, products.in_small_pieces())
-    values = {"x": products.x, "W": products.W, "b": products.b, "dout": products.dout}
-    wide = {name: value.astype(np.float64 if dtype == np.float32 else np.longdouble) for name, value in values.items()}
+    wide = np.float64 if dtype == np.float32 else np.longdouble
+    values = {name: getattr(products, name).astype(wide) for name in ("x", "W", "b", "dout")}
+    x, W, b, dout = values.values()
     for kernel, true in (
-        ("affine_forward", {"out": wide["x"] @ wide["W"] + wide["b"]}),
-        ("affine_backward", {"dx": wide["dout"] @ wide["W"].T, "dW": wide["x"].T @ wide["dout"], "db": wide["dout"].sum(0)}),
+        ("affine_forward", {"out": x @ W + b}),
+        ("affine_backward", {"dx": dout @ W.T, "dW": x.T @ dout, "db": dout.sum(0)}),
     ):
-        bounds = BOUNDS[kernel](wide | true, unit(dtype))
+        bounds = BOUNDS[kernel](values | true, unit(dtype))
         for name, value in true.items():
             assert_within(got[name], value, bounds[name], name)
 
