@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from data import about_digits
 from plain import TESTS
 
 from scratchnet.dataset import mnist, sequence
@@ -69,7 +70,7 @@ def ours(script: str, *arguments: str, folder: Path, compiled: Path, options: Se
 def write_data(folder: Path, words: int = 10000) -> str:
     """Write what the scripts read into `dataset` of a folder; return where the digits come from."""
     (folder / "dataset").mkdir()
-    about = _write_digits(folder / "dataset")
+    _write_digits(folder / "dataset")
     rng = np.random.default_rng(0)
     # As frequent as the words of a language, and every one at least once.
     text = np.concatenate([rng.zipf(1.2, 6 * words) % words, np.arange(words)])
@@ -80,14 +81,14 @@ def write_data(folder: Path, words: int = 10000) -> str:
         chars = sequence.get_vocab()[1]
         lines = ("".join(chars[i] for i in row) for row in np.hstack((x, t))[:words].tolist())
         (folder / "dataset" / name).write_text("\n".join(lines))
-    return about
+    return about_digits()
 
 
-def _write_digits(folder: Path) -> str:
+def _write_digits(folder: Path) -> None:
     if os.environ.get("SCRATCHNET_DATA"):
-        data, about = mnist.load_mnist(normalize=False), "MNIST"
+        data = mnist.load_mnist(normalize=False)
     else:
-        rng, about = np.random.default_rng(0), "made images, as many and as dark as MNIST's"
+        rng = np.random.default_rng(0)
         likely = rng.random((10, 784)) < 0.2  # the pixels that a digit of this class may have
         labels = [rng.integers(0, 10, n, dtype=np.uint8) for n in (60000, 10000)]
         data = [(rng.integers(0, 256, (len(t), 784), dtype=np.uint8) * likely[t], t) for t in labels]
@@ -96,4 +97,3 @@ def _write_digits(folder: Path) -> str:
             sizes = np.array(array.shape, ">u4").tobytes()
             head = bytes([0, 0, 8, array.ndim]) + sizes
             (folder / f"{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
-    return about

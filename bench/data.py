@@ -1,4 +1,4 @@
-"""The data sets of the benchmarks: the spiral, and MNIST or something of its size."""
+"""The data sets of the benchmarks: the spiral, MNIST or something of its size, and scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ def spiral_data() -> tuple[np.ndarray, np.ndarray]:
     return x, t
 
 
+MADE = "made images, as many and as dark as MNIST's"
+
+
+def about_digits() -> str:
+    """What `digits` returns, in words."""
+    return "MNIST" if os.environ.get("SCRATCHNET_DATA") else MADE
+
+
 @cache
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """MNIST's training images if SCRATCHNET_DATA is set, else made ones: as many, as large, as dark.
@@ -35,3 +43,12 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     x = rng.random((n, 784), dtype=np.float32)
     x *= likely[t]
     return x, t
+
+
+@cache
+def small_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Scikit-learn's digits, 8 x 8 pixels from 0 to 1; raises ImportError without it."""
+    from sklearn.datasets import load_digits
+
+    x, t = load_digits(return_X_y=True)
+    return x / 16, t.astype(np.int64)

@@ -24,7 +24,7 @@ def pin() -> None:
         os.environ.setdefault(name, "1")
 
 
-PACKAGES = ("scratchnet", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "pytest-benchmark")
+PACKAGES = ("scratchnet", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "thinc", "pytest-benchmark")
 
 
 def processors() -> int:

@@ -1,4 +1,4 @@
-"""Those who train the same network: the books' code, PyTorch, JAX, scikit-learn; and scratchnet.
+"""Those who train the same network: the books' code, PyTorch, JAX, scikit-learn, Thinc; and scratchnet.
 
 Each is a class made from a `Job`, whose fit(epochs) trains on and returns every epoch's mean loss. All draw their
 batches as the books do, one numpy.random.permutation an epoch, except scikit-learn. Each is written as its own
@@ -38,6 +38,7 @@ class Job:
     activation: str = "sigmoid"
     dtype: Any = np.float32
     shuffle: bool = True
+    optimizer: str = "SGD"  # or "Adam": scratchnet, the books' code and scikit-learn have that
 
     def weights(self) -> list[np.ndarray]:
         """[W1, b1, W2, ...], the same at every call, new arrays."""
@@ -65,7 +66,7 @@ class Job:
 def reference_losses(job: Job, epochs: int) -> list[float]:
     """Each epoch's mean loss, by the books' layers in float64: what everybody is held against."""
     model = books.Network(books, [w.astype(np.float64) for w in job.weights()], job.activation.capitalize())
-    optimizer, x, t = books.SGD(job.lr), job.x, job.labels()
+    optimizer, x, t = getattr(books, job.optimizer)(job.lr), job.x, job.labels()
     losses = []
     for order in job.orders(epochs):
         total = 0.0
@@ -90,7 +91,7 @@ class Scratchnet:
         self.engine = ""
 
     def fit(self, epochs: int) -> list[float]:
-        trainer = scratchnet.Trainer(self.model, scratchnet.SGD(self.job.lr))
+        trainer = scratchnet.Trainer(self.model, getattr(scratchnet, self.job.optimizer)(self.job.lr))
         trainer.fit(self.job.x, self.job.t, epochs, self.job.batch, eval_interval=10, verbose=False)
         self.engine = trainer.engine
         return [entry["loss"] for entry in trainer.history]
@@ -104,7 +105,7 @@ class NumPy:
         self.model = books.Network(books, job.weights(), job.activation.capitalize())
 
     def fit(self, epochs: int) -> list[float]:
-        trainer = books.Trainer(self.model, books.SGD(self.job.lr))
+        trainer = books.Trainer(self.model, getattr(books, self.job.optimizer)(self.job.lr))
         trainer.fit(self.job.x, self.job.t, epochs, self.job.batch, eval_interval=10)
         return trainer.epoch_losses
 
@@ -273,7 +274,7 @@ class JaxScan(_Jax):
 
 
 class Sklearn:
-    """MLPClassifier.fit with plain SGD: no momentum, no weight decay, no early end.
+    """MLPClassifier.fit with plain SGD or Adam: no momentum, no weight decay, no early end.
 
     Its shuffle has a stream of its own, so it goes without one and has the same batches in every epoch, which is a
     little less work than the others have.
@@ -287,12 +288,13 @@ class Sklearn:
         self.model = neural_network.MLPClassifier(
             job.sizes[1:-1],
             activation={"sigmoid": "logistic", "relu": "relu"}[job.activation],
-            solver="sgd",
+            solver=job.optimizer.lower(),
             alpha=0.0,
             batch_size=job.batch,
             learning_rate_init=job.lr,
             momentum=0.0,
             nesterovs_momentum=False,
+            epsilon=1e-7,  # the books' Adam has this
             shuffle=False,
             tol=0.0,
             n_iter_no_change=10**9,
@@ -308,6 +310,40 @@ class Sklearn:
             warnings.simplefilter("ignore")  # it has not converged, and is not meant to
             self.model.fit(self.x, self.t)
         return self.model.loss_curve_[-epochs:]
+
+
+class Thinc:
+    """Thinc's own layers, each affine with its activation, and its optimizer; float32, which is what it has."""
+
+    def __init__(self, job: Job) -> None:
+        thinc = _need("thinc.api", "Thinc")
+        self.job = job
+        hidden = {"sigmoid": thinc.Sigmoid, "relu": thinc.Relu}[job.activation]
+        kinds = [hidden] * (len(job.sizes) - 2) + [thinc.Softmax]
+        layers, weights = [], job.weights()
+        for kind, W, b in zip(kinds, weights[::2], weights[1::2], strict=True):
+            layers.append(kind(W.shape[1], W.shape[0]))
+            layers[-1].initialize()
+            layers[-1].set_param("W", W.T.copy())
+            layers[-1].set_param("b", b)
+        self.model = thinc.chain(*layers)
+        self.optimizer = thinc.Optimizer(job.lr, L2=0.0, grad_clip=0.0, use_averages=False)
+        self.x, self.t = job.x.astype(job.dtype), job.labels()
+
+    def fit(self, epochs: int) -> list[float]:
+        losses, rows = [], np.arange(self.job.batch)
+        for order in self.job.orders(epochs):
+            total = 0.0
+            for batch in order:
+                t = self.t[batch]
+                y, backprop = self.model.begin_update(self.x[batch])
+                total -= float(np.log(y[rows, t]).mean())
+                y[rows, t] -= 1
+                y /= len(rows)
+                backprop(y)
+                self.model.finish_update(self.optimizer)
+            losses.append(total / len(order))
+        return losses
 
 
 def _need(module: str, name: str) -> Any:

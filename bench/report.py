@@ -3,7 +3,7 @@
     python bench/report.py results.json [--out folder]
 
 Tables say how many times as long as scratchnet the others take: above 1, scratchnet is faster. Without --out they
-are printed; with it they go to report.md in the folder, with training.png and scaling.png beside it.
+are printed; with it they go to report.md in the folder, with training.png, scaling.png and grid.png beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 Contest = dict[str, Any]
@@ -64,6 +65,8 @@ def label(contest: Contest) -> str:
         text += f", batch {contest['batch']}"
     if "how" in contest:
         text += f", {contest['how']}"
+    if contest["table"] == "training" and "data" in contest:
+        text += f", {contest['data']}"
     if contest.get("threads", 1) > 1:
         text += f", {contest['threads']} threads"
     if contest["table"] == "busy":
@@ -87,8 +90,11 @@ def head(results: dict[str, Any]) -> str:
 
 def targets(contests: Sequence[Contest]) -> str:
     rows = []
-    of_layers = [c for c in contests if c["table"] == "layers" and c["targets"]]
-    others = [c for c in contests if c["table"] != "layers" and c.get("targets")]
+    many = {
+        "every layer": [c for c in contests if c["table"] == "layers" and c["targets"]],
+        "every product of the grid, but of a few numbers": [c for c in of_grid(contests) if c["targets"]],
+    }
+    others = [c for c in contests if c["table"] not in ("layers", "grid") and c.get("targets")]
     times = Counter(map(label, others))
     for contest in others:
         work = label(contest) + (f", {contest['dtype']}" if times[label(contest)] > 1 else "")
@@ -104,19 +110,41 @@ def targets(contests: Sequence[Contest]) -> str:
             sign += ", 90th percentile" if target.get("by") == "p90" else ""
             against = target["against"] if name == target["against"] else f"{target['against']}: {name}"
             rows.append((who, against, sign, number(value), "met" if is_met(target, value) else "**no**"))
-    if of_layers:
-        rows.append(slowest_layer(of_layers))
+    rows += [slowest(of, found) for of, found in many.items() if found]
+    rows += slowest_few(of_grid(contests))
     return "## Targets\n\n" + table(("work", "against", "target", "measured", ""), rows)
 
 
-def slowest_layer(contests: Sequence[Contest]) -> tuple[str, ...]:
-    """The targets of the layers in one row of the table: there are hundreds."""
-    slowest = min(contests, key=lambda c: reached(c, c["targets"][0]))
-    target, (value, against) = slowest["targets"][0], reached(slowest, slowest["targets"][0])
+def slowest(of: str, contests: Sequence[Contest]) -> tuple[str, ...]:
+    """The targets of many contests in one row of the table: there are hundreds."""
+    last = min(contests, key=lambda c: reached(c, c["targets"][0]))
+    target, (value, against) = last["targets"][0], reached(last, last["targets"][0])
     below = sum(not is_met(target, reached(c, target)[0]) for c in contests)
-    work = f"every layer; the slowest: {label(slowest)}, {slowest['dtype']}, {slowest['way']}"
+    work = ", ".join([label(last), last["dtype"], *([last["way"]] if "way" in last else [])])
     verdict = f"**no**, {below} of {len(contests)}" if below else "met"
-    return work, against, f"{target['least']}x", number(value), verdict
+    return f"{of}; the slowest: {work}", against, f"{target['least']}x", number(value), verdict
+
+
+def of_grid(contests: Sequence[Contest]) -> list[Contest]:
+    return [c for c in contests if c["table"] == "grid"]
+
+
+def slower(contest: Contest) -> float:
+    """Seconds that we take longer than NumPy; below 0 if we do not."""
+    times = seconds(contest)
+    return times[contest["ours"]] - times["NumPy"]
+
+
+def slowest_few(contests: Sequence[Contest]) -> list[tuple[str, ...]]:
+    """The row of those that are held to a difference, not to a ratio."""
+    few = [c for c in contests if c["slower"] is not None]
+    if not few:
+        return []
+    last = max(few, key=slower)
+    most, above = last["slower"], sum(slower(c) > c["slower"] for c in few)
+    work = f"products of the grid of a few numbers; the slowest: {label(last)}, {last['dtype']}"
+    verdict = f"**no**, {above} of {len(few)}" if above else "met"
+    return [(work, "NumPy", f"at most {most * 1e6:g} µs slower", f"{slower(last) * 1e6:.1f} µs", verdict)]
 
 
 def contestants(contests: Sequence[Contest]) -> list[str]:
@@ -179,6 +207,26 @@ def scripts(contests: Sequence[Contest]) -> str:
     return f"## Whole scripts\n\n{about}\n\n" + table(heading, rows)
 
 
+def grid(contests: Sequence[Contest]) -> str:
+    """A line for each dtype; the ratios of all shapes are in the picture."""
+    lines = []
+    for dtype in dict.fromkeys(c["dtype"] for c in contests):
+        of = [c for c in contests if c["dtype"] == dtype]
+        large, few = [c for c in of if c["slower"] is None], [c for c in of if c["slower"] is not None]
+        said = []
+        if large:
+            last = min(large, key=lambda c: ratio(c, "NumPy"))
+            middle = median(ratio(c, "NumPy") for c in large)
+            said.append(f"at the least {number(ratio(last, 'NumPy'))} ({last['sizes']}), median {number(middle)}")
+        if few:
+            last = max(few, key=slower)
+            said.append(
+                f"with a few numbers as output at most {slower(last) * 1e6:.1f} µs slower ({last['sizes']})"
+            )
+        lines.append(f"- {dtype}, {len(of)} shapes: {'; '.join(said)}")
+    return "## Products x W of N x D x M, against NumPy\n\n" + "\n".join(lines)
+
+
 def memory(contests: Sequence[Contest]) -> str:
     rows = []
     for c in contests:
@@ -229,6 +277,7 @@ SECTIONS = {
     "busy": busy,
     "inference": partial(plain, "Prediction"),
     "limits": partial(plain, "Kernels and the machine's limits"),
+    "grid": grid,
     "kernels": partial(by_dtype, "Every kernel"),
     "scaling": scaling,
     "memory": memory,
@@ -258,46 +307,102 @@ def draw(results: dict[str, Any], folder: Path) -> list[Path]:
 
     contests = [b["extra_info"] for b in results["benchmarks"]]
     drawn = []
-    training = [c for c in contests if c.get("table") == "training" and c["dtype"] == "float32"]
-    if training:
-        names = contestants(training)
-        height = 0.8 / len(names)
-        figure, ax = pyplot.subplots(figsize=(8, 1 + 0.9 * len(training)), layout="constrained")
-        for k, name in enumerate(names):
-            places = [(i + (k - (len(names) - 1) / 2) * height, ratio(c, name)) for i, c in enumerate(training)]
-            places = [(y, r) for y, r in places if r is not None]
-            bars = ax.barh([y for y, _ in places], [r for _, r in places], height, label=name)
-            ax.bar_label(bars, [number(r) for _, r in places], padding=2, fontsize=7)
-        ax.axvline(1, color="black", linewidth=0.8)
-        ax.set_xscale("log")
-        ax.set_yticks(range(len(training)), [label(c) for c in training], fontsize=8)
-        ax.invert_yaxis()
-        ax.set_xlabel("time, scratchnet = 1")
-        ax.legend(fontsize=7)
-        drawn.append(folder / "training.png")
-        figure.savefig(drawn[-1], dpi=150)
-        pyplot.close(figure)
-    curves = [c for c in contests if c.get("table") == "scaling"]
-    if curves:
-        figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
-        for ax, what, where in zip(
-            axes, ("batch", "width"), ("784-50-10", "784-width-10, batch 100"), strict=True
-        ):
-            points = [c for c in curves if c["work"] == what]
-            if not points:
-                continue
-            unit = seconds(points[0])[points[0]["ours"]] / points[0]["steps"]  # a time of its own says little
-            for name in seconds(points[0]):
-                steps = [seconds(c)[name] / c["steps"] / unit for c in points]
-                ax.plot([c["value"] for c in points], steps, ".-", label=name)
-            ax.set(xscale="log", yscale="log", xlabel=what, title=where)
-            ax.grid(alpha=0.3)
-        axes[0].set_ylabel("time a step, scratchnet's first = 1")
-        axes[0].legend()
-        drawn.append(folder / "scaling.png")
-        figure.savefig(drawn[-1], dpi=150)
-        pyplot.close(figure)
+    for name, (figure_of, wanted) in PICTURES.items():
+        of = [c for c in contests if c.get("table") == name and wanted(c)]
+        if of:
+            figure = figure_of(of)
+            drawn.append(folder / f"{name}.png")
+            figure.savefig(drawn[-1], dpi=150)
+            pyplot.close(figure)
     return drawn
+
+
+def draw_training(training: Sequence[Contest]) -> Any:
+    from matplotlib import pyplot
+
+    names = contestants(training)
+    height = 0.8 / len(names)
+    figure, ax = pyplot.subplots(figsize=(8, 1 + 0.9 * len(training)), layout="constrained")
+    for k, name in enumerate(names):
+        places = [(i + (k - (len(names) - 1) / 2) * height, ratio(c, name)) for i, c in enumerate(training)]
+        places = [(y, r) for y, r in places if r is not None]
+        bars = ax.barh([y for y, _ in places], [r for _, r in places], height, label=name)
+        ax.bar_label(bars, [number(r) for _, r in places], padding=2, fontsize=7)
+    ax.axvline(1, color="black", linewidth=0.8)
+    ax.set_xscale("log")
+    ax.set_yticks(range(len(training)), [label(c) for c in training], fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xlabel("time, scratchnet = 1")
+    ax.legend(fontsize=7)
+    return figure
+
+
+def draw_scaling(curves: Sequence[Contest]) -> Any:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for ax, what, where in zip(axes, ("batch", "width"), ("784-50-10", "784-width-10, batch 100"), strict=True):
+        points = [c for c in curves if c["work"] == what]
+        if not points:
+            continue
+        unit = seconds(points[0])[points[0]["ours"]] / points[0]["steps"]  # a time of its own says little
+        for name in seconds(points[0]):
+            steps = [seconds(c)[name] / c["steps"] / unit for c in points]
+            ax.plot([c["value"] for c in points], steps, ".-", label=name)
+        ax.set(xscale="log", yscale="log", xlabel=what, title=where)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("time a step, scratchnet's first = 1")
+    axes[0].legend()
+    return figure
+
+
+def draw_grid(contests: Sequence[Contest]) -> Any:
+    """A map of depth by columns for each number of rows and dtype: blue where we are faster, red where NumPy is."""
+    from matplotlib import pyplot
+    from matplotlib.colors import LogNorm
+
+    rows, depths, columns = (sorted({c["shape"][i] for c in contests}) for i in range(3))
+    dtypes = list(dict.fromkeys(c["dtype"] for c in contests))
+    figure, axes = pyplot.subplots(
+        len(dtypes),
+        len(rows),
+        figsize=(1 + 1.7 * len(rows), 1 + 1.9 * len(dtypes)),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+    )
+    for i, dtype in enumerate(dtypes):
+        for ax, N in zip(axes[i], rows, strict=True):
+            found = {
+                tuple(c["shape"][1:]): ratio(c, "NumPy")
+                for c in contests
+                if c["dtype"] == dtype and c["shape"][0] == N
+            }
+            ratios = [[found.get((D, M), float("nan")) for M in columns] for D in depths]
+            image = ax.imshow(ratios, cmap="RdBu", norm=LogNorm(1 / 4, 4), origin="lower")
+            ax.set_title(f"{N} row{'' if N == 1 else 's'}, {dtype}", fontsize=8)
+            ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=7)
+            ax.set_yticks(range(len(depths)), depths, fontsize=7)
+    figure.supxlabel("columns", fontsize=9)
+    figure.supylabel("depth", fontsize=9)
+    figure.colorbar(
+        image,
+        ax=axes,
+        extend="both",
+        ticks=[0.25, 0.5, 1, 2, 4],
+        format="%g",
+        label="NumPy's time, scratchnet = 1",
+    )
+    return figure
+
+
+# By table: who draws it, and which of its contests.
+PICTURES = {
+    "training": (draw_training, lambda c: c["dtype"] == "float32"),
+    "scaling": (draw_scaling, lambda c: True),
+    "grid": (draw_grid, lambda c: True),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

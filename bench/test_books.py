@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from data import digits
 from plain import package
-from race import Contestant, Target, contest
+from race import Contestant, Missing, Target, contest
+from works import WITHOUT_DELTA
 
 import scratchnet.book1.layers
 import scratchnet.book1.optimizer
@@ -62,23 +63,38 @@ def two_layers(package: SimpleNamespace, dtype: np.dtype) -> chapters.Step:
     return chapters.image_step(package, weights, ("Affine", "Relu", "Affine"), "SGD", 0.1, x, t)
 
 
+FILTERS = [(30, 1, 5, 5), (30 * 12 * 12, 100), (100, 10)]
+
+
 def convolutional(package: SimpleNamespace, dtype: np.dtype) -> chapters.Step:
     x, t = digits()
-    weights = image_weights([(30, 1, 5, 5), (30 * 12 * 12, 100), (100, 10)], dtype)
+    weights = image_weights(FILTERS, dtype)
     chain = ("Convolution", "Relu", "Pooling", "Affine", "Relu", "Affine")
     return chapters.image_step(package, weights, chain, "Adam", 0.001, x.reshape(-1, 1, 28, 28), t)
 
 
+def convolutional_in_torch(modules: Any, dtype: np.dtype) -> chapters.Step:
+    x, t = digits()
+    return modules.convolutional(image_weights(FILTERS, dtype), x.reshape(-1, 1, 28, 28), t)
+
+
+def text(words: int, dtype: np.dtype) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
+    """The language model's weights, and batches of a text."""
+    stream = book2.batches(np.random.default_rng(0).integers(0, words, 10000), 20, 35)
+    return book2.rnnlm_weights(words, 100, 100, dtype=dtype, rng=0), [next(stream) for _ in range(STEPS)]
+
+
 def language_model(words: int) -> Make:
     def make(package: SimpleNamespace, dtype: np.dtype) -> chapters.Step:
-        stream = book2.batches(np.random.default_rng(0).integers(0, words, 10000), 20, 35)
-        batches = [next(stream) for _ in range(STEPS)]
-        model = chapters.LanguageModel(
-            package.time_layers, book2.rnnlm_weights(words, 100, 100, dtype=dtype, rng=0)
-        )
+        weights, batches = text(words, dtype)
+        model = chapters.LanguageModel(package.time_layers, weights)
         return chapters.text_step(package, model, package.optimizer.SGD(20.0), batches, max_grad=0.25)
 
     return make
+
+
+def language_model_in_torch(words: int) -> Make:
+    return lambda modules, dtype: modules.language_model(*text(words, dtype), lr=20.0, max_grad=0.25)
 
 
 def word_vectors(package: SimpleNamespace, dtype: np.dtype) -> chapters.Step:
@@ -91,20 +107,37 @@ def word_vectors(package: SimpleNamespace, dtype: np.dtype) -> chapters.Step:
 
 @dataclass
 class Chapter:
-    """A step that is timed: of which book, in which types, and how many times as fast it is to be."""
+    """A step that is timed: of which book, in which types, and how many times as fast as NumPy it is to be.
+
+    `torch` makes the same step from the functions of `chapters_torch`.
+    """
 
     book: int
     make: Make
     dtypes: tuple[str, ...]
     least: float | None
+    torch: Make | None = None
+    least_torch: float | None = None
+
+    def targets(self, dtype: str) -> list[Target]:
+        if self.book == 2 and dtype == "float64":  # which that book does not use
+            return [Target("NumPy", least=1)]
+        wanted = {"NumPy": self.least, "PyTorch": self.least_torch}
+        return [Target(who, least=least) for who, least in wanted.items() if least]
 
 
 BOTH = ("float64", "float32")
 CHAPTERS = {
     "784-50-10, batch 100, SGD": Chapter(1, two_layers, BOTH, 4),
-    "convolution 30 of 5x5, 100-10, batch 100, Adam": Chapter(1, convolutional, BOTH, 5),
-    "language model, 10000 words, LSTM 100, 20x35": Chapter(2, language_model(10000), ("float32",), 3),
-    "language model, 50 words, LSTM 100, 20x35": Chapter(2, language_model(50), ("float32",), None),
+    "convolution 30 of 5x5, 100-10, batch 100, Adam": Chapter(
+        1, convolutional, BOTH, 5.5, convolutional_in_torch, 2.5
+    ),
+    "language model, 10000 words, LSTM 100, 20x35": Chapter(
+        2, language_model(10000), BOTH, 2.7, language_model_in_torch(10000), 1.6
+    ),
+    "language model, 50 words, LSTM 100, 20x35": Chapter(
+        2, language_model(50), BOTH, None, language_model_in_torch(50)
+    ),
     "CBOW, 10000 words, 100 numbers, batch 100": Chapter(2, word_vectors, ("float32",), 3),
 }
 
@@ -117,6 +150,18 @@ def stepper(name: str, make: Make, package: SimpleNamespace, dtype: str) -> Cont
     return Contestant(name, made)
 
 
+def torch_stepper(make: Make, dtype: str) -> Contestant:
+    def made() -> tuple[Callable[[], Any], Callable[[], Any]]:
+        try:
+            import chapters_torch
+        except ImportError:
+            raise Missing("PyTorch is not installed") from None
+        step = make(chapters_torch, np.dtype(dtype))
+        return lambda: first_losses(step), step
+
+    return Contestant("PyTorch", made)
+
+
 def first_losses(step: chapters.Step) -> list[float]:
     np.random.seed(0)  # book 1's steps draw their batches
     return [step() for _ in range(STEPS)]
@@ -124,7 +169,8 @@ def first_losses(step: chapters.Step) -> list[float]:
 
 def close_to(true: Any, dtype: str) -> Callable[[str, Any], None]:
     def close(name: str, got: Any) -> None:
-        np.testing.assert_allclose(got, true, rtol=CLOSE[dtype], atol=0, err_msg=name)
+        rtol = max(CLOSE[dtype], WITHOUT_DELTA) if name == "PyTorch" else CLOSE[dtype]
+        np.testing.assert_allclose(got, true, rtol=rtol, atol=0, err_msg=name)
 
     return close
 
@@ -133,14 +179,17 @@ def close_to(true: Any, dtype: str) -> Callable[[str, Any], None]:
 def test_step(benchmark, seconds, name, dtype):
     chapter = CHAPTERS[name]
     plain = package(chapter.book)
+    contestants = [
+        stepper("scratchnet", chapter.make, OURS[chapter.book], dtype),
+        stepper("NumPy", chapter.make, plain, dtype),
+    ]
+    if chapter.torch:
+        contestants.append(torch_stepper(chapter.torch, dtype))
     contest(
         benchmark,
-        [
-            stepper("scratchnet", chapter.make, OURS[chapter.book], dtype),
-            stepper("NumPy", chapter.make, plain, dtype),
-        ],
+        contestants,
         close_to(first_losses(chapter.make(plain, np.dtype(np.float64))), dtype),
-        targets=[Target("NumPy", least=chapter.least)] if chapter.least else [],
+        targets=chapter.targets(dtype),
         seconds=5 * seconds,
         table="books",
         work=name,
