@@ -5,8 +5,9 @@ import os
 import sys
 from dataclasses import replace
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from scratchnet import dropin
 from scratchnet.backends import KERNELS
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
-PEERS = ("torch", "jax", "sklearn")
+PEERS = ("torch", "jax", "sklearn", "thinc")
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +109,51 @@ def test_wrong_training_is_refused():
         with pytest.raises(AssertionError, match="wrong"):
             close("wrong", peers.made(kind, replace(job, lr=job.lr * 1.01), 3, 1)()[0]())
     assert race.ROUNDS[0] > 1
+
+
+@pytest.mark.parametrize("kind", ["Scratchnet", "NumPy", "Sklearn", "Thinc"])
+def test_wrong_training_by_adam_is_refused(kind):
+    """On numbers, not on scikit-learn's digits: that it is installed must not be needed."""
+    peers, race = import_module("peers"), import_module("race")
+    rng = np.random.default_rng(0)
+    x, t = rng.random((40, 6), dtype=np.float32), rng.integers(0, 3, 40)
+    adam = dict(optimizer="Adam", lr=0.01) if kind != "Thinc" else dict(lr=0.1)
+    job = peers.Job((6, 5, 3), 10, x, t, activation="relu", shuffle=kind != "Sklearn", **adam)
+    np.random.seed(0)
+    expected = peers.reference_losses(job, 3)
+    try:
+        first_losses, _ = peers.made(getattr(peers, kind), job, 3, 1)()
+        wrong, _ = peers.made(getattr(peers, kind), replace(job, lr=2 * job.lr), 3, 1)()
+    except race.Missing as reason:
+        pytest.skip(str(reason))
+    np.testing.assert_allclose(first_losses(), expected, rtol=1e-5)
+    assert not np.allclose(wrong(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["x W + b", "x' dout", "dout W'"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_forms_of_the_product_are_right_and_wrong_ones_refused(form, dtype):
+    bench = load("test_limits")
+    product = bench.Product(form, bench.normal(6, 5, dtype=dtype), 4)
+    close, makers = bench.close_to(product.true, dtype=dtype), [product.ours, product.numpy]
+    if find_spec("torch"):
+        makers.append(product.torch)
+    for make in makers:
+        [got] = make()()
+        close("right", [got])
+        with pytest.raises(AssertionError, match="wrong"):
+            close("wrong", [1.001 * got])
+
+
+def test_the_grid_has_300_shapes_of_every_size():
+    bench = load("test_grid")
+    shapes = bench.shapes()
+    assert len(set(shapes)) == bench.SHAPES == 300
+    for axis, most in enumerate((10000, 4096, 4096)):
+        assert {shape[axis] for shape in shapes} >= {1, most}
+    with pytest.raises(AssertionError, match="scratchnet"):
+        bench.cpu = SimpleNamespace(affine_forward=lambda x, W, b, out: out.fill(2))
+        bench.test_product(Benchmark(), 0, (3, 5, 1), "float32")
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -220,7 +266,7 @@ def test_everything_imports_without_the_peers(monkeypatch):
     for name in PEERS:
         monkeypatch.setitem(sys.modules, name, None)
     for path in BENCH.glob("*.py"):
-        if path.stem not in ("conftest", "kernels_torch"):  # settings of a run; imported where PyTorch is
+        if path.stem not in ("conftest", "kernels_torch", "chapters_torch"):  # a run's settings; for PyTorch
             load(path.stem)
     peers, works, race = (import_module(name) for name in ("peers", "works", "race"))
     for kind in works.PEERS.values():
@@ -279,6 +325,23 @@ def test_report_has_the_layers_in_one_row_of_the_targets(results):
     assert "| a step, 3 | 2.00 | 2.00 |" in text
 
 
+def test_report_has_the_grid_in_two_rows_of_the_targets_and_a_line_for_a_dtype(results):
+    target = dict(against="NumPy", least=0.95, most=None, among=[])
+    large = dict(table="grid", work="x W", sizes="9x8x7", shape=[9, 8, 7], dtype="float32", ours="scratchnet")
+    large |= dict(by="best", best={"scratchnet": 1.0, "NumPy": 2.0}, targets=[target], slower=None, skipped={})
+    last = dict(large, sizes="9x8x9", shape=[9, 8, 9], best={"scratchnet": 2.0, "NumPy": 1.0})
+    few = dict(large, sizes="9x8x1", shape=[9, 8, 1], targets=[], slower=6e-6)
+    few["best"] = {"scratchnet": 9e-6, "NumPy": 2e-6}
+    results["benchmarks"] += [{"extra_info": info} for info in (large, last, few)]
+    text = import_module("report").render(results)
+    slowest = "every product of the grid, but of a few numbers; the slowest: x W, 9x8x9, float32"
+    assert f"| {slowest} | NumPy | 0.95x | 0.50 | **no**, 1 of 2 |" in text
+    small = "products of the grid of a few numbers; the slowest: x W, 9x8x1, float32"
+    assert f"| {small} | NumPy | at most 6 µs slower | 7.0 µs | **no**, 1 of 1 |" in text
+    line = "at the least 0.50 (9x8x9), median 1.25; with a few numbers as output at most 7.0 µs slower (9x8x1)"
+    assert f"- float32, 3 shapes: {line}" in text
+
+
 def test_report_has_the_median_and_the_90th_percentile_beside_busy_processes(results):
     alone = "scratchnet, 1 thread"
     target = dict(against=alone, least=None, most=1.1, among=[], by="")
@@ -328,11 +391,15 @@ def test_whole_scripts_are_compared_before_they_count(tmp_path):
 def test_report_command_writes_tables_and_pictures(results, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     report, source = import_module("report"), tmp_path / "results.json"
+    cell = dict(table="grid", work="x W", sizes="9x8x7", shape=[9, 8, 7], dtype="float32", ours="scratchnet")
+    cell |= dict(best={"scratchnet": 1.0, "NumPy": 2.0}, targets=[], slower=None, skipped={})
+    results["benchmarks"].append({"extra_info": cell})
     source.write_text(json.dumps(results))
     report.main([str(source)])
     assert "## Targets" in capsys.readouterr().out
     report.main([str(source), "--out", str(tmp_path / "out")])
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.md", "scaling.png", "training.png"]
+    written = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert written == ["grid.png", "report.md", "scaling.png", "training.png"]
 
 
 def test_every_target_of_the_training_runs_names_a_contestant():
