@@ -327,7 +327,7 @@ class Thinc:
             layers[-1].set_param("W", W.T.copy())
             layers[-1].set_param("b", b)
         self.model = thinc.chain(*layers)
-        self.optimizer = thinc.Optimizer(job.lr, L2=0.0, grad_clip=0.0, use_averages=False)
+        self.optimizer = thinc.SGD(job.lr, L2=0.0, grad_clip=0.0, use_averages=False)
         self.x, self.t = job.x.astype(job.dtype), job.labels()
 
     def fit(self, epochs: int) -> list[float]:
