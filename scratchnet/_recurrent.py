@@ -16,7 +16,7 @@ import numpy as np
 
 from ._compute import computed
 from ._layer import Array, Held, Layer, as_row, check_row, empty, rows
-from .backends import as_array, as_operand, backend_for, check_parameter
+from .backends import as_array, as_operand, backend_for, check_parameter, is_on_gpu
 
 
 def time_first(xs: Array) -> Array:
@@ -37,6 +37,11 @@ def _through(k: Any, W: Array, steps: int) -> Callable[[Array, Array], None]:
         return lambda d, dx: k.matmul_transposed(d, W, dx)
     transposed = W.T.copy()
     return lambda d, dx: k.affine_forward(d, transposed, None, dx)
+
+
+def _begins_with_zeros(h: Array) -> bool:
+    """Whether the first of the states h [T+1, N, H] adds nothing to Wh's gradient; on the GPU nobody waits for it."""
+    return not is_on_gpu(h) and not h[0].any()
 
 
 class Recurrent(Layer):
@@ -120,7 +125,7 @@ class Recurrent(Layer):
         return states
 
     def _run_back(self, run: Any, dhs: Array | None, ends: list[Array | None]) -> tuple[Array, Array, list[Array]]:
-        """Write the weights' gradients, from those of h [T, N, H] and of the last states (None: zeros, in both).
+        """Write the weights' gradients, from those of h [N, T, H] and of the last states (None: zeros, in both).
 
         `run` is what forward kept. Returns the gradients of xs [T, N, D], of the gates' inputs [T, N, gates H] and
         of the first states.
@@ -162,7 +167,8 @@ class Recurrent(Layer):
         raise NotImplementedError
 
     def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
-        k.affine_backward(rows(dA), rows(h[:-1]), Wh, None, dWh, None)
+        first = int(_begins_with_zeros(h))
+        k.affine_backward(rows(dA[first:]), rows(h[first:-1]), Wh, None, dWh, None)
 
 
 class RNNCells(Recurrent):
@@ -183,7 +189,7 @@ class RNNCells(Recurrent):
         through = _through(k, Wh, len(dA))
         for t in reversed(_steps(dA)):
             if dhs is not None:
-                dh += dhs[t]
+                dh += dhs[:, t]
             k.tanh_backward(dh, h[t + 1], dA[t])
             through(dA[t], dh)
         return [dh]
@@ -210,7 +216,7 @@ class LSTMCells(Recurrent):
         through, dc_prev = _through(k, Wh, len(dA)), np.empty_like(dc)
         for t in reversed(_steps(dA)):
             if dhs is not None:
-                dh += dhs[t]
+                dh += dhs[:, t]
             k.lstm_backward(dh, dc, c[t], c[t + 1], gates[t], dA[t], dc_prev)
             through(dA[t], dh)
             dc, dc_prev = dc_prev, dc
@@ -245,7 +251,7 @@ class GRUCells(Recurrent):
         drh, dh_prev = empty((N, H), dA), empty((N, H), dA)
         for t in reversed(_steps(dA)):
             if dhs is not None:
-                dh += dhs[t]
+                dh += dhs[:, t]
             k.gru_backward(dh, gates[t], h_hat[t], d_hat[t])
             through_hat(d_hat[t], drh)
             k.gru_gates_backward(dh, drh, h[t], gates[t], h_hat[t], d_gates[t], dh_prev)

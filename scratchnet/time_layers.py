@@ -333,7 +333,7 @@ class _Sequence(Recurrent):
         run = x, states, _ = self._after_forward(self._kept)
         N, H = states[0].shape[1:]
         dhs = self._as_dout(dhs, (N, len(x), H), states[0])
-        dx, self._dA, firsts = self._run_back(run, time_first(dhs), [None] * len(states))
+        dx, self._dA, firsts = self._run_back(run, dhs, [None] * len(states))
         self.dh = firsts[0]
         return time_first(dx)
 
