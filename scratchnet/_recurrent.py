@@ -16,7 +16,7 @@ import numpy as np
 
 from ._compute import computed
 from ._layer import Array, Held, Layer, as_row, check_row, empty, rows
-from .backends import as_array, as_operand, backend_for, check_parameter, is_on_gpu
+from .backends import as_array, as_operand, backend_for, check_parameter
 
 
 def time_first(xs: Array) -> Array:
@@ -37,11 +37,6 @@ def _through(k: Any, W: Array, steps: int) -> Callable[[Array, Array], None]:
         return lambda d, dx: k.matmul_transposed(d, W, dx)
     transposed = W.T.copy()
     return lambda d, dx: k.affine_forward(d, transposed, None, dx)
-
-
-def _begins_with_zeros(h: Array) -> bool:
-    """Whether the first of the states h [T+1, N, H] adds nothing to Wh's gradient; on the GPU nobody waits for it."""
-    return not is_on_gpu(h) and not h[0].any()
 
 
 class Recurrent(Layer):
@@ -167,8 +162,7 @@ class Recurrent(Layer):
         raise NotImplementedError
 
     def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
-        first = int(_begins_with_zeros(h))
-        k.affine_backward(rows(dA[first:]), rows(h[first:-1]), Wh, None, dWh, None)
+        k.affine_backward(rows(dA), rows(h[:-1]), Wh, None, dWh, None)
 
 
 class RNNCells(Recurrent):

@@ -28,6 +28,9 @@ SHAPES = [
     (1501, 111, 3),
     (777, 210, 4),
     (40, 9, 1600),
+    (3, 900, 801),
+    (9, 130, 1027),
+    (17, 333, 501),
 ]
 shapes = pytest.mark.parametrize(("N", "D", "M"), SHAPES, ids=["x".join(map(str, shape)) for shape in SHAPES])
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
