@@ -17,7 +17,7 @@ int main(void)
     };
     static const sn_size large[][3] = { /* blocks, strips, several groups, few columns; or zeros left out */
         { 61, 401, 103 }, { 101, 130, 50 }, { 26, 53, 530 }, { 403, 30, 1 }, { 205, 31, 3 },
-        { 5, 270, 260 }, { 17, 270, 260 },
+        { 5, 270, 260 }, { 17, 270, 260 }, { 130, 130, 225 }, { 20, 130, 451 },
     };
     const sn_label outside[] = { 0, 4, 2, 5, -1 };
     if (sn_find_label_outside(5, outside, 5) != 3 || sn_find_label_outside(3, outside, 5) != -1
