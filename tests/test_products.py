@@ -103,9 +103,16 @@ def test_all_ways_give_the_same_bits(N, D, M, dtype):
 @pytest.mark.parametrize("nonzeros", [0.0, 0.03, 0.2, 0.38])
 @pytest.mark.parametrize(
     ("N", "D", "M"),
-    [(100, 784, 50), (131, 203, 33), (70, 257, 201), (300, 130, 16)]
-    # Groups of eight vectors and a last one of a part of one, for vectors of 2, 4, 8 and 16 numbers
-    + [(140, 150, 113), (140, 150, 225), (140, 150, 451), (140, 150, 901)],
+    [
+        (100, 784, 50),
+        (131, 203, 33),
+        (70, 257, 201),
+        (300, 130, 16),
+        (140, 150, 113),  # a part of a vector after whole groups of them, of 2 numbers each
+        (140, 150, 225),  # of 4
+        (140, 150, 451),  # of 8
+        (140, 150, 901),  # of 16
+    ],
 )
 @dtypes
 def test_zeros_are_left_out_without_a_trace(N, D, M, dtype, nonzeros):
