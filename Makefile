@@ -18,7 +18,7 @@ demo: $(VENV)/.run    ## install, then train the book's spiral network; pictures
 test: $(VENV)/.dev    ## install what the tests need, then run them; under five minutes
 	$(PY) -P -m pytest -m "not long"
 
-bench: $(VENV)/.dev   ## compare with NumPy and, where installed in .venv, PyTorch, JAX, scikit-learn and Thinc; under 20 minutes
+bench: $(VENV)/.dev   ## compare with NumPy and, where installed in .venv, PyTorch, JAX, scikit-learn and Thinc
 	mkdir -p bench-results
 	$(PY) -P -m pytest bench -q --benchmark-quiet --benchmark-json bench-results/results.json
 	$(PY) -P bench/report.py bench-results/results.json --out bench-results
