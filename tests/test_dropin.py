@@ -407,12 +407,12 @@ def test_no_third_book():
 
 
 def test_the_start_is_quick(write):
-    """Under 50 ms of processor time more than Python with NumPy: 20 on a quiet machine.
+    """At most 1.4 times the processor time of Python with NumPy alone: 1.1 to 1.2 on a quiet machine.
 
-    The middle one of the differences between neighbours in time: on a busy machine, which slows down all that runs
-    for a while, one lucky start of either kind would decide what the best of each is. With the modules compiled by
-    the first start, as they are where a package is installed: a machine that forbids Python to keep what it
-    compiled would have it compile everything each time.
+    The middle one of the ratios of neighbours in time: on a busy machine, which slows down all that runs for a while,
+    one lucky start of either kind would decide what the best of each is, and a bound in seconds would be one of the
+    machine. With the modules compiled by the first start, as they are where a package is installed: a machine that
+    forbids Python to keep what it compiled would have it compile everything each time.
     """
     folder = write(script="import numpy\n")
     keeps = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
@@ -423,4 +423,4 @@ def test_the_start_is_quick(write):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert median(seconds(*RUN, "script.py") - seconds(*PYTHON, "script.py") for _ in range(9)) < 0.05
+    assert median(seconds(*RUN, "script.py") / seconds(*PYTHON, "script.py") for _ in range(9)) < 1.4
