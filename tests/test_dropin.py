@@ -410,9 +410,9 @@ def test_the_start_is_quick(write):
     """At most 1.4 times the processor time of Python with NumPy alone: 1.1 to 1.2 on a quiet machine.
 
     The middle one of the ratios of neighbours in time: on a busy machine, which slows down all that runs for a
-    while, one lucky start of either kind would decide what the best of each is, and a bound in seconds would be one
-    of the machine. With the modules compiled by the first start, as they are where a package is installed: a machine
-    that forbids Python to keep what it compiled would have it compile everything each time.
+    while, one lucky start of either kind would decide what the best of each is, and a bound in seconds would be
+    one of the machine. With the modules compiled by the first start, as they are where a package is installed: a
+    machine that forbids Python to keep what it compiled would have it compile everything each time.
     """
     folder = write(script="import numpy\n")
     keeps = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
