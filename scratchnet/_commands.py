@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from . import show_config
+from ._arrays import Array
 from ._files import check_replaceable, whole_file
 from ._start import say
 from .dataset import mnist, spiral
@@ -23,7 +24,6 @@ from .trainer import Trainer
 from .util import class_indices
 from .weights import load_params, read_weights
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Data = tuple[Array, Array, Array, Array]  # x and t for training, x and t for the test
 
 WEIGHTS = "weights.npz"

@@ -14,23 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import Array, as_number, check_labels, is_on_gpu, moved
 from ._proof import Twin, record, streams_put_back
 from ._watching import FirstBackward
 from .plan import NoPlanError, Plan, make_plan, pair_up
-from .util import (
-    as_number,
-    check_labels,
-    class_indices,
-    clip_grads,
-    flatten,
-    is_on_gpu,
-    layers_of,
-    moved,
-    remove_duplicate,
-    to_cpu,
-)
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from .util import class_indices, clip_grads, flatten, layers_of, remove_duplicate, to_cpu
 
 
 def engine_for(

@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ._links import Linked
-from ._shown import shown
-from .backends import (
+from ._arrays import (
+    Array,
     as_array,
     as_number,
     as_operand,
@@ -20,8 +19,8 @@ from .backends import (
     is_plain,
     is_writable,
 )
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from ._links import Linked
+from ._shown import shown
 
 
 def empty(shape: tuple[int, ...], like: Array) -> Array:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from ._arrays import Array
+
 Path = tuple[Any, ...]  # attributes, keys and places that lead from the owner to an array
 
 _KEY = "_scratchnet_links"

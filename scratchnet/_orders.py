@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import Array
 from .backends import shuffle_epochs
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _BIT_GENERATORS = {
     np.random.MT19937,

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import Array, is_on_gpu
 from ._compute import in_full
-from .backends import is_on_gpu, to_host
+from .backends import to_host
 from .plan import NoPlanError
 from .util import attributes_of, flatten, layers_of
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # Of the largest number of the same gradient or parameter: rounding of a step on the GPU, whose sums of some
 # thousand terms may be made in another order.

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ._arrays import Array, as_array, as_operand, check_parameter
 from ._compute import computed
-from ._layer import Array, Held, Layer, as_row, check_row, empty, rows
-from .backends import as_array, as_operand, backend_for, check_parameter
+from ._layer import Held, Layer, as_row, check_row, empty, rows
+from .backends import backend_for
 
 
 def time_first(xs: Array) -> Array:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._arrays import Array
 from .backends import quick_update, run_checked
-from .optimizer import Array, Momentum
+from .optimizer import Momentum
 
 
 class Nesterov(Momentum):

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .util import attributes_of, flatten, is_on_gpu, layers_of
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from ._arrays import is_on_gpu
+from .util import attributes_of, flatten, layers_of
 
 
 def check_links(who: str, model: Any) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import is_on_gpu, is_writable, moved
 from ._files import as_path, whole_file
 from ._links import Linked
 from ._passed_on import pass_on_np
 from ._shown import shown
 from .config import GPU as GPU  # book 2's scripts expect these from here, by a star import
-from .util import flatten, is_on_gpu, is_writable, load_pickle, moved
+from .util import flatten, load_pickle
 from .util import to_cpu as to_cpu
 from .util import to_gpu as to_gpu
 from .weights import checked_cast

@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends import as_array, as_number, as_whole_number, as_whole_numbers, is_on_gpu, moved
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from ._arrays import Array, as_array, as_number, as_whole_number, as_whole_numbers, is_on_gpu, moved
 
 
 def stretches(length: int, batch_size: int, time_size: int, start: int) -> Array:

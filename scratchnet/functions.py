@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import Array, as_float_array, as_labels, as_real_array, is_on_gpu
 from ._passed_on import pass_on_np
-from .backends import as_float_array, as_labels, as_real_array, backend_for, is_on_gpu
+from .backends import backend_for
 from .config import GPU as GPU  # book 2's scripts expect it from here, by a star import
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 pass_on_np(__name__)
 

@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import Array, as_array, as_number, as_real_array, as_whole_number, is_on_gpu, is_writable
 from ._as_written import is_as_written
 from ._compute import in_full
-from .backends import as_array, as_number, as_real_array, as_whole_number, is_writable
-from .util import flatten, is_on_gpu, named_params, remove_duplicate
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from .util import flatten, named_params, remove_duplicate
 
 
 def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:

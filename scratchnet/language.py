@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .backends import (
+from ._arrays import (
+    Array,
     as_array,
     as_number,
     as_real_array,
@@ -21,8 +22,6 @@ from .backends import (
     is_writable,
     moved,
 )
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def preprocess(text: str) -> tuple[Array, dict[str, int], dict[int, str]]:

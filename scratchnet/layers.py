@@ -27,9 +27,23 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import _compute
+from ._arrays import (
+    Array,
+    as_array,
+    as_float_array,
+    as_labels,
+    as_number,
+    as_operand,
+    check_labels,
+    check_parameter,
+    is_on_gpu,
+    is_plain,
+    moved,
+    random_like,
+)
 from ._as_written import as_written
 from ._compute import computed, like_computed
-from ._layer import Array, Held
+from ._layer import Held
 from ._layer import Layer as Layer
 from ._layer import as_loss as _as_loss
 from ._layer import as_mask as _as_mask
@@ -39,17 +53,7 @@ from ._layer import empty as _empty
 from ._layer import rows as _rows
 from ._passed_on import pass_on_np
 from .backends import (
-    as_array,
-    as_float_array,
-    as_labels,
-    as_number,
-    as_operand,
     backend_for,
-    check_labels,
-    check_parameter,
-    is_on_gpu,
-    is_plain,
-    moved,
     quick_add_rows,
     quick_affine_backward,
     quick_affine_forward,
@@ -60,7 +64,6 @@ from .backends import (
     quick_softmax_cross_entropy_backward,
     quick_softmax_cross_entropy_forward,
     quick_take_rows,
-    random_like,
 )
 from .config import GPU as GPU  # book 2's scripts expect these three from here, by a star import
 from .functions import cross_entropy_error as cross_entropy_error

@@ -16,32 +16,26 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from . import config
+from ._arrays import (
+    Array,
+    as_array,
+    as_number,
+    check_parameter,
+    described,
+    is_on_gpu,
+    moved,
+    side_by_side,
+    uploaded,
+)
 from ._as_written import as_written
 from ._links import Linked
 from ._shown import shown
 from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
-from .util import (
-    accuracy,
-    as_array,
-    as_number,
-    check_parameter,
-    class_indices,
-    described,
-    is_on_gpu,
-    layers_of,
-    load_cupy,
-    moved,
-    predict,
-    random_stream,
-    row_blocks,
-    side_by_side,
-    uploaded,
-)
+from .util import accuracy, class_indices, layers_of, load_cupy, predict, random_stream, row_blocks
 from .weights import load_params, save_params
 
 __all__ = ["MultiLayerNet", "Network", "TwoLayerNet", "accuracy", "load_params", "predict", "save_params"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Activation = Literal["sigmoid", "relu"]
 
 # Numbers in the widest activation of one block of rows: about 1 MB, so that a block stays in the cache.

@@ -12,27 +12,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ._as_written import as_written, is_as_written
-from ._links import Linked
-from ._passed_on import pass_on_np
-from ._shown import shown
-from .backends import (
+from ._arrays import (
+    Array,
     as_operand,
     as_scalar,
-    backend_for,
-    check_call,
     check_parameter,
     described,
     is_on_gpu,
     is_writable,
     moved,
-    quick_update,
-    run_checked,
     side_by_side,
 )
+from ._as_written import as_written, is_as_written
+from ._links import Linked
+from ._passed_on import pass_on_np
+from ._shown import shown
+from .backends import backend_for, check_call, quick_update, run_checked
 from .config import GPU as GPU  # book 2's scripts expect this from here, by a star import
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 pass_on_np(__name__)
 

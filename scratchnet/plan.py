@@ -19,10 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import Array, is_on_gpu, is_plain
 from ._as_written import is_as_written
-from .backends import address_of, is_on_gpu, is_plain, place_of, steps_for
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from .backends import address_of, place_of, steps_for
 
 _DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 

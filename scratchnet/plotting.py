@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .backends import as_array, as_labels, as_number, as_real_array
+from ._arrays import as_array, as_labels, as_number, as_real_array
 from .util import to_cpu
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import Array, as_array, as_number, is_on_gpu
 from ._fitting import (
     check_numbers,
     check_trainable,
@@ -18,9 +19,8 @@ from ._fitting import (
     show_where_there_is_a_window,
 )
 from ._watching import FirstBackward, LossWatch, check_links
-from .util import as_array, as_number, clip_grads, flatten, is_on_gpu, remove_duplicate, stretches, taken
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from .evaluation import stretches, taken
+from .util import clip_grads, flatten, remove_duplicate
 
 _LINES = {
     "en": "| epoch %d |  iter %d / %d | time %d[s] | perplexity %.2f",

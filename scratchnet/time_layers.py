@@ -15,24 +15,27 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import _compute
-from ._compute import computed, like_computed
-from ._layer import Array, Computed, Held, as_loss, empty, rows
-from ._passed_on import pass_on_np
-from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
-from .backends import (
+from ._arrays import (
+    Array,
     as_array,
     as_float_array,
     as_labels,
     as_operand,
-    backend_for,
     check_labels,
     is_on_gpu,
     moved,
+    random_like,
+)
+from ._compute import computed, like_computed
+from ._layer import Computed, Held, as_loss, empty, rows
+from ._passed_on import pass_on_np
+from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
+from .backends import (
+    backend_for,
     quick_affine_backward,
     quick_affine_forward,
     quick_matmul_add,
     quick_tanh_backward,
-    random_like,
 )
 from .config import GPU
 from .functions import cross_entropy_error, sigmoid, softmax

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy
 import numpy as np
 
+from ._arrays import Array, as_array, as_number, is_on_gpu, moved
 from ._engines import Layers, Planned, engine_for
 from ._fitting import (
     check_numbers,
@@ -29,18 +30,7 @@ from .backends import LossMeans
 from .config import GPU
 from .plan import NoPlanError
 from .rnnlm_trainer import RnnlmTrainer
-from .util import (
-    accuracy,
-    as_array,
-    as_number,
-    clip_grads,
-    flatten,
-    is_on_gpu,
-    moved,
-    random_stream,
-    remove_duplicate,
-    row_blocks,
-)
+from .util import accuracy, clip_grads, flatten, random_stream, remove_duplicate, row_blocks
 
 # With the modules that book 2's scripts expect from here, by a star import.
 __all__ = [
@@ -55,7 +45,6 @@ __all__ = [
     "time",
 ]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 pass_on_np(__name__)
 

@@ -13,31 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from ._passed_on import pass_on_np
-from ._unpickle import RefusedPickleError, load_pickle
-from .backends import (
-    NoGPUError,
-    address_of,
+from ._arrays import (
+    Array,
     as_array,
     as_labels,
     as_number,
     as_operand,
     as_whole_number,
-    backend_for,
     check_labels,
     check_parameter,
-    described,
     is_on_gpu,
     is_writable,
-    load_cupy,
-    moved,
-    side_by_side,
-    to_device,
-    to_host,
-    uploaded,
 )
+from ._passed_on import pass_on_np
+from ._unpickle import RefusedPickleError, load_pickle
+from .backends import NoGPUError, address_of, backend_for, load_cupy, to_device, to_host
 from .config import GPU
-from .evaluation import eval_perplexity, eval_seq2seq, stretches, taken
+from .evaluation import eval_perplexity, eval_seq2seq
 from .language import (
     analogy,
     convert_one_hot,
@@ -57,28 +49,20 @@ __all__ = [
     "RefusedPickleError",
     "accuracy",
     "analogy",
-    "as_array",
-    "as_number",
     "attributes_of",
-    "check_labels",
-    "check_parameter",
     "class_indices",
     "clip_grads",
     "convert_one_hot",
     "cos_similarity",
     "create_co_matrix",
     "create_contexts_target",
-    "described",
     "eval_perplexity",
     "eval_seq2seq",
     "flatten",
-    "is_on_gpu",
-    "is_writable",
     "layers_of",
     "load_cupy",
     "load_pickle",
     "most_similar",
-    "moved",
     "named_params",
     "normalize",
     "np",
@@ -89,16 +73,11 @@ __all__ = [
     "random_stream",
     "remove_duplicate",
     "row_blocks",
-    "side_by_side",
-    "stretches",
     "sys",
-    "taken",
     "to_cpu",
     "to_gpu",
-    "uploaded",
 ]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 pass_on_np(__name__)
 

@@ -11,10 +11,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from ._arrays import Array, is_on_gpu, is_writable, moved
 from ._files import as_path, open_file, whole_file
-from .util import is_on_gpu, is_writable, moved, named_params, to_cpu
+from .util import named_params, to_cpu
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Shapes = dict[str, tuple[int, ...]]
 
 _MOST_EXPANDED = 100  # times that weights may be larger than their file: random numbers hardly shrink

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchnet import show_config
-from scratchnet.backends import check_labels
+from scratchnet._arrays import check_labels
 from scratchnet.util import accuracy, class_indices, clip_grads, flatten, named_params, predict, row_blocks
 
 # The norm is summed in double on both sides, in another order; then one product in the gradient's dtype.

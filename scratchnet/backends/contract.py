@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from .operands import as_scalar, as_whole_number, check_labels
+from .._arrays import as_scalar, as_whole_number, check_labels
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import as_real_array
+from .._arrays import as_real_array
 from ..functions import (
     cross_entropy_error,
     identity_function,

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import as_array
+from .._arrays import Array, as_array
 from ..gradient import numerical_gradient
 
 __all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _numerical_gradient_1d = numerical_gradient  # the book's name of it for one axis
 

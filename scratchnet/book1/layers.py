@@ -15,23 +15,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _compute, layers
-from .._compute import computed, like_computed
-from .._layer import Array, Computed, as_row, check_row, empty
-from ..backends import (
-    LARGEST,
+from .._arrays import (
+    Array,
     as_array,
     as_float_array,
     as_number,
     as_operand,
     as_whole_number,
-    backend_for,
     check_parameter,
     is_on_gpu,
     moved,
-    quick_affine_backward,
-    quick_affine_forward,
-    window_places,
 )
+from .._compute import computed, like_computed
+from .._layer import Computed, as_row, check_row, empty
+from ..backends import LARGEST, backend_for, quick_affine_backward, quick_affine_forward, window_places
 from ..layers import Dropout, Relu, Sigmoid
 from .functions import (
     cross_entropy_error,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import Array
 from .._links import Linked
 from .._shown import shown
 from ..util import accuracy
@@ -21,7 +22,6 @@ from .layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
 
 __all__ = ["MultiLayerNet", "OrderedDict", "np", "numerical_gradient"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 ACTIVATIONS: dict[str, Any] = {"sigmoid": Sigmoid, "relu": Relu}
 _GAINS = {"relu": 2.0, "he": 2.0, "sigmoid": 1.0, "xavier": 1.0}

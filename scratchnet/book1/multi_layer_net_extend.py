@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import Array
 from .gradient import numerical_gradient
 from .layers import BatchNormalization, Dropout
 from .multi_layer_net import MultiLayerNet
 
 __all__ = ["MultiLayerNetExtend", "OrderedDict", "np", "numerical_gradient"]
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class MultiLayerNetExtend(MultiLayerNet):

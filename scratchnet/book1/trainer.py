@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import Array, as_array
 from .._fitting import check_numbers
 from .._watching import LossWatch
-from ..backends import as_array
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
 __all__ = ["Trainer"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _OPTIMIZERS: dict[str, Any] = {
     "sgd": SGD,

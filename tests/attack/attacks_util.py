@@ -11,8 +11,8 @@ from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels
 from plain_books import trainer2
 from table import attack
 
-from scratchnet import util, weights
-from scratchnet.backends import cpu, operands
+from scratchnet import _arrays, util, weights
+from scratchnet.backends import cpu
 from scratchnet.dataset import sequence, spiral
 
 
@@ -133,24 +133,24 @@ def accuracy(draw: Draw) -> Trial:
     return Trial(call, expect, [x, t])
 
 
-@attack("util.to_cpu", "backends.operands.as_array", "backends.operands.is_on_gpu", share=0.3)
+@attack("util.to_cpu", "_arrays.as_array", "_arrays.is_on_gpu", share=0.3)
 def as_array(draw: Draw) -> Trial:
     x = draw.array(draw.shape(), calm=True)
     return Trial(
-        lambda: [util.to_cpu(x), operands.as_array(x), operands.is_on_gpu(x)],
+        lambda: [util.to_cpu(x), _arrays.as_array(x), _arrays.is_on_gpu(x)],
         lambda: [*exactly(np.asarray(x), np.asarray(x)), False],
         [x],
     )
 
 
-@attack("backends.operands.as_operand", "backends.operands.as_float_array", "backends.operands.is_plain",
-        "backends.operands.is_writable", "backends.operands.check_parameter")  # fmt: skip
+@attack("_arrays.as_operand", "_arrays.as_float_array", "_arrays.is_plain",
+        "_arrays.is_writable", "_arrays.check_parameter")  # fmt: skip
 def as_operand(draw: Draw) -> Trial:
     x, dtype = draw.array(draw.shape()), np.dtype(draw.pick(("f4", "f8")))
 
     def call() -> Any:
-        a, b = operands.as_operand("x", x, np.empty(1, dtype)), operands.as_float_array("x", x)
-        return [a, b, operands.is_plain(a) or not a.flags.writeable, operands.check_parameter("x", b) is b]
+        a, b = _arrays.as_operand("x", x, np.empty(1, dtype)), _arrays.as_float_array("x", x)
+        return [a, b, _arrays.is_plain(a) or not a.flags.writeable, _arrays.check_parameter("x", b) is b]
 
     def expect() -> list[Any]:
         return [*exactly(plain(x, dtype), plain(x, float_dtype(x))), True, True]
@@ -159,11 +159,11 @@ def as_operand(draw: Draw) -> Trial:
 
 
 @attack(
-    "backends.operands.as_number",
-    "backends.operands.as_scalar",
-    "backends.operands.as_whole_number",
-    "backends.operands.as_whole_numbers",
-    "backends.operands.as_real_array",
+    "_arrays.as_number",
+    "_arrays.as_scalar",
+    "_arrays.as_whole_number",
+    "_arrays.as_whole_numbers",
+    "_arrays.as_real_array",
 )
 def as_numbers(draw: Draw) -> Trial:
     """The door for numbers."""
@@ -176,15 +176,13 @@ def as_numbers(draw: Draw) -> Trial:
     def call() -> Any:
         if how == "number":
             return [
-                operands.as_number("x", x),
-                True if isinstance(x, bool | np.bool_) else operands.as_scalar("x", x),
+                _arrays.as_number("x", x),
+                True if isinstance(x, bool | np.bool_) else _arrays.as_scalar("x", x),
             ]
         if how == "whole":
-            return operands.as_whole_number("x", x)
+            return _arrays.as_whole_number("x", x)
         return (
-            operands.as_whole_numbers("x", x, "words")
-            if how == "whole numbers"
-            else operands.as_real_array("x", x)
+            _arrays.as_whole_numbers("x", x, "words") if how == "whole numbers" else _arrays.as_real_array("x", x)
         )
 
     def expect() -> list[Expected]:
@@ -201,27 +199,27 @@ def as_numbers(draw: Draw) -> Trial:
     return Trial(call, expect, [x])
 
 
-@attack("backends.operands.as_labels", "backends.operands.check_labels")
+@attack("_arrays.as_labels", "_arrays.check_labels")
 def as_labels(draw: Draw) -> Trial:
     rows, classes = draw.size(), draw.size(low=2)
     t = draw.labels(rows, classes)
 
     def call() -> Any:
-        labels = operands.as_labels("t", t, rows, classes)
-        operands.check_labels("t", labels, classes)
+        labels = _arrays.as_labels("t", t, rows, classes)
+        _arrays.check_labels("t", labels, classes)
         return labels
 
     return Trial(call, lambda: exactly(plain_labels(t, rows, classes)), [t])
 
 
-@attack("backends.operands.side_by_side", "backends.address_of", "backends.cpu.address", share=0.3)
+@attack("_arrays.side_by_side", "backends.address_of", "backends.cpu.address", share=0.3)
 def side_by_side(draw: Draw) -> Trial:
     from scratchnet import backends
 
     shapes = [draw.shape(most=3) for _ in range(int(draw.rng.integers(1, 4)))]
 
     def call() -> Any:
-        arrays = operands.side_by_side(shapes, np.dtype("f4"))
+        arrays = _arrays.side_by_side(shapes, np.dtype("f4"))
         ends = [backends.address_of(a) + a.nbytes for a in arrays if a.size]
         begins = [cpu.address(a) for a in arrays if a.size]
         return [*arrays, ends[:-1] == begins[1:]]

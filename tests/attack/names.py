@@ -15,9 +15,9 @@ NOT_CALLED = {
     "scratchnet.backends.cuda.*": "needs a GPU; tests/cuda calls all of it",
     "scratchnet.backends.cuda_steps.*": "needs a GPU; tests/cuda calls all of it",
     "scratchnet.util.to_gpu": "needs a GPU",
-    "scratchnet.backends.operands.uploaded": "needs a GPU",
-    "scratchnet.backends.operands.random_like": "draws random numbers; the Dropout layers are attacked",
-    "scratchnet.backends.operands.moved": "from one side to the other; on one it is as_array",
+    "scratchnet._arrays.uploaded": "needs a GPU",
+    "scratchnet._arrays.random_like": "draws random numbers; the Dropout layers are attacked",
+    "scratchnet._arrays.moved": "from one side to the other; on one it is as_array",
     "scratchnet.dropin.*": "changes what the process imports; tests/test_dropin.py",
     "*load_ipython_extension": "changes what the process imports; tests/test_dropin.py",
     "*.dataset.ptb.*": "reads a text that must not be passed on; tests/test_dataset_ptb.py makes one",
@@ -37,7 +37,7 @@ NOT_CALLED = {
     "*.what_delta_adds": "a part of gradient_check, which is attacked",
     "scratchnet.backends.check_call": "the checks of a kernel's call: attacked through every kernel",
     "scratchnet.backends.run_checked": "the checks of a kernel's call: attacked through every kernel",
-    "scratchnet.backends.operands.described": "a value in an error's words: every refusal has one",
+    "scratchnet._arrays.described": "a value in an error's words: every refusal has one",
     "scratchnet.evaluation.taken": "a part of eval_perplexity and RnnlmTrainer.get_batch, which are attacked",
     "scratchnet.util.random_stream": "a seed or a stream: attacked through rng= of networks and of Trainer.fit",
     "*.step_chain": "describes a network to a plan: attacked through Trainer.fit",
@@ -84,7 +84,8 @@ def is_excused(name: str) -> bool:
 
 def _modules() -> list[str]:
     names = [m.name for m in pkgutil.walk_packages(scratchnet.__path__, "scratchnet.")]
-    return [n for n in names if not any(part.startswith("_") for part in n.split("."))]
+    public = [n for n in names if not any(part.startswith("_") for part in n.split("."))]
+    return ["scratchnet._arrays", *public]  # what users hand in comes to the first of them
 
 
 def _own(module: ModuleType) -> list[str]:

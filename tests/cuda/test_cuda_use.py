@@ -12,7 +12,7 @@ from reader import Chain
 
 import scratchnet
 from scratchnet import layers
-from scratchnet.backends import uploaded
+from scratchnet._arrays import uploaded
 from scratchnet.functions import cross_entropy_error, relu, sigmoid, softmax, sum_squared_error
 
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}  # a few steps in float32, sums in another order
