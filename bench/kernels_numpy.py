@@ -16,7 +16,7 @@ def affine_backward(dout, x, W, dx, dW, db):
     return dx, np.dot(x.T, dout), None if db is None else np.sum(dout, axis=0)
 
 
-def matmul_add(x, W, out):
+def matmul_accumulate(x, W, out):
     out += np.dot(x, W)
     return out
 
@@ -33,7 +33,7 @@ def repeat_rows(x, out):
     return np.repeat(x.reshape(1, -1), len(out), axis=0)
 
 
-def take_rows(x, index, out):
+def gather_rows(x, index, out):
     return x[index]
 
 
@@ -208,7 +208,7 @@ def scale(x, factor):
     return x
 
 
-def add_rows(dout, index, out):
+def scatter_add_rows(dout, index, out):
     out = np.zeros_like(out)
     np.add.at(out, index, dout)
     return out

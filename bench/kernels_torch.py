@@ -31,7 +31,7 @@ def repeat_rows(x, out):
     return out.copy_(x)
 
 
-def take_rows(x, index, out):
+def gather_rows(x, index, out):
     return torch.index_select(x, 0, index, out=out)
 
 

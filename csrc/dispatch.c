@@ -105,9 +105,9 @@ void sn_affine_backward(sn_type type, sn_size N, sn_size D, sn_size M,
     CALL(affine_backward, N, D, M, dout, x, W, dx, dW, db);
 }
 
-void sn_matmul_add(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, void *out)
+void sn_matmul_accumulate(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, void *out)
 {
-    CALL(matmul_add, N, D, M, x, W, out);
+    CALL(matmul_accumulate, N, D, M, x, W, out);
 }
 
 void sn_matmul_transposed(sn_type type, sn_size N, sn_size D, sn_size M, const void *dout, const void *W, void *dx)
@@ -125,9 +125,9 @@ void sn_repeat_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out
     CALL(repeat_rows, N, D, x, out);
 }
 
-void sn_take_rows(sn_type type, sn_size B, sn_size D, const void *x, const sn_label *index, void *out)
+void sn_gather_rows(sn_type type, sn_size B, sn_size D, const void *x, const sn_label *index, void *out)
 {
-    CALL(take_rows, B, D, x, index, out);
+    CALL(gather_rows, B, D, x, index, out);
 }
 
 void sn_sigmoid_forward(sn_type type, sn_size n, const void *x, void *out)
@@ -294,9 +294,9 @@ void sn_scale(sn_type type, sn_size n, void *x, double factor)
     CALL(scale, n, x, factor);
 }
 
-void sn_add_rows(sn_type type, sn_size B, sn_size N, sn_size D, const void *dout, const sn_label *index, void *out)
+void sn_scatter_add_rows(sn_type type, sn_size B, sn_size N, sn_size D, const void *dout, const sn_label *index, void *out)
 {
-    CALL(add_rows, B, N, D, dout, index, out);
+    CALL(scatter_add_rows, B, N, D, dout, index, out);
 }
 
 void sn_tanh_forward(sn_type type, sn_size n, const void *x, void *out)

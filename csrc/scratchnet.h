@@ -51,7 +51,7 @@ void sn_affine_forward(sn_type type, sn_size N, sn_size D, sn_size M,
 void sn_affine_backward(sn_type type, sn_size N, sn_size D, sn_size M,
                         const void *dout, const void *x, const void *W, void *dx, void *dW, void *db);
 /* out[N,M] += x[N,D] W[D,M], the sum going on from out. sum(D + 1). */
-void sn_matmul_add(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, void *out);
+void sn_matmul_accumulate(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, void *out);
 /* dx[N,D] = dout[N,M] W[D,M]'. sum(M). */
 void sn_matmul_transposed(sn_type type, sn_size N, sn_size D, sn_size M, const void *dout, const void *W, void *dx);
 /* out[D] = x[0,:] + x[1,:] + ... from the first row on. sum(N). */
@@ -59,7 +59,7 @@ void sn_sum_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out);
 /* out[N,D]: N copies of x[D]. exact. */
 void sn_repeat_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out);
 /* out[B,D] = x[index[B],:]; every index in [0, N). exact. */
-void sn_take_rows(sn_type type, sn_size B, sn_size D, const void *x, const sn_label *index, void *out);
+void sn_gather_rows(sn_type type, sn_size B, sn_size D, const void *x, const sn_label *index, void *out);
 
 /* ---- activation.inc: element by element, or row by row ------------------------------------- */
 
@@ -158,7 +158,7 @@ void sn_scale(sn_type type, sn_size n, void *x, double factor);
  * exact as sigmoid and tanh ----------------------------------------------------------------------- */
 
 /* out[N,D] = 0, then dout[i,:] of dout[B,D] added to out[index[i],:], i = 0, 1, ...; every index in [0, N). exact. */
-void sn_add_rows(sn_type type, sn_size B, sn_size N, sn_size D, const void *dout, const sn_label *index,
+void sn_scatter_add_rows(sn_type type, sn_size B, sn_size N, sn_size D, const void *dout, const sn_label *index,
                  void *out);
 /* out[n] = tanh(x); may be in place. 3 ulp. */
 void sn_tanh_forward(sn_type type, sn_size n, const void *x, void *out);

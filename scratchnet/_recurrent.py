@@ -174,7 +174,7 @@ class RNNCells(Recurrent):
     def _steps_forward(self, k: Any, A: Array, Wh: Array, states: list[Array]) -> None:
         (h,) = states
         for t in _steps(A):
-            k.matmul_add(h[t], Wh, A[t])
+            k.matmul_accumulate(h[t], Wh, A[t])
             k.tanh_forward(A[t], h[t + 1])
 
     def _steps_backward(
@@ -200,7 +200,7 @@ class LSTMCells(Recurrent):
         h, c = states
         gates = empty(A.shape, A)
         for t in _steps(A):
-            k.matmul_add(h[t], Wh, A[t])
+            k.matmul_accumulate(h[t], Wh, A[t])
             k.lstm_forward(c[t], A[t], gates[t], c[t + 1], h[t + 1])
         return gates
 
@@ -230,9 +230,9 @@ class GRUCells(Recurrent):
         A_gates, A_hat = A[..., : 2 * H].copy(), A[..., 2 * H :].copy()
         gates, rh, h_hat = empty((T, N, 2 * H), A), empty((T, N, H), A), empty((T, N, H), A)
         for t in _steps(A):
-            k.matmul_add(h[t], W_gates, A_gates[t])
+            k.matmul_accumulate(h[t], W_gates, A_gates[t])
             k.gru_gates_forward(h[t], A_gates[t], gates[t], rh[t])
-            k.matmul_add(rh[t], W_hat, A_hat[t])
+            k.matmul_accumulate(rh[t], W_hat, A_hat[t])
             k.gru_forward(h[t], gates[t], A_hat[t], h_hat[t], h[t + 1])
         return gates, rh, h_hat
 

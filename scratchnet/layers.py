@@ -54,7 +54,7 @@ from ._layer import rows as _rows
 from ._passed_on import pass_on_np
 from .backends import (
     backend_for,
-    quick_add_rows,
+    quick_scatter_add_rows,
     quick_affine_backward,
     quick_affine_forward,
     quick_relu_backward,
@@ -63,7 +63,7 @@ from .backends import (
     quick_sigmoid_forward,
     quick_softmax_cross_entropy_backward,
     quick_softmax_cross_entropy_forward,
-    quick_take_rows,
+    quick_gather_rows,
 )
 from .config import GPU as GPU  # book 2's scripts expect these three from here, by a star import
 from .functions import cross_entropy_error as cross_entropy_error
@@ -773,7 +773,7 @@ class Embedding(Layer):
             A number is outside [-V, V), or is not whole.
         """
         if type(idx) is np.ndarray and idx.ndim and (idx.dtype.kind == "i" or _is_narrow(idx.dtype)):
-            quick = quick_take_rows(self.params[0], np.ascontiguousarray(idx, np.int64))
+            quick = quick_gather_rows(self.params[0], np.ascontiguousarray(idx, np.int64))
             if quick is not None:
                 self.idx = idx
                 return computed(quick)  # type: ignore[no-any-return]
@@ -784,7 +784,7 @@ class Embedding(Layer):
         if shape:
             operand = as_operand("W", W, W)
             out = _empty((*shape, W.shape[1]), operand)
-            backend_for(operand).take_rows(operand, index, _rows(out))
+            backend_for(operand).gather_rows(operand, index, _rows(out))
         else:
             out = W[index[0]]
         self.idx = idx
@@ -795,11 +795,11 @@ class Embedding(Layer):
         idx = self.idx
         if type(idx) is np.ndarray and idx.ndim and (idx.dtype.kind == "i" or _is_narrow(idx.dtype)):
             W, dW = self.params[0], self.grads[0]
-            if W.shape == dW.shape and quick_add_rows(dout, np.ascontiguousarray(idx, np.int64), dW):
+            if W.shape == dW.shape and quick_scatter_add_rows(dout, np.ascontiguousarray(idx, np.int64), dW):
                 return
         W = as_operand("W", self.params[0], self.params[0])
         index = self._indices(self._after_forward(self.idx), W)
         d = self._as_dout(dout, (*as_array(self.idx).shape, W.shape[1]), W)
         dW = self._gradient(self.grads, 0, W)
-        backend_for(W).add_rows(_rows(d), index, dW)
+        backend_for(W).scatter_add_rows(_rows(d), index, dW)
         self._keep_gradient(self.grads, 0, dW)

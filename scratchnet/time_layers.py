@@ -34,7 +34,7 @@ from .backends import (
     backend_for,
     quick_affine_backward,
     quick_affine_forward,
-    quick_matmul_add,
+    quick_matmul_accumulate,
     quick_tanh_backward,
 )
 from .config import GPU
@@ -158,7 +158,7 @@ class RNN(_Step, RNNCells):
         if _compute.in_float32:
             Wx, Wh, b = computed(Wx), computed(Wh), computed(b)
         h = quick_affine_forward(x, Wx, b)
-        if h is None or h.ndim != 2 or not quick_matmul_add(h_prev, Wh, h):
+        if h is None or h.ndim != 2 or not quick_matmul_accumulate(h_prev, Wh, h):
             h = self._forward_step(x, h_prev)[0]
         else:
             backend_for(h).tanh_forward(h, h)
@@ -708,7 +708,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
     def _taken(self, x: Array, index: Array) -> Array:
         taken = empty((len(index), x.shape[1]), x)
-        backend_for(x).take_rows(x, index, taken)
+        backend_for(x).gather_rows(x, index, taken)
         return taken
 
     def backward(self, dout: Any = 1) -> Array:
@@ -722,7 +722,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         k.softmax_cross_entropy_backward(y, self._class_indices(y), number, dx)
         if self._counted is not None:
             counted, dx = dx, empty((*self._shape[:-1], y.shape[1]), y)
-            k.add_rows(counted, self._counted, rows(dx))
+            k.scatter_add_rows(counted, self._counted, rows(dx))
         return dx.reshape(self._shape)
 
 

@@ -56,7 +56,7 @@ def test_every_layer_and_optimizer_of_both_books_has_a_page_with_its_kernels(sid
 @pytest.mark.parametrize(
     "cls, runs, leaves",
     [
-        (layers.Embedding, "take_rows add_rows", "affine_forward"),
+        (layers.Embedding, "gather_rows scatter_add_rows", "affine_forward"),
         (layers.Dropout, "scale multiply_by_mask", "affine_forward"),
         (time_layers.TimeLSTM, "lstm_forward lstm_backward matmul_transposed", "tanh_forward"),  # by a helper
         (time_layers.TimeDropout, "multiply_by_mask", "scale"),  # Dropout's forward is not its own

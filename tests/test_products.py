@@ -54,7 +54,7 @@ class Products:
         more = self.added.copy()
         cpu.affine_forward(x, W, self.b, out)
         cpu.affine_backward(dout, x, W, dx, dW, db)
-        cpu.matmul_add(x, W, more)
+        cpu.matmul_accumulate(x, W, more)
         return {"out": out, "dx": dx, "dW": dW, "db": db, "more": more}
 
     def in_small_pieces(self):
@@ -69,7 +69,7 @@ class Products:
             some = np.s_[i : i + rows]
             cpu.affine_forward(x[some], W, self.b, out[some])
             cpu.matmul_transposed(dout[some], W, dx[some])
-            cpu.matmul_add(x[some], W, more[some])
+            cpu.matmul_accumulate(x[some], W, more[some])
         nothing = np.empty_like(self.b)
         for j in range(0, D, columns):
             some = np.ascontiguousarray(x[:, j : j + columns])

@@ -18,7 +18,7 @@ import numpy as np
 EXACT = frozenset(
     (
         "repeat_rows",
-        "take_rows",
+        "gather_rows",
         "sigmoid_backward",
         "relu_forward",
         "relu_backward",
@@ -36,7 +36,7 @@ EXACT = frozenset(
         "rmsprop_update",
         "adam_update",
         "scale",
-        "add_rows",
+        "scatter_add_rows",
         "tanh_backward",
         "multiply_by_mask",
         "gru_backward",
@@ -196,7 +196,7 @@ def _gru_forward(v: Values, u: float) -> dict[str, Any]:
 BOUNDS: dict[str, Bound] = {
     "affine_forward": _affine_forward,
     "affine_backward": _affine_backward,
-    "matmul_add": lambda v, u: {
+    "matmul_accumulate": lambda v, u: {
         "out": (v["x"].shape[1] + 3) * u * (2 * np.abs(v["x"]) @ np.abs(v["W"]) + np.abs(v["out"]))
     },
     "matmul_transposed": lambda v, u: {"dx": (v["W"].shape[1] + 2) * u * (np.abs(v["dout"]) @ np.abs(v["W"]).T)},

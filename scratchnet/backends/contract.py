@@ -40,11 +40,11 @@ CONTRACT = """
 affine_forward(x[N,D], W[D,M], b[M]?, >out[N,M])                     out = x W + b
 affine_backward(dout[N,M], x[N,D], W[D,M], >dx[N,D]?, >dW[D,M], >db[M]?)
                                                                      dx = dout W';  dW = x' dout;  db = rows' sum
-matmul_add(x[N,D], W[D,M], =out[N,M])                                out += x W
+matmul_accumulate(x[N,D], W[D,M], =out[N,M])                                out += x W
 matmul_transposed(dout[N,M], W[D,M], >dx[N,D])                       dx = dout W'
 sum_rows(x[N,D], >out[D])                                            out = x[0] + x[1] + ...
 repeat_rows(x[D], >out[N,D])                                         out[i] = x
-take_rows(x[N,D], index[B]<N, >out[B,D])                             out[i] = x[index[i]]
+gather_rows(x[N,D], index[B]<N, >out[B,D])                             out[i] = x[index[i]]
 sigmoid_forward(x[...], >out[...]~x)                                 out = 1 / (1 + exp(-x))
 sigmoid_backward(dout[...], y[...], >dx[...]~dout)                   dx = dout (1 - y) y
 relu_forward(x[...], >out[...]~x)                                    out = 0 where x <= 0, else x
@@ -92,7 +92,7 @@ adam_update(=p[...], g[...], =m[...], =v[...], lr, beta1, beta2)     m += (1 - b
 squared_norm(g[...]) -> float                                        sum of g^2
 scale(=x[...], factor)                                               x *= factor
 
-add_rows(dout[B,D], index[B]<N, >out[N,D])                           out = 0;  out[index[i]] += dout[i], in order
+scatter_add_rows(dout[B,D], index[B]<N, >out[N,D])                           out = 0;  out[index[i]] += dout[i], in order
 tanh_forward(x[...], >out[...]~x)                                    out = tanh(x)
 tanh_backward(dout[...], y[...], >dx[...]~dout)                      dx = dout (1 - y^2)
 multiply_by_mask(x[...], mask[...], >out[...]~x)                     out = x mask

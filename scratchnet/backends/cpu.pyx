@@ -366,17 +366,17 @@ def affine_backward(dout, x, W, dx, dW, db):
     restore(state)
 
 
-cdef Contract _matmul_add = compiled("matmul_add")
+cdef Contract _matmul_accumulate = compiled("matmul_accumulate")
 
 
-def matmul_add(x, W, out):
+def matmul_accumulate(x, W, out):
     """out[N,M] += x[N,D] W[D,M]."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_matmul_add, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &c):
-        return matmul_add(*_prepared("matmul_add", x, W, out))
+    if not bind(&_matmul_accumulate, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &c):
+        return matmul_accumulate(*_prepared("matmul_accumulate", x, W, out))
     state = release(c.written + <double>c.size[N] * c.size[D] * c.size[M])
-    sn_matmul_add(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
+    sn_matmul_accumulate(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
     restore(state)
 
 
@@ -422,17 +422,17 @@ def repeat_rows(x, out):
     restore(state)
 
 
-cdef Contract _take_rows = compiled("take_rows")
+cdef Contract _gather_rows = compiled("gather_rows")
 
 
-def take_rows(x, index, out):
+def gather_rows(x, index, out):
     """out[B,D] = x[index[B]]."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_take_rows, [<PyObject *>x, <PyObject *>index, <PyObject *>out], &c):
-        return take_rows(*_prepared("take_rows", x, index, out))
+    if not bind(&_gather_rows, [<PyObject *>x, <PyObject *>index, <PyObject *>out], &c):
+        return gather_rows(*_prepared("gather_rows", x, index, out))
     state = release(<double>c.size[B] * c.size[D])
-    sn_take_rows(c.type, c.size[B], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
+    sn_gather_rows(c.type, c.size[B], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
 
 
@@ -912,17 +912,17 @@ def scale(x, factor):
 
 # Language models
 
-cdef Contract _add_rows = compiled("add_rows")
+cdef Contract _scatter_add_rows = compiled("scatter_add_rows")
 
 
-def add_rows(dout, index, out):
+def scatter_add_rows(dout, index, out):
     """out[N,D] = 0, then dout[i] of dout[B,D] is added to out[index[i]], in order."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_add_rows, [<PyObject *>dout, <PyObject *>index, <PyObject *>out], &c):
-        return add_rows(*_prepared("add_rows", dout, index, out))
+    if not bind(&_scatter_add_rows, [<PyObject *>dout, <PyObject *>index, <PyObject *>out], &c):
+        return scatter_add_rows(*_prepared("scatter_add_rows", dout, index, out))
     state = release(<double>(c.size[B] + c.size[N]) * c.size[D])
-    sn_add_rows(c.type, c.size[B], c.size[N], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
+    sn_scatter_add_rows(c.type, c.size[B], c.size[N], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
 
 

@@ -89,19 +89,19 @@ def quick_affine_backward(dout, x, W, dW, db):
     return dx
 
 
-def quick_matmul_add(x, W, out):
+def quick_matmul_accumulate(x, W, out):
     """Add x W to out and return True; or change nothing and return False."""
     cdef Call c
     cdef PyThreadState *state
-    if not bind(&_matmul_add, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &c):
+    if not bind(&_matmul_accumulate, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &c):
         return False
     state = release(c.written + <double>c.size[N] * c.size[D] * c.size[M])
-    sn_matmul_add(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
+    sn_matmul_accumulate(c.type, c.size[N], c.size[D], c.size[M], c.data[0], c.data[1], c.data[2])
     restore(state)
     return True
 
 
-def quick_take_rows(x, index):
+def quick_gather_rows(x, index):
     """Return x[index], or None. x has shape [N,D]; index is int64, of any shape, with all entries in [0, N)."""
     cdef Call c
     cdef PyThreadState *state
@@ -112,19 +112,19 @@ def quick_take_rows(x, index):
     if cnp.PyArray_NDIM(<cnp.ndarray>index) != 1:
         if cnp.PyArray_NDIM(<cnp.ndarray>index) == 0:
             return None
-        out = quick_take_rows(x, index.reshape(-1))
+        out = quick_gather_rows(x, index.reshape(-1))
         return None if out is None else out.reshape((*index.shape, x.shape[1]))
     shape[0], shape[1] = cnp.PyArray_DIM(<cnp.ndarray>index, 0), cnp.PyArray_DIM(<cnp.ndarray>x, 1)
     out = new_array(2, shape, cnp.PyArray_TYPE(<cnp.ndarray>x))
-    if not bind(&_take_rows, [<PyObject *>x, <PyObject *>index, <PyObject *>out], &c):
+    if not bind(&_gather_rows, [<PyObject *>x, <PyObject *>index, <PyObject *>out], &c):
         return None
     state = release(<double>c.size[B] * c.size[D])
-    sn_take_rows(c.type, c.size[B], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
+    sn_gather_rows(c.type, c.size[B], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
     return out
 
 
-def quick_add_rows(dout, index, out):
+def quick_scatter_add_rows(dout, index, out):
     """Write the sum of the rows of dout that each index got into out and return True; or change nothing, False.
 
     dout has index's shape and one axis more; index is int64 with all entries in [0, N), out has shape [N,D].
@@ -142,10 +142,10 @@ def quick_add_rows(dout, index, out):
         if cnp.PyArray_DIM(<cnp.ndarray>dout, i) != cnp.PyArray_DIM(<cnp.ndarray>index, i):
             return False
     rows, indices = as_rows(<cnp.ndarray>dout), cnp.PyArray_Ravel(<cnp.ndarray>index, cnp.NPY_CORDER)
-    if not bind(&_add_rows, [<PyObject *>rows, <PyObject *>indices, <PyObject *>out], &c):
+    if not bind(&_scatter_add_rows, [<PyObject *>rows, <PyObject *>indices, <PyObject *>out], &c):
         return False
     state = release(<double>c.size[B] * c.size[D] + c.size[N] * c.size[D])
-    sn_add_rows(c.type, c.size[B], c.size[N], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
+    sn_scatter_add_rows(c.type, c.size[B], c.size[N], c.size[D], c.data[0], <const sn_label *>c.data[1], c.data[2])
     restore(state)
     return True
 

@@ -21,12 +21,12 @@ cdef extern from "scratchnet.h" nogil:
                            const void *x, const void *W, const void *b, void *out)
     void sn_affine_backward(sn_type type, sn_size N, sn_size D, sn_size M,
                             const void *dout, const void *x, const void *W, void *dx, void *dW, void *db)
-    void sn_matmul_add(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, void *out)
+    void sn_matmul_accumulate(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, void *out)
     void sn_matmul_transposed(sn_type type, sn_size N, sn_size D, sn_size M,
                               const void *dout, const void *W, void *dx)
     void sn_sum_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out)
     void sn_repeat_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out)
-    void sn_take_rows(sn_type type, sn_size B, sn_size D, const void *x, const sn_label *index, void *out)
+    void sn_gather_rows(sn_type type, sn_size B, sn_size D, const void *x, const sn_label *index, void *out)
 
     void sn_sigmoid_forward(sn_type type, sn_size n, const void *x, void *out)
     void sn_sigmoid_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx)
@@ -78,7 +78,7 @@ cdef extern from "scratchnet.h" nogil:
     double sn_squared_norm(sn_type type, sn_size n, const void *g)
     void sn_scale(sn_type type, sn_size n, void *x, double factor)
 
-    void sn_add_rows(sn_type type, sn_size B, sn_size N, sn_size D, const void *dout, const sn_label *index,
+    void sn_scatter_add_rows(sn_type type, sn_size B, sn_size N, sn_size D, const void *dout, const sn_label *index,
                      void *out)
     void sn_tanh_forward(sn_type type, sn_size n, const void *x, void *out)
     void sn_tanh_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx)

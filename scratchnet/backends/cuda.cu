@@ -406,7 +406,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) repeat_rows(const REAL *x,
 
 // out[B,D] = x[index[B],:] of x[N,D]
 extern "C" __global__ void __launch_bounds__(THREADS)
-take_rows(const REAL *x, const Label *index, REAL *out, Size N, Size B, Size D)
+gather_rows(const REAL *x, const Label *index, REAL *out, Size N, Size B, Size D)
 {
     for (Size i = first_element(); i < B * D; i += element_step()) {
         const Label row = index[i / D];
@@ -420,7 +420,7 @@ take_rows(const REAL *x, const Label *index, REAL *out, Size N, Size B, Size D)
 #define ROW_EACH 4 // columns of a lane
 #define ROW_PART (ROW_EACH * WARP)
 extern "C" __global__ void __launch_bounds__(THREADS)
-add_rows(const REAL *dout, const Label *index, REAL *out, Size N, Size B, Size D)
+scatter_add_rows(const REAL *dout, const Label *index, REAL *out, Size N, Size B, Size D)
 {
     const Size parts = (D + ROW_PART - 1) / ROW_PART, task = row_of_warp();
     if (task >= N * parts) // all threads of a warp alike

@@ -323,7 +323,7 @@ def launch_affine_backward(
 
 
 @_kernel
-def matmul_add(x: Array, W: Array, out: Array) -> None:
+def matmul_accumulate(x: Array, W: Array, out: Array) -> None:
     (N, D), M = x.shape, W.shape[1]
     if _takes_cublas(N, D, M):
         load_cupy().add(out, load_cupy().matmul(x, W), out=out)
@@ -355,16 +355,16 @@ def repeat_rows(x: Array, out: Array) -> None:
 
 
 @_kernel
-def take_rows(x: Array, index: Array, out: Array) -> None:
+def gather_rows(x: Array, index: Array, out: Array) -> None:
     (N, D), B = x.shape, len(index)
-    launch("take_rows", x.dtype, element_blocks(B * D), x, index, out, N, B, D)
+    launch("gather_rows", x.dtype, element_blocks(B * D), x, index, out, N, B, D)
 
 
 @_kernel
-def add_rows(dout: Array, index: Array, out: Array) -> None:
+def scatter_add_rows(dout: Array, index: Array, out: Array) -> None:
     (B, D), N = dout.shape, len(out)
     blocks = ceil_div(N * ceil_div(D, ROW_PART), THREADS // WARP)
-    launch("add_rows", out.dtype, blocks, dout, index, out, N, B, D)
+    launch("scatter_add_rows", out.dtype, blocks, dout, index, out, N, B, D)
 
 
 # Activations

@@ -51,7 +51,7 @@ def affine_backward(
 
 
 @_kernel
-def matmul_add(x: np.ndarray, W: np.ndarray, out: np.ndarray) -> None:
+def matmul_accumulate(x: np.ndarray, W: np.ndarray, out: np.ndarray) -> None:
     out += x @ W
 
 
@@ -71,7 +71,7 @@ def repeat_rows(x: np.ndarray, out: np.ndarray) -> None:
 
 
 @_kernel
-def take_rows(x: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
+def gather_rows(x: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
     out[...] = x[index]
 
 
@@ -326,7 +326,7 @@ def scale(x: np.ndarray, factor: float) -> None:
 
 
 @_kernel
-def add_rows(dout: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
+def scatter_add_rows(dout: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
     out[...] = 0
     np.add.at(out, index, dout)
 

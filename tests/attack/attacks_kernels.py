@@ -155,9 +155,9 @@ QUICK: dict[str, tuple[str, tuple[str, ...]]] = {
     # its kernel, and the kernel's arguments in the order of the short cut's
     "quick_affine_forward": ("affine_forward", ("x", "W", "b")),
     "quick_affine_backward": ("affine_backward", ("dout", "x", "W", "dW", "db")),
-    "quick_matmul_add": ("matmul_add", ("x", "W", "out")),
-    "quick_take_rows": ("take_rows", ("x", "index")),
-    "quick_add_rows": ("add_rows", ("dout", "index", "out")),
+    "quick_matmul_accumulate": ("matmul_accumulate", ("x", "W", "out")),
+    "quick_gather_rows": ("gather_rows", ("x", "index")),
+    "quick_scatter_add_rows": ("scatter_add_rows", ("dout", "index", "out")),
     "quick_sigmoid_forward": ("sigmoid_forward", ("x",)),
     "quick_sigmoid_backward": ("sigmoid_backward", ("dout", "y")),
     "quick_tanh_backward": ("tanh_backward", ("dout", "y")),

@@ -28,7 +28,7 @@ EDGES = [
         (9, 257, 300, 260, 3, 513),
     )
 ]
-PRODUCTS = ("affine_forward", "affine_backward", "matmul_add", "matmul_transposed")
+PRODUCTS = ("affine_forward", "affine_backward", "matmul_accumulate", "matmul_transposed")
 PRODUCTS += ("convolution_forward", "convolution_backward")
 kernels = pytest.mark.parametrize("name", KERNELS)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
@@ -132,7 +132,7 @@ def test_large_products_by_cublas(device, dtype, monkeypatch):
             ("affine_forward", ("b",)),
             ("affine_backward", ()),
             ("affine_backward", ("dx", "db")),
-            ("matmul_add", ()),
+            ("matmul_accumulate", ()),
             ("matmul_transposed", ()),
         ):
             every_backend.check_parity(make_case(name, sizes, dtype, absent=absent), device)
@@ -236,7 +236,7 @@ def check_index_out_of_range(cupy):
     """With numbers on both sides of x: what lies there must not come out."""
     for wrong in (-1, 3):
         x, out = cupy.asarray(np.ones((9, 4), np.float32))[3:6], cupy.zeros((3, 4), np.float32)
-        cuda.take_rows(x, cupy.asarray(np.array([2, wrong, 0])), out)
+        cuda.gather_rows(x, cupy.asarray(np.array([2, wrong, 0])), out)
         assert np.isnan(cuda.to_host(out)[1]).all() and (cuda.to_host(out)[[0, 2]] == 1).all()
 
 
@@ -250,7 +250,7 @@ def check_rows_are_added_only_where_they_belong(cupy):
         index = cupy.asarray(np.array([1, 1, 2, wrong, 2, 0, 0]))[2:5]
         dout = cupy.asarray(np.full((9, 4), 1, np.float32))[3:6]
         out = cupy.full((5, 4), 7, np.float32)
-        cuda.add_rows(dout, index, out[1:4])
+        cuda.scatter_add_rows(dout, index, out[1:4])
         np.testing.assert_array_equal(cuda.to_host(out), np.repeat([[7], [0], [0], [2], [7]], 4, axis=1))
 
 
@@ -261,7 +261,7 @@ def test_many_words_in_one_row_are_added_in_order(device, dtype):
     index = np.random.default_rng(1).integers(0, 3, 150)
     out, expected = np.full((5, 300), np.nan, dtype), np.zeros((5, 300), dtype)
     np.add.at(expected, index, dout)
-    device.add_rows(dout, index, out)
+    device.scatter_add_rows(dout, index, out)
     np.testing.assert_array_equal(out, expected)
 
 

@@ -40,13 +40,13 @@ def check(device, kernels, monkeypatch):
                     every_backend.check_parity(make_case(name, sizes, np.float32), device)
         if name == "softmax_forward":
             check_softmax_of_large_scores(device, np.float32)
-        elif name == "take_rows":
+        elif name == "gather_rows":
             check_index_out_of_range(device.cupy)
         elif name == "max_pool_forward":
             every_backend.test_pooling_takes_the_first_of_equals_and_any_nan(device, np.float32)
         elif name == "max_pool_backward":
             check_shared_largest(device, np.float32)
-        elif name == "add_rows":
+        elif name == "scatter_add_rows":
             check_rows_are_added_only_where_they_belong(device.cupy)
         elif KERNELS[name].returns_float and name != "squared_norm":
             check_labels_out_of_range(device, name)

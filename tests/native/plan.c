@@ -64,7 +64,7 @@ void test_plan(sn_type type, sn_data data_type, sn_activation activation)
         sn_label bt[B];
         for (int i = 0; i < B; i++)
             bt[i] = t[order[step * B + i]];
-        sn_take_rows(type, B, D, plain.data, order + step * B, x.data);
+        sn_gather_rows(type, B, D, plain.data, order + step * B, x.data);
         sn_affine_forward(type, B, D, H, x.data, b.W1.data, b.b1.data, b.out1.data);
         if (activation == SN_SIGMOID)
             sn_sigmoid_forward(type, B * H, b.out1.data, b.out1.data);

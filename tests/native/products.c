@@ -56,8 +56,8 @@ void test_affine(sn_type type, sn_size N, sn_size D, sn_size M, int zeros)
     sn_matmul_transposed(type, N, D, M, dout.data, W.data, dx2.data);
     same("matmul_transposed", dx2, dx);
     sn_repeat_rows(type, N, M, b.data, added_to.data);
-    sn_matmul_add(type, N, D, M, x.data, W.data, added_to.data);
-    check_product("matmul_add", added_to, N, D, M, x, D, 1, W, M, 1, &b);
+    sn_matmul_accumulate(type, N, D, M, x.data, W.data, added_to.data);
+    check_product("matmul_accumulate", added_to, N, D, M, x, D, 1, W, M, 1, &b);
 
     const array sums = output(type, M), rows = output(type, N * M);
     sn_sum_rows(type, N, M, dout.data, sums.data);
@@ -68,12 +68,12 @@ void test_affine(sn_type type, sn_size N, sn_size D, sn_size M, int zeros)
     if (N) {
         const array taken = output(type, (N + 2) * D);
         const sn_label *index = labels(N + 2, N);
-        sn_take_rows(type, N + 2, D, x.data, index, taken.data);
+        sn_gather_rows(type, N + 2, D, x.data, index, taken.data);
         for (sn_size i = 0; i < (N + 2) * D; i++)
-            near("take_rows", taken, i, at(x, index[i / D] * D + i % D), 0, 0);
+            near("gather_rows", taken, i, at(x, index[i / D] * D + i % D), 0, 0);
         for (sn_size rows = 0; rows <= N + 2; rows += N + 2) {
             const array added = output(type, N * D);
-            sn_add_rows(type, rows, N, D, taken.data, index, added.data);
+            sn_scatter_add_rows(type, rows, N, D, taken.data, index, added.data);
             for (sn_size i = 0; i < N * D; i++) {
                 double sum = 0, size = 0;
                 for (sn_size k = 0; k < rows; k++)
@@ -81,7 +81,7 @@ void test_affine(sn_type type, sn_size N, sn_size D, sn_size M, int zeros)
                         sum += at(taken, k * D + i % D);
                         size += fabs(at(taken, k * D + i % D));
                     }
-                near("add_rows", added, i, sum, size, (double)rows);
+                near("scatter_add_rows", added, i, sum, size, (double)rows);
             }
         }
     }
