@@ -55,6 +55,19 @@ def relu_backward(dout, y, dx):
     return dx
 
 
+def relu_forward_with_mask(x, out, mask):
+    mask = x <= 0
+    out = x.copy()
+    out[mask] = 0
+    return out, mask
+
+
+def relu_backward_by_mask(dout, mask, dx):
+    dx = dout.copy()
+    dx[mask] = 0
+    return dx
+
+
 def softmax_forward(x, y):
     x = x - x.max(axis=1, keepdims=True)
     x = np.exp(x)
@@ -66,13 +79,13 @@ def softmax_backward(dout, y, dx):
     return dx - y * np.sum(dx, axis=1, keepdims=True)
 
 
-def cross_entropy_forward(y, t):
-    return -np.sum(np.log(y[np.arange(len(y)), t] + 1e-7)) / len(y)
+def cross_entropy_forward(y, t, delta, clip):
+    return -np.sum(np.log(y[np.arange(len(y)), t] + delta)) / len(y)
 
 
-def softmax_cross_entropy_forward(x, t, y):
+def softmax_cross_entropy_forward(x, t, delta, clip, y):
     y = softmax_forward(x, y)
-    return y, cross_entropy_forward(y, t)
+    return y, cross_entropy_forward(y, t, delta, clip)
 
 
 def softmax_cross_entropy_backward(y, t, dout, dx):
@@ -82,9 +95,9 @@ def softmax_cross_entropy_backward(y, t, dout, dx):
     return dx / len(y)
 
 
-def sigmoid_cross_entropy_forward(x, t, y):
+def sigmoid_cross_entropy_forward(x, t, delta, clip, y):
     y = 1 / (1 + np.exp(-x))
-    return y, cross_entropy_forward(np.c_[1 - y, y], t)
+    return y, cross_entropy_forward(np.c_[1 - y, y], t, delta, clip)
 
 
 def sigmoid_cross_entropy_backward(y, t, dout, dx):
@@ -224,11 +237,6 @@ def tanh_backward(dout, y, dx):
 
 def multiply_by_mask(x, mask, out):
     return x * mask
-
-
-def softmax_log_loss_forward(x, t, y):
-    y = softmax_forward(x, y)
-    return y, -np.sum(np.log(y[np.arange(len(y)), t])) / len(y)
 
 
 def sigmoid(x):

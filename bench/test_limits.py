@@ -225,7 +225,7 @@ def test_softmax_with_loss(benchmark, seconds, shape, dtype):
         y, dx = np.empty_like(x), np.empty_like(x)
 
         def run() -> Any:
-            loss = cpu.softmax_cross_entropy_forward(x, t, y)
+            loss = cpu.softmax_cross_entropy_forward(x, t, 1e-7, 0.0, y)
             cpu.softmax_cross_entropy_backward(y, t, 1.0, dx)
             return loss, dx
 
@@ -237,7 +237,7 @@ def test_softmax_with_loss(benchmark, seconds, shape, dtype):
 
     def numpy() -> Callable[[], Any]:
         def run() -> Any:
-            y, loss = kernels_numpy.softmax_cross_entropy_forward(x, t, None)
+            y, loss = kernels_numpy.softmax_cross_entropy_forward(x, t, 1e-7, 0.0, None)
             return loss, kernels_numpy.softmax_cross_entropy_backward(y, t, 1.0, None)
 
         return run
@@ -259,7 +259,7 @@ def test_softmax_with_loss(benchmark, seconds, shape, dtype):
         return run
 
     y = np.empty(shape)
-    loss = reference.softmax_cross_entropy_forward(x.astype(np.float64), t, y)
+    loss = reference.softmax_cross_entropy_forward(x.astype(np.float64), t, 1e-7, 0.0, y)
     dx = np.empty(shape)
     reference.softmax_cross_entropy_backward(y, t, 1.0, dx)
     without_delta = -np.log(y[np.arange(len(t)), t]).mean()  # PyTorch's loss has no 1e-7

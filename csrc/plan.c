@@ -79,7 +79,7 @@ static double forward(const sn_plan *plan)
         x = l->out;
     }
     return sn_softmax_cross_entropy_forward(plan->type, plan->batch, plan->layer[plan->layers - 1].M, x, plan->t,
-                                            plan->y);
+                                            1e-7, 0, plan->y);
 }
 
 static void backward(const sn_plan *plan)

@@ -368,6 +368,71 @@ def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
     return parameter
 
 
+def empty(shape: tuple[int, ...], like: Array) -> Array:
+    """Return a new array of the dtype of `like`, where it lies."""
+    if type(like) is np.ndarray:
+        return np.empty(shape, like.dtype)  # the short way: layers of a few numbers notice
+    return np.empty_like(like, order="C", shape=shape)
+
+
+def rows_of(array: Array) -> Array:
+    """View an array [..., D] as [N, D]."""
+    if array.ndim == 2:
+        return array
+    return array.reshape(prod(array.shape[:-1]), array.shape[-1])
+
+
+def check_row(where: str, value: Any) -> Any:
+    """Return what is added to every row, or scales it: a number, or an array that can be trained in place.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    return value if isinstance(value, int | float | np.number) else check_parameter(where, value)
+
+
+def as_row(where: str, value: Any, size: int, like: Array, why: str = "") -> Array:
+    """Return what NumPy would broadcast along a row, [M], [1,M], [1] or a number, as an array [M] like another.
+
+    `why` stands behind the shape that was expected.
+
+    Raises
+    ------
+    ValueError
+        It has another shape, or does not hold real numbers.
+    """
+    if type(value) is np.ndarray and value.shape == (size,) and value.dtype.kind == "f":
+        return as_operand(where, value, like)
+    if isinstance(value, int | float | np.number):
+        value = np.full_like(like, as_number(where, value), shape=())
+    elif type(value) is not np.ndarray or value.dtype.kind != "f":
+        check_parameter(where, value)
+    row = as_operand(where, value, like)
+    if row.shape == (size,):
+        return row
+    if row.size not in (1, size) or row.size != (row.shape or (1,))[-1]:
+        raise ValueError(f"{where} has shape {row.shape}, expected ({size},){why}")
+    whole = empty((size,), like)
+    whole[...] = row.reshape(-1)
+    return whole
+
+
+def as_mask(where: str, value: Any) -> Array:
+    """Return which numbers pass, or which do not, as an array of bool or of real factors.
+
+    Raises
+    ------
+    ValueError
+        It is none: a subclass may have set it.
+    """
+    mask = as_array(value)
+    if mask.dtype.kind not in "bf":
+        raise ValueError(f"{where} must be an array of bool, got dtype {mask.dtype}")
+    return mask
+
+
 def side_by_side(shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any], *, on_gpu: bool = False) -> list[Array]:
     """Return zeroed arrays that lie one after another in one buffer, so that one kernel call can update all."""
     sizes = [prod(shape) for shape in shapes]

@@ -9,6 +9,7 @@ the weights are.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -20,13 +21,22 @@ _FLOAT32 = np.empty(0, np.float32)
 in_float32 = False
 """Whether float64 is computed with in float32."""
 
+told: list[Callable[[bool], None]] = []
+"""Who is told when that changes, and at first: the compiled operations keep a copy of it."""
+
+
+def _set(whether: bool) -> None:
+    global in_float32
+    in_float32 = whether
+    for tell in told:
+        tell(whether)
+
 
 def choose(name: str | None) -> None:
     """Take what SCRATCHNET_COMPUTE names: "float32"; nothing, or no text: the dtype of the weights."""
-    global in_float32
     if name not in (None, "", "float32"):
         raise ImportError(f"SCRATCHNET_COMPUTE is {name!r}, expected float32, or nothing: as the weights are")
-    in_float32 = name == "float32"
+    _set(name == "float32")
 
 
 def computed(value: Any) -> Any:
@@ -46,14 +56,13 @@ class in_full:
     """Within this, layers compute in their weights' dtype: differences of a loss need its digits."""
 
     def __enter__(self) -> None:
-        global in_float32
-        self._before, in_float32 = in_float32, False
+        self._before = in_float32
+        _set(False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
     ) -> None:
-        global in_float32
-        in_float32 = self._before
+        _set(self._before)
 
 
 choose(os.environ.get("SCRATCHNET_COMPUTE"))

@@ -3,89 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ._arrays import (
-    Array,
-    as_array,
-    as_number,
-    as_operand,
-    as_real_array,
-    check_parameter,
-    is_on_gpu,
-    is_plain,
-    is_writable,
-)
+from ._arrays import Array, as_number, as_operand, as_real_array, empty, is_on_gpu, is_plain, is_writable
 from ._links import Linked
 from ._shown import shown
-
-
-def empty(shape: tuple[int, ...], like: Array) -> Array:
-    """Return a new array of the dtype of `like`, where it lies."""
-    if type(like) is np.ndarray:
-        return np.empty(shape, like.dtype)  # the short way: layers of a few numbers notice
-    return np.empty_like(like, order="C", shape=shape)
-
-
-def rows(array: Array) -> Array:
-    """View an array [..., D] as [N, D]."""
-    if array.ndim == 2:
-        return array
-    return array.reshape(prod(array.shape[:-1]), array.shape[-1])
-
-
-def check_row(where: str, value: Any) -> Any:
-    """Return what is added to every row, or scales it: a number, or an array that can be trained in place.
-
-    Raises
-    ------
-    ValueError
-        It is neither.
-    """
-    return value if isinstance(value, int | float | np.number) else check_parameter(where, value)
-
-
-def as_row(where: str, value: Any, size: int, like: Array, why: str = "") -> Array:
-    """Return what NumPy would broadcast along a row, [M], [1,M], [1] or a number, as an array [M] like another.
-
-    `why` stands behind the shape that was expected.
-
-    Raises
-    ------
-    ValueError
-        It has another shape, or does not hold real numbers.
-    """
-    if type(value) is np.ndarray and value.shape == (size,) and value.dtype.kind == "f":
-        return as_operand(where, value, like)
-    if isinstance(value, int | float | np.number):
-        value = np.full_like(like, as_number(where, value), shape=())
-    elif type(value) is not np.ndarray or value.dtype.kind != "f":
-        check_parameter(where, value)
-    row = as_operand(where, value, like)
-    if row.shape == (size,):
-        return row
-    if row.size not in (1, size) or row.size != (row.shape or (1,))[-1]:
-        raise ValueError(f"{where} has shape {row.shape}, expected ({size},){why}")
-    whole = empty((size,), like)
-    whole[...] = row.reshape(-1)
-    return whole
-
-
-def as_mask(where: str, value: Any) -> Array:
-    """Return which numbers pass, or which do not, as an array of bool or of real factors.
-
-    Raises
-    ------
-    ValueError
-        It is none: a subclass may have set it.
-    """
-    mask = as_array(value)
-    if mask.dtype.kind not in "bf":
-        raise ValueError(f"{where} must be an array of bool, got dtype {mask.dtype}")
-    return mask
 
 
 def as_loss(loss: Any) -> Any:

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ._arrays import Array, as_array, as_operand, check_parameter
+from ._arrays import Array, as_array, as_operand, as_row, check_parameter, check_row, empty, rows_of
 from ._compute import computed
-from ._layer import Held, Layer, as_row, check_row, empty, rows
+from ._layer import Held, Layer
 from .backends import backend_for
 
 
@@ -115,7 +115,7 @@ class Recurrent(Layer):
                 state[0] = first
             states.append(state)
         A = empty((T, N, self._gates * H), Wx)
-        backend_for(Wx).affine_forward(rows(x), Wx, b, rows(A))
+        backend_for(Wx).affine_forward(rows_of(x), Wx, b, rows_of(A))
         self._kept = x, states, self._steps_forward(backend_for(Wx), A, Wh, states)
         self._outdate()
         return states
@@ -145,7 +145,7 @@ class Recurrent(Layer):
         grads = self.grads
         dx, dWx, dWh = empty(x.shape, Wx), self._gradient(grads, 0, Wx), self._gradient(grads, 1, Wh)
         db = None if b is None else self._gradient(grads, 2, b)
-        k.affine_backward(rows(dA), rows(x), Wx, rows(dx), dWx, db)
+        k.affine_backward(rows_of(dA), rows_of(x), Wx, rows_of(dx), dWx, db)
         self._state_weight_gradient(k, dA, states[0], kept, Wh, dWh)
         for i, written in enumerate((dWx, dWh, db)):
             if written is not None:
@@ -163,7 +163,7 @@ class Recurrent(Layer):
         raise NotImplementedError
 
     def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
-        k.affine_backward(rows(dA), rows(h[:-1]), Wh, None, dWh, None)
+        k.affine_backward(rows_of(dA), rows_of(h[:-1]), Wh, None, dWh, None)
 
 
 class RNNCells(Recurrent):
@@ -258,7 +258,7 @@ class GRUCells(Recurrent):
     def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
         H = len(Wh)
         for columns, state in ((slice(0, 2 * H), h[:-1]), (slice(2 * H, 3 * H), kept[1])):
-            d = rows(dA)[:, columns].copy()
+            d = rows_of(dA)[:, columns].copy()
             part, unread = empty((H, d.shape[1]), Wh), empty((H, d.shape[1]), Wh)  # W is read for dx only
-            k.affine_backward(d, rows(state), unread, None, part, None)
+            k.affine_backward(d, rows_of(state), unread, None, part, None)
             dWh[:, columns] = part

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._arrays import Array
-from .backends import quick_update, run_checked
+from .backends import op_update, run_checked
 from .optimizer import Momentum
 
 
@@ -34,8 +34,8 @@ class Nesterov(Momentum):
         excess, step = _rates(*numbers)
         return (
             super()._quick_update(params, grads, states, numbers)
-            and quick_update("sgd_update", params, states[0], [], (excess,))
-            and quick_update("sgd_update", params, grads, [], (step,))
+            and op_update("sgd_update", params, states[0], [], (excess,))
+            and op_update("sgd_update", params, grads, [], (step,))
         )
 
     def _step(self, kernels: Any, p: Array, g: Array, states: list[Array], numbers: tuple[float, ...]) -> None:

@@ -1,8 +1,7 @@
 """The books' layers: each owns `params` and `grads`, and has `forward` and `backward`.
 
-A layer checks what it is given, allocates its outputs and calls one kernel; the arithmetic is in
-`backends`. Where the arrays are already what a kernel takes, a `quick_` call does all three; it returns None
-where they are not, and the general way follows.
+A layer names its operation (`backends.ops`: a kernel with its output) and keeps what backward needs; checks, casts
+and the arithmetic are in `backends`.
 
 All layers keep the books' promises: `params` and `grads` are lists whose arrays stay the same objects;
 `backward` overwrites the gradients; `forward` returns a new array every time; weights are read at every call,
@@ -26,71 +25,32 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import _compute
 from ._arrays import (
     Array,
     as_array,
     as_float_array,
-    as_labels,
+    as_mask,
     as_number,
     as_operand,
-    check_labels,
     check_parameter,
-    is_on_gpu,
-    is_plain,
-    moved,
+    check_row,
+    empty,
     random_like,
+    rows_of,
 )
 from ._as_written import as_written
-from ._compute import computed, like_computed
+from ._compute import computed
 from ._layer import Held
 from ._layer import Layer as Layer
 from ._layer import as_loss as _as_loss
-from ._layer import as_mask as _as_mask
-from ._layer import as_row as _as_row
-from ._layer import check_row as _check_row
-from ._layer import empty as _empty
-from ._layer import rows as _rows
 from ._passed_on import pass_on_np
-from .backends import (
-    backend_for,
-    quick_scatter_add_rows,
-    quick_affine_backward,
-    quick_affine_forward,
-    quick_relu_backward,
-    quick_relu_forward,
-    quick_sigmoid_backward,
-    quick_sigmoid_forward,
-    quick_softmax_cross_entropy_backward,
-    quick_softmax_cross_entropy_forward,
-    quick_gather_rows,
-)
+from .backends import backend_for, ops
+from .backends.general import labels_of, weights
 from .config import GPU as GPU  # book 2's scripts expect these three from here, by a star import
 from .functions import cross_entropy_error as cross_entropy_error
 from .functions import softmax as softmax
 
 pass_on_np(__name__)
-
-_BLOCK_ROWS = 256  # of x that are cast at a time: they stay in the cache
-
-
-def _lies_transposed(W: Array) -> bool:
-    """Whether it is W' that lies in memory as a kernel takes it: W is another layer's weights, transposed."""
-    is_array = type(W) is np.ndarray or is_on_gpu(W)
-    return is_array and not is_plain(W) and is_plain(W.T) and W.dtype in (np.float32, np.float64)
-
-
-def _is_cast_in_blocks(x: Any, W: Array) -> bool:
-    """Whether x is many rows of another dtype, which would take more time and memory cast as a whole."""
-    return (
-        type(x) is np.ndarray
-        and type(W) is np.ndarray
-        and x.ndim == 2
-        and len(x) > 2 * _BLOCK_ROWS
-        and x.dtype != W.dtype
-        and x.dtype.kind in "biuf"
-        and not _lies_transposed(W)
-    )
 
 
 class MatMul(Layer):
@@ -126,14 +86,6 @@ class MatMul(Layer):
         self.grads = [np.zeros_like(as_array(W))]
         self.x = None
 
-    def _weights(self, W: Any, b: Any) -> tuple[Array, Array | None]:
-        """Return W and the bias or None as the kernels need them."""
-        W = check_parameter(self._error("W"), W, ndim=2)
-        W = W if _lies_transposed(W) else as_operand("W", W, W)
-        if b is not None:
-            b = _as_row(self._error("b"), b, W.shape[1], W, f", because W has shape {W.shape}")
-        return W, b
-
     def forward(self, x: Any) -> Array:
         """Return x W (+ b) for x of shape (..., D): an array (..., M) of W's dtype.
 
@@ -143,37 +95,8 @@ class MatMul(Layer):
             The last axis of x is not D, the bias does not have M numbers, or x does not hold real numbers.
         """
         params = self.params
-        W, b = params[0], params[1] if len(params) > 1 else None
-        if _compute.in_float32:
-            W, b = computed(W), computed(b)
-        out = quick_affine_forward(x, W, b)
-        if out is None:
-            out = self._product(x, W, b)
+        out: Array = ops.affine_forward(x, params[0], params[1] if len(params) > 1 else None, self)
         self.x = x
-        return out
-
-    def _product(self, x: Any, W: Any, b: Any) -> Array:
-        W, b = self._weights(W, b)
-        in_blocks = _is_cast_in_blocks(x, W)
-        operand = x if in_blocks else as_operand(self._error("x"), x, W)
-        if operand.ndim == 0 or operand.shape[-1] != W.shape[0]:
-            raise ValueError(
-                self._error(
-                    f"x has shape {operand.shape}, expected (..., {W.shape[0]}), because W has shape {W.shape}"
-                )
-            )
-        out = _empty((*operand.shape[:-1], W.shape[1]), W)
-        k = backend_for(W)
-        if in_blocks:
-            for start in range(0, len(x), _BLOCK_ROWS):
-                block = slice(start, start + _BLOCK_ROWS)
-                k.affine_forward(as_operand("x", x[block], W), W, b, out[block])
-        elif _lies_transposed(W):
-            k.matmul_transposed(_rows(operand), W.T, _rows(out))
-            if b is not None:
-                out += b
-        else:
-            k.affine_forward(_rows(operand), W, b, _rows(out))
         return out
 
     def backward(self, dout: Any) -> Array:
@@ -186,48 +109,7 @@ class MatMul(Layer):
         RuntimeError
             There was no forward.
         """
-        W, grads = self.params[0], self.grads
-        written = grads
-        if _compute.in_float32:
-            W = computed(W)
-            written = [g if like_computed(g) is g else np.empty_like(g, np.float32) for g in grads]
-        dx: Array | None = quick_affine_backward(
-            dout, self.x, W, written[0], written[1] if len(written) > 1 else None
-        )
-        if dx is None:
-            dx = self._product_backward(dout, W, written)
-        if written is not grads:
-            for i, gradient in enumerate(written):
-                self._keep_gradient(grads, i, gradient)
-        return dx
-
-    def _product_backward(self, dout: Any, W: Any, grads: Any) -> Array:
-        W, _ = self._weights(W, None)
-        x = as_operand(self._error("x"), self._after_forward(self.x), W)
-        d = self._as_dout(dout, (*x.shape[:-1], W.shape[1]), W)
-        dx = _empty(x.shape, W)
-        dW = self._weight_gradient(grads, W)
-        db = self._gradient(grads, 1, _empty((W.shape[1],), W)) if len(grads) > 1 else None
-        k = backend_for(W)
-        if _lies_transposed(W):
-            k.affine_forward(_rows(d), W.T, None, _rows(dx))
-            k.affine_backward(_rows(x), _rows(d), W.T, None, dW.T, None)  # dW' = dout' x
-            if db is not None:
-                k.sum_rows(_rows(d), db)
-        else:
-            k.affine_backward(_rows(d), _rows(x), W, _rows(dx), dW, db)
-        self._keep_gradient(grads, 0, dW)
-        if db is not None:
-            self._keep_gradient(grads, 1, db)
-        return dx
-
-    def _weight_gradient(self, grads: Any, W: Array) -> Array:
-        """Return the array that dW is written into: it lies as W does."""
-        dW, grad = self._gradient(grads, 0, W), grads[0]
-        if not _lies_transposed(W):
-            return dW
-        fits = _lies_transposed(grad) and grad.shape == W.shape and grad.dtype == W.dtype
-        return grad if fits else _empty(W.T.shape, W).T
+        return ops.affine_backward(dout, self.x, self.params[0], self.grads, self)
 
 
 @as_written
@@ -265,9 +147,9 @@ class Affine(MatMul):
 
     def __init__(self, W: Array, b: Array | float) -> None:
         super().__init__(W)
-        self.params.append(_check_row(self._error("b"), b))
+        self.params.append(check_row(self._error("b"), b))
         self.grads.append(np.zeros_like(as_array(b), W.dtype if np.ndim(b) == 0 else None))
-        self._weights(W, b)
+        weights(W, b, self)
 
 
 @as_written
@@ -286,27 +168,12 @@ class Sigmoid(Layer):
 
     def forward(self, x: Any) -> Array:
         """Return the sigmoid of x, an array of any shape, in x's floating dtype (integers: float64)."""
-        if _compute.in_float32:
-            x = computed(x)
-        quick = quick_sigmoid_forward(x)
-        if quick is not None:
-            self.out = quick
-            return quick
-        x = as_float_array(self._error("x"), x)
-        out = _empty(x.shape, x)
-        backend_for(x).sigmoid_forward(x, out)
-        self.out = out
+        self.out = out = ops.sigmoid_forward(x, self)
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return dx = dout (1 - out) out, of the output's shape."""
-        quick = quick_sigmoid_backward(dout, self.out)
-        if quick is not None:
-            return quick
-        y = as_float_array(self._error("out"), self._after_forward(self.out))
-        dx = _empty(y.shape, y)
-        backend_for(y).sigmoid_backward(self._as_dout(dout, y.shape, y), y, dx)
-        return dx
+        return ops.sigmoid_backward(dout, self.out, self)
 
 
 @as_written
@@ -333,29 +200,13 @@ class Relu(Layer):
 
     def forward(self, x: Any) -> Array:
         """Return relu of x, an array of any shape, in x's floating dtype (integers: float64)."""
-        if _compute.in_float32:
-            x = computed(x)
-        quick = quick_relu_forward(x)
-        if quick is not None:
-            out: Array
-            out, self.mask = quick
-            return out
-        x = as_float_array(self._error("x"), x)
-        out = _empty(x.shape, x)
-        backend_for(x).relu_forward(x, out)
-        self.mask = x <= 0
+        out: Array
+        out, self.mask = ops.relu_forward(x, self)
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return dx: dout where the input was positive, else 0, in dout's floating dtype; dout stays as it is."""
-        quick = quick_relu_backward(dout, self.mask)
-        if quick is not None:
-            return quick
-        mask = _as_mask(self._error("mask"), self._after_forward(self.mask))
-        d = self._as_dout(dout, mask.shape, mask)
-        dx = _empty(d.shape, d)
-        backend_for(d).relu_backward(d, as_operand("mask", mask == 0, d), dx)  # its y: positive where d passes
-        return dx
+        return ops.relu_backward(dout, self.mask, self)
 
 
 class Softmax(Layer):
@@ -372,20 +223,12 @@ class Softmax(Layer):
 
     def forward(self, x: Any) -> Array:
         """Return the softmax of x, of shape (..., C), in x's floating dtype (integers: float64)."""
-        x = as_float_array(self._error("x"), computed(x))
-        if x.ndim == 0:
-            raise ValueError(self._error("x is a single number, expected an array of scores (..., C)"))
-        out = _empty(x.shape, x)
-        backend_for(x).softmax_forward(_rows(x), _rows(out))
-        self.out = out
+        self.out = out = ops.softmax_forward(x, self)
         return out
 
     def backward(self, dout: Any) -> Array:
         """Return dx = out (dout - sum over the last axis of dout out)."""
-        y = as_float_array(self._error("out"), self._after_forward(self.out))
-        dx = _empty(y.shape, y)
-        backend_for(y).softmax_backward(_rows(self._as_dout(dout, y.shape, y)), _rows(y), _rows(dx))
-        return dx
+        return ops.softmax_backward(dout, self.out, self)
 
 
 class _Loss(Layer):
@@ -402,23 +245,16 @@ class _Loss(Layer):
         super().__init__()
         self.y = self.t = None
 
-    def _labels(self, t: Any, rows: int, classes: int, x: Array, *, one_hot: bool = True) -> Array:
-        """Return class indices where the scores x lie, checked unless they were on the GPU before."""
-        labels = as_labels(self._error("t"), t, rows, classes, one_hot=one_hot, on_gpu=is_on_gpu(x))
-        if not is_on_gpu(labels):
-            check_labels(self._error("t"), labels, classes)
-        return labels
-
     def _class_indices(self, rows: Array) -> Array:
         """Return the labels that forward kept, or a subclass has set, for the probabilities [N, C]."""
         t = self.t
         if type(t) is np.ndarray and t.dtype == np.int64 and t.shape == (len(rows),):
             return t
-        return self._labels(t, len(rows), rows.shape[1], rows)
+        return labels_of(t, rows.shape[0], rows.shape[1], rows, self)
 
     def _probabilities(self) -> Array:
         """Return what the last forward gave the labels, in float64."""
-        y = np.asarray(_rows(self.y), np.float64)
+        y = np.asarray(rows_of(self.y), np.float64)
         labels = self._class_indices(y)
         return np.take_along_axis(y, labels[:, None], axis=1)
 
@@ -471,33 +307,14 @@ class SoftmaxWithLoss(_Loss):
         IndexError
             A label is outside [0, C).
         """
-        quick = quick_softmax_cross_entropy_forward(x, t)
-        if quick is not None:
-            loss: float
-            loss, self.y, self.t = quick
-            return loss
-        x = as_float_array(self._error("x"), x)
-        if x.ndim == 0:
-            raise ValueError(self._error("x is a single number, expected scores of shape (N, C)"))
-        rows = _rows(x)
-        labels = self._labels(t, rows.shape[0], rows.shape[1], x)
-        y = _empty(x.shape, x)
-        loss = _as_loss(backend_for(x).softmax_cross_entropy_forward(rows, labels, _rows(y)))
-        self.y, self.t = y, labels
+        loss: float
+        loss, self.y, self.t = ops.softmax_cross_entropy_forward(x, t, self.delta, self)
         return loss
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - onehot(t)) dout / N, of the scores' shape."""
         y = self._after_forward(self.y)
-        number = self._as_number(dout)
-        quick = quick_softmax_cross_entropy_backward(y, self.t, number)
-        if quick is not None:
-            return quick
-        y = as_float_array(self._error("y"), y)
-        rows, dx = _rows(y), _empty(y.shape, y)
-        labels = self._class_indices(rows)
-        backend_for(y).softmax_cross_entropy_backward(rows, labels, number, _rows(dx))
-        return dx
+        return ops.softmax_cross_entropy_backward(y, self.t, self._as_number(dout), self)
 
 
 def _whole(t: Any) -> Any:
@@ -537,10 +354,10 @@ class SigmoidWithLoss(_Loss):
             A label is neither 0 nor 1.
         """
         x = as_float_array(self._error("x"), x)
-        labels = self._labels(_whole(t), x.size, 2, x, one_hot=False)
-        y = _empty(x.shape, x)
+        labels = labels_of(_whole(t), x.size, 2, x, self, one_hot=False)
+        y = empty(x.shape, x)
         self.loss = loss = _as_loss(
-            backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, y.reshape(-1))
+            backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, self.delta, 0.0, y.reshape(-1))
         )
         self.y, self.t = y, labels.reshape(y.shape)
         return loss  # type: ignore[no-any-return]
@@ -548,8 +365,8 @@ class SigmoidWithLoss(_Loss):
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - t) dout / N, of the scores' shape."""
         y = as_float_array(self._error("y"), self._after_forward(self.y))
-        dx = _empty(y.shape, y)
-        labels = self._labels(_whole(self.t), y.size, 2, y, one_hot=False)
+        dx = empty(y.shape, y)
+        labels = labels_of(_whole(self.t), y.size, 2, y, self, one_hot=False)
         backend_for(y).sigmoid_cross_entropy_backward(y.reshape(-1), labels, self._as_number(dout), dx.reshape(-1))
         return dx
 
@@ -585,7 +402,7 @@ class Repeat(Layer):
         x = as_float_array(self._error("x"), x)
         if x.ndim == 0 or x.shape != (*((1,) * (x.ndim - 1)), x.shape[-1]) or x.ndim > 2:
             raise ValueError(self._error(f"x has shape {x.shape}, expected (1, D) or (D,)"))
-        out = _empty((self.n, x.shape[-1]), x)
+        out = empty((self.n, x.shape[-1]), x)
         backend_for(x).repeat_rows(x.reshape(x.shape[-1]), out)
         self._x = x
         return out
@@ -594,7 +411,7 @@ class Repeat(Layer):
         """Return the sum of the rows of dout, of shape (n, D), in x's shape."""
         x = self._after_forward(self._x)
         d = self._as_dout(dout, (self.n, x.shape[-1]), x)
-        dx = _empty(x.shape, d)
+        dx = empty(x.shape, d)
         backend_for(d).sum_rows(d, dx.reshape(x.shape[-1]))
         return dx
 
@@ -614,7 +431,7 @@ class Sum(Layer):
         x = as_float_array(self._error("x"), x)
         if x.ndim != 2:
             raise ValueError(self._error(f"x has shape {x.shape}, expected (N, D)"))
-        out = _empty((1, x.shape[1]), x)
+        out = empty((1, x.shape[1]), x)
         backend_for(x).sum_rows(x, out.reshape(x.shape[1]))
         self._x = x
         return out
@@ -623,7 +440,7 @@ class Sum(Layer):
         """Return dout, of shape (1, D), once for every row of x."""
         x = self._after_forward(self._x)
         d = self._as_dout(dout, (1, x.shape[1]), x)
-        dx = _empty(x.shape, d)
+        dx = empty(x.shape, d)
         backend_for(d).repeat_rows(d.reshape(x.shape[1]), dx)
         return dx
 
@@ -681,7 +498,7 @@ class Dropout(Layer):
 
     def _masked(self, x: Array) -> Array:
         """Return x mask, element by element."""
-        out, mask = _empty(x.shape, x), self.mask
+        out, mask = empty(x.shape, x), self.mask
         if type(mask) is np.ndarray and mask.dtype.kind == "b":
             mask = mask.astype(x.dtype)  # the short way to what as_operand gives
         backend_for(x).multiply_by_mask(x, as_operand("mask", mask, x), out)
@@ -693,13 +510,8 @@ class Dropout(Layer):
         are_plain = type(dout) is np.ndarray and type(mask) is np.ndarray and mask.dtype.kind == "b"
         if are_plain and dout.shape == mask.shape and dout.dtype.kind == "f":
             return self._masked(as_float_array("dout", dout))
-        mask = _as_mask(self._error("mask"), self._after_forward(mask))
+        mask = as_mask(self._error("mask"), self._after_forward(mask))
         return self._masked(self._as_dout(dout, mask.shape, mask))
-
-
-def _is_narrow(dtype: np.dtype[Any]) -> bool:
-    """Whether unsigned numbers of a dtype are int64 numbers too."""
-    return dtype.kind == "u" and dtype.itemsize < 8
 
 
 class Embedding(Layer):
@@ -737,33 +549,6 @@ class Embedding(Layer):
         self.grads = [np.zeros_like(as_array(W))]
         self.idx = None
 
-    def _indices(self, idx: Any, W: Array) -> Array:
-        """Return word numbers as int64 in one row, where W lies; negative ones count from the end.
-
-        They are in [0, V), those excepted that were on the GPU before: they are not read back.
-        """
-        words, array = len(W), as_array(idx, self._error("idx"))
-        if array.dtype.kind not in "iu" and array.size:
-            raise IndexError(self._error(f"idx must hold whole numbers, got dtype {array.dtype}"))
-        if is_on_gpu(array):
-            if not is_on_gpu(W):
-                raise ValueError(self._error("idx is on the GPU, W is on the CPU; scratchnet.to_cpu moves it"))
-            if array.dtype == np.uint64:  # the largest would become negative
-                array = np.minimum(array, array.dtype.type(words))
-            index = array.reshape(-1).astype(np.int64, copy=False)
-            chosen: Array = np.where(index < 0, index + words, index)
-            return chosen
-        if array.dtype == np.uint64:
-            check_labels(self._error("idx"), array.reshape(-1), words)
-        index = np.require(array.reshape(-1), np.int64, ["C", "A"])
-        if index.size and index.min() < 0:
-            if index.min() < -words:
-                i = int(np.flatnonzero(index < -words)[0])
-                raise IndexError(self._error(f"idx[{i}] is {index[i]}, expected {-words} or more"))
-            index = np.where(index < 0, index + words, index)
-        check_labels(self._error("idx"), index, words)
-        return moved(index, to_gpu=is_on_gpu(W))
-
     def forward(self, idx: Any) -> Array:
         """Return the rows idx of W: an array (*idx.shape, D) of W's dtype; for a single number, a view of W.
 
@@ -772,34 +557,10 @@ class Embedding(Layer):
         IndexError
             A number is outside [-V, V), or is not whole.
         """
-        if type(idx) is np.ndarray and idx.ndim and (idx.dtype.kind == "i" or _is_narrow(idx.dtype)):
-            quick = quick_gather_rows(self.params[0], np.ascontiguousarray(idx, np.int64))
-            if quick is not None:
-                self.idx = idx
-                return computed(quick)  # type: ignore[no-any-return]
-        W = check_parameter(self._error("W"), self.params[0], ndim=2)
-        index = self._indices(idx, W)
-        shape = as_array(idx).shape
-        out: Array
-        if shape:
-            operand = as_operand("W", W, W)
-            out = _empty((*shape, W.shape[1]), operand)
-            backend_for(operand).gather_rows(operand, index, _rows(out))
-        else:
-            out = W[index[0]]
+        out: Array = ops.gather_rows(self.params[0], idx, self)
         self.idx = idx
-        return computed(out)  # type: ignore[no-any-return]
+        return out
 
     def backward(self, dout: Any) -> None:
         """Write the gradient into `grads`: the sum, for every row of W, of the rows of dout that it became."""
-        idx = self.idx
-        if type(idx) is np.ndarray and idx.ndim and (idx.dtype.kind == "i" or _is_narrow(idx.dtype)):
-            W, dW = self.params[0], self.grads[0]
-            if W.shape == dW.shape and quick_scatter_add_rows(dout, np.ascontiguousarray(idx, np.int64), dW):
-                return
-        W = as_operand("W", self.params[0], self.params[0])
-        index = self._indices(self._after_forward(self.idx), W)
-        d = self._as_dout(dout, (*as_array(self.idx).shape, W.shape[1]), W)
-        dW = self._gradient(self.grads, 0, W)
-        backend_for(W).scatter_add_rows(_rows(d), index, dW)
-        self._keep_gradient(self.grads, 0, dW)
+        ops.scatter_add_rows(dout, self.idx, self.params[0], self.grads, self)

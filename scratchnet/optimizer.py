@@ -27,7 +27,7 @@ from ._as_written import as_written, is_as_written
 from ._links import Linked
 from ._passed_on import pass_on_np
 from ._shown import shown
-from .backends import backend_for, check_call, quick_update, run_checked
+from .backends import backend_for, check_call, op_update, run_checked
 from .config import GPU as GPU  # book 2's scripts expect this from here, by a star import
 
 pass_on_np(__name__)
@@ -141,7 +141,7 @@ class Optimizer(Linked):
 
     def _quick_update(self, params: Any, grads: Any, states: list[Any], numbers: tuple[float, ...]) -> bool:
         """Update all parameters in one call and return True; or change nothing and return False."""
-        return quick_update(self._kernel, params, grads, states, numbers)
+        return op_update(self._kernel, params, grads, states, numbers)
 
     def _step(self, kernels: Any, p: Array, g: Array, states: list[Array], numbers: tuple[float, ...]) -> None:
         """Update one parameter and its states, arrays that have been checked."""

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import _compute
 from ._arrays import (
     Array,
     as_array,
@@ -22,21 +21,18 @@ from ._arrays import (
     as_labels,
     as_operand,
     check_labels,
+    empty,
     is_on_gpu,
     moved,
     random_like,
+    rows_of,
 )
 from ._compute import computed, like_computed
-from ._layer import Computed, Held, as_loss, empty, rows
+from ._layer import Computed, Held, as_loss
 from ._passed_on import pass_on_np
 from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
-from .backends import (
-    backend_for,
-    quick_affine_backward,
-    quick_affine_forward,
-    quick_matmul_accumulate,
-    quick_tanh_backward,
-)
+from .backends import backend_for, ops
+from .backends.general import labels_of
 from .config import GPU
 from .functions import cross_entropy_error, sigmoid, softmax
 from .layers import (
@@ -106,13 +102,16 @@ class _Step(Recurrent):
         return [state[1] for state in self._run(x[None], list(start))]
 
     def _backward_step(self, *ends: Any) -> tuple[Array, ...]:
-        if ends[0] is None:
-            raise TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
+        self._check_end(ends[0])
         run = self._kept
         if run is None or "cache" in vars(self):
             run = self._from_cache(*self._after_forward(self.cache))
         dx, _, firsts = self._run_back(run, None, list(ends))
         return (dx[0], *firsts)
+
+    def _check_end(self, dh_next: Any) -> None:
+        if dh_next is None:
+            raise TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
 
     def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
         """Return what backward needs from what the book's layer keeps."""
@@ -155,27 +154,20 @@ class RNN(_Step, RNNCells):
     def forward(self, x: Any, h_prev: Any) -> Array:
         """Return the next state (N, H) from x (N, D) and the state before."""
         Wx, Wh, b = self.params if len(self.params) == 3 else (*self.params, None)
-        if _compute.in_float32:
-            Wx, Wh, b = computed(Wx), computed(Wh), computed(b)
-        h = quick_affine_forward(x, Wx, b)
-        if h is None or h.ndim != 2 or not quick_matmul_accumulate(h_prev, Wh, h):
-            h = self._forward_step(x, h_prev)[0]
-        else:
-            backend_for(h).tanh_forward(h, h)
+        h: Array = ops.affine_forward(x, Wx, b, self)
+        ops.matmul_accumulate(h_prev, Wh, h, self)
+        backend_for(h).tanh_forward(h, h)
         self.cache = x, h_prev, h
         return h
 
     def backward(self, dh_next: Any) -> tuple[Array, Array]:
         """Write the gradients into `grads`; return dx and dh_prev."""
+        self._check_end(dh_next)
         x, h_prev, h = self.cache or self._after_forward(None)
-        dA = quick_tanh_backward(dh_next, h)
-        dx = quick_affine_backward(
-            dA, x, self.params[0], self.grads[0], self.grads[2] if len(self.grads) > 2 else None
-        )
-        dh = None if dx is None else quick_affine_backward(dA, h_prev, self.params[1], self.grads[1], None)
-        if dx is None or dh is None:
-            dx, dh = self._backward_step(dh_next)
-        return dx, dh
+        Wx, Wh, *_ = self.params
+        dWx, dWh, *db = self.grads
+        dA = ops.tanh_backward(dh_next, h, self)
+        return ops.affine_backward(dA, x, Wx, [dWx, *db], self), ops.affine_backward(dA, h_prev, Wh, [dWh], self)
 
     def _from_cache(self, x: Any, h_prev: Any, h_next: Any) -> tuple[Array, list[Array], Any]:
         h = np.concatenate([self._as_step("h_prev", h_prev), self._as_step("h_next", h_next)])
@@ -665,7 +657,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         xs = as_float_array(self._error("xs"), xs)
         if xs.ndim == 0:
             raise ValueError(self._error("xs is a single number, expected scores of shape (N, T, V)"))
-        x, t = rows(xs), as_array(ts, self._error("ts"))
+        x, t = rows_of(xs), as_array(ts, self._error("ts"))
         chosen = scores = None
         if t.size == len(x) and t.dtype.kind == "i":
             counted = t.reshape(-1) != self.ignore_label
@@ -679,7 +671,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
             scores = x
             x, labels = self._taken(x, chosen), labels[chosen]
         y = empty(x.shape, x)
-        loss: float = as_loss(backend_for(x).softmax_log_loss_forward(x, labels, y))
+        loss: float = as_loss(backend_for(x).softmax_cross_entropy_forward(x, labels, self.delta, 0.0, y))
         self._outdate()
         self.y, self.t, self._shape = y, labels, xs.shape
         self._counted, self._scores = chosen, scores
@@ -703,7 +695,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         t, y, counted, shape = cache
         chosen = as_array(counted).reshape(-1).nonzero()[0]
         y = as_float_array(self._error("cache: ys"), y)[chosen]
-        labels = self._labels(as_array(t)[chosen], len(y), y.shape[1], y)
+        labels = labels_of(as_array(t)[chosen], len(y), y.shape[1], y, self)
         self.y, self.t, self._counted, self._shape = y, labels, chosen, shape
 
     def _taken(self, x: Array, index: Array) -> Array:
@@ -722,7 +714,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         k.softmax_cross_entropy_backward(y, self._class_indices(y), number, dx)
         if self._counted is not None:
             counted, dx = dx, empty((*self._shape[:-1], y.shape[1]), y)
-            k.scatter_add_rows(counted, self._counted, rows(dx))
+            k.scatter_add_rows(counted, self._counted, rows_of(dx))
         return dx.reshape(self._shape)
 
 

@@ -22,6 +22,8 @@ NUMBERS = {
     "beta1": 0.9,
     "beta2": 0.999,
     "dout": 0.75,
+    "delta": 1e-7,
+    "clip": 0.0,
     "factor": 0.3,
 }
 
@@ -124,11 +126,13 @@ def make_case(name: str, sizes: dict[str, int], dtype: Any, seed: int = 0, absen
             values[a.name] = None
             continue
         shape = (sizes["n"],) if a.shape == ("...",) else tuple(axis_length(axis, sizes) for axis in a.shape)
-        array, fences[a.name] = fenced(shape, np.int64 if a.kind == "label" else dtype)
+        array, fences[a.name] = fenced(shape, {"label": np.int64, "bool": np.bool_}.get(a.kind, dtype))
         values[a.name] = array
         if a.kind == "label":
             limit = limit_of(a, sizes)
             array[...] = -1 if a.is_written else rng.integers(0, limit, shape) if limit else 0
+        elif a.kind == "bool":
+            array[...] = rng.random(shape) < 0.5
         elif a.role == "out":
             array[...] = np.nan
         elif a.name in ("var", "std") or (a.name in ("h", "v") and "update" in name):

@@ -19,8 +19,8 @@ PACKAGE = Path(scratchnet.__file__).parent
 OPTIONAL = {"matplotlib", "tqdm", "pooch", "cupy"}
 
 # Modules of the package that each module may import. NumPy and the standard library are open to all, and so is
-# the ground floor: `_arrays`, what every room needs of arrays.
-GROUND_FLOOR = {"_arrays"}
+# the ground floor: `_arrays`, what every room needs of arrays, and `_compute`, the dtype that is computed in.
+GROUND_FLOOR = {"_arrays", "_compute"}
 ALLOWED = {
     "_arrays": set(),
     "backends/contract": set(),
@@ -32,8 +32,11 @@ ALLOWED = {
         "backends/cpu",
         "backends/cuda",
         "backends/cuda_steps",
+        "backends/ops",
         "backends/reference",
     },
+    "backends/general": {"backends/__init__"},
+    "backends/ops": {"backends/cpu"},
     "_as_written": set(),
     "_compute": set(),
     "_commands": {  # at the top, behind the doors
@@ -51,34 +54,44 @@ ALLOWED = {
         "weights",
     },
     "_links": set(),
-    "_start": {"_compute", "backends/__init__"},
+    "_start": {"backends/__init__"},
     "_layer": {"_links", "_shown"},
     "_files": set(),
     "_passed_on": {"np"},
     "_shown": set(),  # how an object of any room is printed
-    "layers": {"_as_written", "_compute", "_layer", "_passed_on", "backends/__init__", "config", "functions"},
-    "_recurrent": {"_compute", "_layer", "backends/__init__"},
+    "layers": {
+        "_as_written",
+        "_layer",
+        "_passed_on",
+        "backends/__init__",
+        "backends/general",
+        "backends/ops",
+        "config",
+        "functions",
+    },
+    "_recurrent": {"_layer", "backends/__init__"},
     "time_layers": {
-        "_compute",
         "_layer",
         "_passed_on",
         "_recurrent",
         "backends/__init__",
+        "backends/general",
+        "backends/ops",
         "config",
         "functions",
         "layers",
     },
-    "functions": {"_passed_on", "backends/__init__", "config"},
+    "functions": {"_passed_on", "backends/__init__", "backends/ops", "config"},
     "optimizer": {"_as_written", "_links", "_passed_on", "_shown", "backends/__init__", "config"},
     "_velocity_first": {"backends/__init__", "optimizer"},
     "language": set(),
     "evaluation": set(),
     "util": {"_passed_on", "_unpickle", "backends/__init__", "config", "evaluation", "language"},
-    "gradient": {"_as_written", "_compute", "util"},
+    "gradient": {"_as_written", "util"},
     "weights": {"_files", "util"},
     "models": {"_as_written", "_links", "_shown", "config", "layers", "util", "weights"},
     "plan": {"_as_written", "backends/__init__"},
-    "_proof": {"_compute", "backends/__init__", "plan", "util"},
+    "_proof": {"backends/__init__", "plan", "util"},
     "_watching": {"util"},
     "_engines": {"_proof", "_watching", "plan", "util"},
     "_orders": {"backends/__init__"},
@@ -102,7 +115,7 @@ ALLOWED = {
     "rnnlm_trainer": {"_fitting", "_watching", "evaluation", "plotting", "util"},
     "plotting": {"util"},
     "config": set(),
-    "dropin": {"_compute", "_files"},  # it serves whatever there is
+    "dropin": {"_files"},  # it serves whatever there is
     "np": {"backends/__init__", "config"},
     "_unpickle": {"_files"},
     "_version": set(),
@@ -115,8 +128,16 @@ ALLOWED = {
     "book1/__init__": {"dropin"},  # for a notebook
     "book1/functions": {"functions"},
     "book1/gradient": {"gradient"},
-    "book1/util": {"_layer", "backends/__init__"},
-    "book1/layers": {"_compute", "_layer", "backends/__init__", "book1/functions", "book1/util", "layers"},
+    "book1/util": {"backends/__init__"},
+    "book1/layers": {
+        "_layer",
+        "backends/__init__",
+        "backends/general",
+        "backends/ops",
+        "book1/functions",
+        "book1/util",
+        "layers",
+    },
     "book1/optimizer": {"optimizer"},
     "book1/trainer": {"_fitting", "_watching", "book1/optimizer"},
     "book1/multi_layer_net": {"_links", "_shown", "book1/gradient", "book1/layers", "util"},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from differences import assert_gradient, central_differences
 import scratchnet
 from scratchnet.layers import (
     Affine,
+    Embedding,
     MatMul,
     Relu,
     Repeat,
@@ -20,6 +23,7 @@ from scratchnet.layers import (
     SoftmaxWithLoss,
     Sum,
 )
+from scratchnet.time_layers import RNN
 
 
 def randn(*shape, dtype=np.float64, seed=0):
@@ -505,40 +509,52 @@ def test_no_input_is_ever_changed():
         np.testing.assert_array_equal(before, now)
 
 
-# The short cuts that layers take when the arrays are already right
+# An operation's compiled way and its general way
 
 
-def test_the_short_cut_and_the_general_way_give_the_same_bits(monkeypatch):
-    import scratchnet.layers as module
+def test_both_ways_of_an_operation_give_the_same_bits(monkeypatch):
+    from scratchnet.backends import general, ops
 
     x, dout, t = randn(6, 4), randn(6, 3, seed=2), np.arange(6) % 3
 
     def run():
         results = []
-        for layer in (Affine(randn(4, 3), randn(3)), MatMul(randn(4, 3)), Sigmoid(), Relu()):
+        for layer in (Affine(randn(4, 3), randn(3)), MatMul(randn(4, 3)), Sigmoid(), Relu(), Softmax()):
             out = layer.forward(x)
             results += [out, layer.backward(dout if out.shape == dout.shape else x), *layer.grads]
+        embedding = Embedding(randn(4, 3))
+        results.append(embedding.forward(t))
+        embedding.backward(dout)
+        results += embedding.grads
+        rnn = RNN(randn(4, 3), randn(3, 3, seed=1), randn(3, seed=2))
+        results += [rnn.forward(x, dout), *rnn.backward(dout), *rnn.grads]
         for labels in (t, np.eye(3)[t], np.eye(3, dtype=np.int32)[t]):
             loss = SoftmaxWithLoss()
             results += [np.float64(loss.forward(dout, labels)), loss.backward(0.5), loss.y, loss.t]
         return [r.tobytes() for r in results]
 
-    quick = run()
-    used = []
-    for name in dir(module):
-        if name.startswith("quick_"):
-            monkeypatch.setattr(module, name, lambda *a, name=name: used.append(name))
-    assert run() == quick
-    assert len(set(used)) == 8
+    compiled, used = run(), []
+
+    def general_way(name):
+        function = getattr(general, name, None)
+        if function is None:  # one for all activations of its kind
+            function = partial(getattr(general, f"elementwise_{name.rpartition('_')[2]}"), name)
+        return lambda *arguments: (used.append(name), function(*arguments))[1]
+
+    for name in ops.__all__:
+        monkeypatch.setattr(ops, name, general_way(name))
+    assert run() == compiled
+    assert set(used) == set(ops.__all__) - {"tanh_forward"}
 
 
-def test_right_arrays_take_the_short_cut(monkeypatch):
+def test_right_arrays_take_the_compiled_way(monkeypatch):
     """A reader's own loop depends on it: nothing of the general way may be touched."""
-    import scratchnet.layers as module
+    from scratchnet.backends import general
 
     chains = [[Affine(np.ones((4, 3), d), np.ones(3, d)), Sigmoid(), Relu()] for d in (np.float32, np.float64)]
-    for name in ("as_operand", "as_float_array", "as_labels", "backend_for"):
-        monkeypatch.setattr(module, name, lambda *a: pytest.fail("the general way was taken"))
+    for name, value in vars(general).items():
+        if inspect.isfunction(value) and value.__module__ == general.__name__:
+            monkeypatch.setattr(general, name, lambda *a: pytest.fail("the general way was taken"))
     for layers, dtype in zip(chains, (np.float32, np.float64), strict=True):
         x = np.ones((6, 4), dtype)
         for layer in layers:

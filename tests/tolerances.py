@@ -1,53 +1,34 @@
-"""How far a compiled kernel may lie from the true value, derived from its formula, in one place.
+"""How far a compiled kernel may lie from the true value: from the accuracy that contract.py declares.
 
-u is half an ulp of 1 in the type: the relative error of one rounded operation. Three classes:
+u is half an ulp of 1 in the type: the relative error of one rounded operation.
 
-EXACT   the same operations in the same order as the reference: the same bits
-ULP     a fixed number of rounded operations: relative to the true value
-SUM     a sum of K terms, added in any order: K u times the sum of the magnitudes (N. Higham, Accuracy and
-        Stability of Numerical Algorithms, 2002, ch. 3 and 4)
+exact       the same operations in the same order as the reference: the same bits
+n ulp       a fixed number of rounded operations: relative to the true value
+sum(K)      sums of products, added in any order: K u times the sum of the terms' magnitudes, which are what the
+            reference makes of the arguments' magnitudes (N. Higham, Accuracy and Stability of Numerical
+            Algorithms, 2002, ch. 3 and 4)
+derived     a bound of its own, from the formula, below
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 
-EXACT = frozenset(
-    (
-        "repeat_rows",
-        "gather_rows",
-        "sigmoid_backward",
-        "relu_forward",
-        "relu_backward",
-        "im2col",
-        "col2im",
-        "max_pool_forward",
-        "max_pool_backward",
-        "batch_normalization_inference",
-        "softmax_cross_entropy_backward",
-        "sigmoid_cross_entropy_backward",
-        "sgd_update",
-        "momentum_update",
-        "nesterov_update",
-        "adagrad_update",
-        "rmsprop_update",
-        "adam_update",
-        "scale",
-        "scatter_add_rows",
-        "tanh_backward",
-        "multiply_by_mask",
-        "gru_backward",
-        "gru_gates_backward",
-    )
-)
+from scratchnet.backends import KERNELS, reference
 
-SIGMOID_ULP = 3  # exp 1, the sum and the quotient half each, and what exp's error becomes
-TANH_ULP = 3  # two ulp of exp's parts at most, the sum and the quotient half each
+EXACT = frozenset(name for name, kernel in KERNELS.items() if kernel.accuracy == "exact")
+ULP = {
+    name: int(kernel.accuracy.removesuffix(" ulp")) for name, kernel in KERNELS.items() if "ulp" in kernel.accuracy
+}
+SIGMOID_ULP = ULP["sigmoid_forward"]  # exp 1, the sum and the quotient half each, and what exp's error becomes
+TANH_ULP = ULP["tanh_forward"]  # two ulp of exp's parts at most, the sum and the quotient half each
 EXP_ULP = 1.1  # the last sum half, the term before it a quarter, the reduced argument a quarter, and a little
-DELTA = 1e-7  # in the books' logarithm
 
 
 def unit(dtype: Any) -> float:
@@ -69,18 +50,39 @@ Values = dict[str, Any]  # the arguments in a wide type; outputs hold the true v
 Bound = Callable[[Values, float], dict[str, Any]]
 
 
-def _affine_forward(v: Values, u: float) -> dict[str, Any]:
-    terms = np.abs(v["x"]) @ np.abs(v["W"]) + (0 if v["b"] is None else np.abs(v["b"]))
-    return {"out": (v["x"].shape[1] + 2) * u * terms}
+def _ulp(name: str, v: Values, u: float) -> dict[str, Any]:
+    (output,) = (a.name for a in KERNELS[name].arguments if a.is_written)
+    return {output: 2 * ULP[name] * u * np.abs(v[output])}
 
 
-def _affine_backward(v: Values, u: float) -> dict[str, Any]:
-    d, x, W = np.abs(v["dout"]), np.abs(v["x"]), np.abs(v["W"])
-    return {
-        "dx": (W.shape[1] + 2) * u * (d @ W.T),
-        "dW": (len(x) + 2) * u * (x.T @ d),
-        "db": (len(d) + 2) * u * d.sum(axis=0),
-    }
+def _terms(name: str) -> dict[str, str]:
+    """The number of terms that the contract gives each output, as a formula of the sizes."""
+    outputs = [a.name for a in KERNELS[name].arguments if a.is_written]
+    parts = re.findall(r"(\w+ )?sum\(([^)]*)\)", KERNELS[name].accuracy)
+    return {output.strip() or outputs[0]: terms for output, terms in parts}
+
+
+def _sum(name: str, v: Values, u: float) -> dict[str, Any]:
+    """What is added to is known only after the call: before it, it was at most that and the sum's magnitude."""
+    kernel = KERNELS[name]
+    sizes: dict[str, int] = {}
+    size = {}
+    for a in kernel.arguments:
+        value = v[a.name]
+        if isinstance(value, np.ndarray):
+            sizes |= dict(zip(a.shape, value.shape, strict=True))
+            size[a.name] = np.zeros_like(value) if a.is_written else np.abs(value)
+        else:
+            size[a.name] = value
+    getattr(reference, name)(*size.values())
+    bounds = {}
+    for output, terms in _terms(name).items():
+        if v[output] is not None:
+            is_added_to = next(a.role for a in kernel.arguments if a.name == output) == "inout"
+            magnitude = 2 * size[output] + np.abs(v[output]) if is_added_to else size[output]
+            count = sum(prod(int(f) if f.isdigit() else sizes[f] for f in t.split("*")) for t in terms.split("+"))
+            bounds[output] = count * u * magnitude
+    return bounds
 
 
 def _softmax_backward(v: Values, u: float) -> dict[str, Any]:
@@ -94,33 +96,29 @@ def _softmax(v: Values, u: float) -> Any:
     return (2 * softmax_ulp(v["x"].shape[1]) + 2 * spread.max(initial=0)) * u * v["y"]
 
 
+def _clipped(p: Any, v: Values) -> Any:
+    return np.clip(p, v["clip"], 1 - v["clip"]) if v["clip"] > 0 else p
+
+
+def _mean_of_logs(p: Any, bound: Any, v: Values, u: float) -> Any:
+    """Of the mean of -log(p + delta), p having an error of its own; the logarithms and the mean are in double."""
+    if not len(p):
+        return 0
+    if v["delta"] == 0 and v["clip"] == 0 and p.min() < 2 * smallest(u):
+        return np.inf  # in the type it is 0, and the loss infinite, as in the book
+    p = _clipped(p, v) + v["delta"]
+    return (bound / p).mean() + (len(p) + 4) * unit(np.float64) * max(np.abs(np.log(p)).max(), 1)
+
+
 def _softmax_loss(v: Values, u: float) -> dict[str, Any]:
-    bound = _softmax(v, u)
-    rows = np.arange(len(v["t"]))
-    slope = bound[rows, v["t"]] / (v["y"][rows, v["t"]] + DELTA) if len(rows) else np.zeros(1)
-    return {"y": bound, "return": slope.mean() + _log_sum(len(rows))}
+    bound, rows = _softmax(v, u), np.arange(len(v["t"]))
+    return {"y": bound, "return": _mean_of_logs(v["y"][rows, v["t"]], bound[rows, v["t"]], v, u)}
 
 
 def _sigmoid_loss(v: Values, u: float) -> dict[str, Any]:
     p = np.where(v["t"] == 1, v["y"], 1 - v["y"])
     bound = 2 * SIGMOID_ULP * u * v["y"]
-    return {"y": bound, "return": ((bound + u) / (p + DELTA)).mean() + _log_sum(len(p)) if len(p) else 0}
-
-
-def _convolution_forward(v: Values, u: float) -> dict[str, Any]:
-    terms = np.abs(v["W"]) @ np.abs(v["col"]) + np.abs(v["b"])[:, None]
-    return {"out": (v["W"].shape[1] + 2) * u * terms}
-
-
-def _convolution_backward(v: Values, u: float) -> dict[str, Any]:
-    """dW and db are added to; v holds them after the call, from which their values before follow."""
-    d, col, W = np.abs(v["dout"]), np.abs(v["col"]), np.abs(v["W"])
-    terms = len(d) * d.shape[2] + 3
-    return {
-        "dcol": (len(W) + 2) * u * (W.T @ d),
-        "dW": terms * u * (2 * (d @ col.transpose(0, 2, 1)).sum(axis=0) + np.abs(v["dW"])),
-        "db": terms * u * (2 * d.sum(axis=(0, 2)) + np.abs(v["db"])),
-    }
+    return {"y": bound, "return": _mean_of_logs(p, bound + u, v, u)}
 
 
 def _batch_normalization_forward(v: Values, u: float) -> dict[str, Any]:
@@ -149,24 +147,6 @@ def _batch_normalization_backward(v: Values, u: float) -> dict[str, Any]:
     return {"dbeta": (rows + 2) * u * dbeta, "dgamma": (rows + 2) * u * dgamma, "dx": 8 * u * dx}
 
 
-def _log_sum(n: int) -> float:
-    """The logarithms (at most 16.2 each) and their sum are taken in double."""
-    return (n + 4) * unit(np.float64) * 16.2
-
-
-def _softmax_log_loss(v: Values, u: float) -> dict[str, Any]:
-    bound, rows = _softmax(v, u), np.arange(len(v["t"]))
-    if not len(rows):
-        return {"y": bound, "return": 0}
-    p = v["y"][rows, v["t"]]
-    if p.min() < 2 * smallest(u):  # in the type it is 0, and the loss infinite, as in the book
-        return {"y": bound, "return": np.inf}
-    return {
-        "y": bound,
-        "return": (bound[rows, v["t"]] / p).mean() + (len(p) + 4) * unit(np.float64) * -np.log(p.min()),
-    }
-
-
 GATE = 2 * max(SIGMOID_ULP, TANH_ULP)  # times u: the relative error of a gate
 
 
@@ -193,26 +173,16 @@ def _gru_forward(v: Values, u: float) -> dict[str, Any]:
     return {"h_hat": GATE * u * h_hat, "h": (GATE + 4) * u * terms}
 
 
-BOUNDS: dict[str, Bound] = {
-    "affine_forward": _affine_forward,
-    "affine_backward": _affine_backward,
-    "matmul_accumulate": lambda v, u: {
-        "out": (v["x"].shape[1] + 3) * u * (2 * np.abs(v["x"]) @ np.abs(v["W"]) + np.abs(v["out"]))
-    },
-    "matmul_transposed": lambda v, u: {"dx": (v["W"].shape[1] + 2) * u * (np.abs(v["dout"]) @ np.abs(v["W"]).T)},
-    "sum_rows": lambda v, u: {"out": len(v["x"]) * u * np.abs(v["x"]).sum(axis=0)},
-    "sigmoid_forward": lambda v, u: {"out": 2 * SIGMOID_ULP * u * v["out"]},
+DERIVED: dict[str, Bound] = {
     "softmax_forward": lambda v, u: {"y": _softmax(v, u)},
     "softmax_backward": _softmax_backward,
-    "cross_entropy_forward": lambda v, u: {"return": _log_sum(len(v["t"]))},
+    "cross_entropy_forward": lambda v, u: {
+        "return": _mean_of_logs(v["y"][np.arange(len(v["t"])), v["t"]], 0 * v["t"], v, u)
+    },
     "softmax_cross_entropy_forward": _softmax_loss,
     "sigmoid_cross_entropy_forward": _sigmoid_loss,
-    "convolution_forward": _convolution_forward,
-    "convolution_backward": _convolution_backward,
     "batch_normalization_forward": _batch_normalization_forward,
     "batch_normalization_backward": _batch_normalization_backward,
-    "tanh_forward": lambda v, u: {"out": 2 * TANH_ULP * u * np.abs(v["out"])},
-    "softmax_log_loss_forward": _softmax_log_loss,
     "lstm_forward": _lstm_forward,
     "lstm_backward": _lstm_backward,
     "gru_gates_forward": lambda v, u: {
@@ -221,6 +191,12 @@ BOUNDS: dict[str, Bound] = {
     },
     "gru_forward": _gru_forward,
     "squared_norm": lambda v, u: {"return": (v["g"].size + 2) * unit(np.float64) * float((v["g"] ** 2).sum())},
+}
+
+BOUNDS: dict[str, Bound] = {  # of every kernel that is not exact
+    **{name: partial(_ulp, name) for name in ULP},
+    **{name: partial(_sum, name) for name, kernel in KERNELS.items() if "sum(" in kernel.accuracy},
+    **DERIVED,
 }
 
 

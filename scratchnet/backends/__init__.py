@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _compute
 from .._arrays import is_on_gpu
 from .contract import CONTRACT, KERNELS, LARGEST, Argument, Kernel, check_arguments, window_places
 
@@ -24,20 +25,8 @@ try:
         get_num_threads,
         isa,
         isas,
+        op_update,
         place,
-        quick_scatter_add_rows,
-        quick_affine_backward,
-        quick_affine_forward,
-        quick_matmul_accumulate,
-        quick_relu_backward,
-        quick_relu_forward,
-        quick_sigmoid_backward,
-        quick_sigmoid_forward,
-        quick_softmax_cross_entropy_backward,
-        quick_softmax_cross_entropy_forward,
-        quick_gather_rows,
-        quick_tanh_backward,
-        quick_update,
         set_num_threads,
         shuffle_epochs,
     )
@@ -49,7 +38,10 @@ except ModuleNotFoundError as error:
         "Run `python -m pip install -e .` in it (a C compiler is needed), or start Python in another folder."
     ) from None
 
-from . import cpu  # after the error above, which is for people
+from . import cpu, ops  # after the error above, so that users see its message
+
+_compute.told.append(cpu.compute_in_float32)
+cpu.compute_in_float32(_compute.in_float32)
 
 if TYPE_CHECKING:
     from . import cuda, reference
@@ -73,20 +65,9 @@ __all__ = [
     "isa",
     "isas",
     "load_cupy",
+    "op_update",
+    "ops",
     "place_of",
-    "quick_scatter_add_rows",
-    "quick_affine_backward",
-    "quick_affine_forward",
-    "quick_matmul_accumulate",
-    "quick_relu_backward",
-    "quick_relu_forward",
-    "quick_sigmoid_backward",
-    "quick_sigmoid_forward",
-    "quick_softmax_cross_entropy_backward",
-    "quick_softmax_cross_entropy_forward",
-    "quick_gather_rows",
-    "quick_tanh_backward",
-    "quick_update",
     "reference",
     "reference_uses",
     "run_checked",

@@ -1,6 +1,6 @@
 """The kernel contract as data: what every backend offers, and what it refuses.
 
-One line a kernel, in the notation of the books' formulas:
+A kernel is declared here, once, in the notation of the books' formulas:
 
     x[N,D]      an array that is read, with its shape; one letter is one size throughout the call
     A[N,4D]     an axis of four times D, a size that an argument before it has fixed
@@ -9,8 +9,9 @@ One line a kernel, in the notation of the books' formulas:
     =p[...]     changed in place
     b[M]?       may be None
     t[N]<C      int64 labels or indices, each at least 0 and below C; below H times W where <H*W
+    mask[...]:bool  NumPy's bool; any byte but 0 is True
     lr          a number
-    stride:1    a whole number, 1 or more and at most LARGEST
+    stride:1    an integer, 1 or more and at most LARGEST
     -> float    the call returns a number; without it, None
 
 P, Q, Y and X are the sizes of windows and of what comes of them, see `window_places`.
@@ -18,7 +19,18 @@ P, Q, Y and X are the sizes of windows and of what comes of them, see `window_pl
 All real arrays of a call have one dtype. No output overlaps another argument, except that an output
 marked >out[...]~x may be the array `x` itself. Size 0 is legal everywhere.
 
-The compiled kernels, the reference, the tests and the benchmarks all read this table.
+After the formula: how accurate a compiled kernel is, u being half a unit in the last place of 1 in the type:
+
+    [exact]     the same bits as the formula, evaluated operation by operation
+    [3 ulp]     at most so many units in the last place from the true value, over the whole range
+    [sum(D+2)]  sums of products: at most so many times u times the sum of the terms' magnitudes; with several
+                outputs, one for each: [dx sum(M+2), dW sum(N+2)]
+    [derived]   a bound of its own, derived in tests/tolerances.py
+
+A line `# topic: files` begins a topic and names the files of csrc that have its loops.
+
+The compiled kernels are bound to Python by what tools/generate_bindings.py writes from this table; the reference,
+the tests and the benchmarks read it as it is.
 """
 
 from __future__ import annotations
@@ -37,87 +49,123 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 CONTRACT = """
-affine_forward(x[N,D], W[D,M], b[M]?, >out[N,M])                     out = x W + b
+# Products and sums over rows: product.inc, affine.inc
+affine_forward(x[N,D], W[D,M], b[M]?, >out[N,M])                     out = x W + b  [sum(D+2)]
 affine_backward(dout[N,M], x[N,D], W[D,M], >dx[N,D]?, >dW[D,M], >db[M]?)
                                                                      dx = dout W';  dW = x' dout;  db = rows' sum
-matmul_accumulate(x[N,D], W[D,M], =out[N,M])                                out += x W
-matmul_transposed(dout[N,M], W[D,M], >dx[N,D])                       dx = dout W'
-sum_rows(x[N,D], >out[D])                                            out = x[0] + x[1] + ...
-repeat_rows(x[D], >out[N,D])                                         out[i] = x
-gather_rows(x[N,D], index[B]<N, >out[B,D])                             out[i] = x[index[i]]
-sigmoid_forward(x[...], >out[...]~x)                                 out = 1 / (1 + exp(-x))
-sigmoid_backward(dout[...], y[...], >dx[...]~dout)                   dx = dout (1 - y) y
-relu_forward(x[...], >out[...]~x)                                    out = 0 where x <= 0, else x
-relu_backward(dout[...], y[...], >dx[...]~dout)                      dx = 0 where y <= 0, else dout
+                                                                     [dx sum(M+2), dW sum(N+2), db sum(N+2)]
+matmul_accumulate(x[N,D], W[D,M], =out[N,M])                         out += x W  [sum(D+3)]
+matmul_transposed(dout[N,M], W[D,M], >dx[N,D])                       dx = dout W'  [sum(M+2)]
+sum_rows(x[N,D], >out[D])                                            out = x[0] + x[1] + ...  [sum(N)]
+repeat_rows(x[D], >out[N,D])                                         out[i] = x  [exact]
+gather_rows(x[N,D], index[B]<N, >out[B,D])                           out[i] = x[index[i]]  [exact]
+scatter_add_rows(dout[B,D], index[B]<N, >out[N,D])                   out = 0;  out[index[i]] += dout[i], in order
+                                                                     [exact]
+
+# Activations: activation.inc
+sigmoid_forward(x[...], >out[...]~x)                                 out = 1 / (1 + exp(-x))  [3 ulp]
+sigmoid_backward(dout[...], y[...], >dx[...]~dout)                   dx = dout (1 - y) y  [exact]
+relu_forward(x[...], >out[...]~x)                                    out = 0 where x <= 0, else x  [exact]
+relu_backward(dout[...], y[...], >dx[...]~dout)                      dx = 0 where y <= 0, else dout  [exact]
+relu_forward_with_mask(x[...], >out[...], >mask[...]:bool)           mask = x <= 0;  out = 0 where mask, else x
+                                                                     [exact]
+relu_backward_by_mask(dout[...], mask[...]:bool, >dx[...])           dx = 0 where mask, else dout  [exact]
+tanh_forward(x[...], >out[...]~x)                                    out = tanh(x)  [3 ulp]
+tanh_backward(dout[...], y[...], >dx[...]~dout)                      dx = dout (1 - y^2)  [exact]
+multiply_by_mask(x[...], mask[...], >out[...]~x)                     out = x mask  [exact]
 softmax_forward(x[N,C], >y[N,C])                                     y = exp(x) / sum over the row of exp(x)
+                                                                     [derived]
 softmax_backward(dout[N,C], y[N,C], >dx[N,C])                        dx = y (dout - sum over the row of dout y)
-cross_entropy_forward(y[N,C], t[N]<C) -> float                       mean of -log(y_t + 1e-7)
-softmax_cross_entropy_forward(x[N,C], t[N]<C, >y[N,C]) -> float      y = softmax(x); mean of -log(y_t + 1e-7)
-softmax_cross_entropy_backward(y[N,C], t[N]<C, dout, >dx[N,C])       dx = (y - onehot(t)) dout / N
-sigmoid_cross_entropy_forward(x[n], t[n]<2, >y[n]) -> float          y = sigmoid(x); mean of -log(p_t + 1e-7)
-sigmoid_cross_entropy_backward(y[n], t[n]<2, dout, >dx[n])           dx = (y - t) dout / n
+                                                                     [derived]
+
+# Losses: loss.inc
+cross_entropy_forward(y[N,C], t[N]<C, delta, clip) -> float          p = y_t, in [clip, 1 - clip] where clip > 0;
+                                                                     mean of -log(p + delta)  [derived]
+softmax_cross_entropy_forward(x[N,C], t[N]<C, delta, clip, >y[N,C]) -> float
+                                                                     y = softmax(x);  mean of -log(p + delta),
+                                                                     p = y_t, in [clip, 1 - clip] where clip > 0
+                                                                     [derived]
+softmax_cross_entropy_backward(y[N,C], t[N]<C, dout, >dx[N,C])       dx = (y - onehot(t)) dout / N  [exact]
+sigmoid_cross_entropy_forward(x[n], t[n]<2, delta, clip, >y[n]) -> float
+                                                                     y = sigmoid(x);  mean of -log(p + delta),
+                                                                     p = y where t is 1, else 1 - y,
+                                                                     in [clip, 1 - clip] where clip > 0  [derived]
+sigmoid_cross_entropy_backward(y[n], t[n]<2, dout, >dx[n])           dx = (y - t) dout / n  [exact]
+
+# Windows of images: convolution.inc
 im2col(x[N,C,H,W], stride:1, pad:0, >col[N,C,P,Q,Y,X])               col[n,c,p,q,y,x] = x[n,c, y stride + p - pad,
-                                                                     x stride + q - pad], 0 outside of x
+                                                                     x stride + q - pad], 0 outside of x  [exact]
 col2im(col[N,C,P,Q,Y,X], stride:1, pad:0, >dx[N,C,H,W])              dx = the sum of col where im2col reads x
-convolution_forward(col[N,K,L], W[M,K], b[M], >out[N,M,L])           out[n] = W col[n] + b
+                                                                     [exact]
+convolution_forward(col[N,K,L], W[M,K], b[M], >out[N,M,L])           out[n] = W col[n] + b  [sum(K+2)]
 convolution_backward(dout[N,M,L], col[N,K,L], W[M,K], >dcol[N,K,L], =dW[M,K], =db[M])
                                                                      dcol[n] = W' dout[n];
                                                                      dW += sum of dout[n] col[n]';
                                                                      db += sum of dout over n and l
+                                                                     [dcol sum(M+2), dW sum(N*L+3), db sum(N*L+3)]
 max_pool_forward(x[N,C,H,W], P:1, Q:1, stride:1, >out[N,C,Y,X], >argmax[N,C,Y,X]<H*W)
                                                                      out = the largest x of each window of P x Q;
                                                                      argmax = its place y W + x, first of equals
+                                                                     [exact]
 max_pool_backward(dout[N,C,Y,X], argmax[N,C,Y,X]<H*W, >dx[N,C,H,W])  dx = the sum of dout where argmax points to x
+                                                                     [exact]
+
+# Batch normalization: normalization.inc
 batch_normalization_forward(x[N,D], gamma[D], beta[D], eps, >mean[D], >var[D], >std[D], >xhat[N,D], >out[N,D])
                                                                      std = sqrt(var + eps);
                                                                      xhat = (x - mean) / std;
-                                                                     out = gamma xhat + beta
+                                                                     out = gamma xhat + beta  [derived]
 batch_normalization_inference(x[N,D], gamma[D], beta[D], mean[D], var[D], eps, >out[N,D])
                                                                      out = gamma xhat + beta, by mean and var
+                                                                     [exact]
 batch_normalization_backward(dout[N,D], xhat[N,D], gamma[D], std[D], >dx[N,D], >dgamma[D], >dbeta[D])
                                                                      dbeta = rows' sum of dout;
                                                                      dgamma = rows' sum of dout xhat;
                                                                      dx = gamma / std times
-                                                                     (dout - (dbeta + xhat dgamma) / N)
-sgd_update(=p[...], g[...], lr)                                      p -= lr g
-momentum_update(=p[...], g[...], =v[...], lr, momentum)              v = momentum v - lr g;  p += v
-nesterov_update(=p[...], g[...], =v[...], lr, momentum)              p += momentum^2 v - (1 + momentum) lr g;
-                                                                     v = momentum v - lr g
-adagrad_update(=p[...], g[...], =h[...], lr)                         h += g^2;  p -= lr g / (sqrt(h) + 1e-7)
-rmsprop_update(=p[...], g[...], =h[...], lr, decay_rate)             h = decay_rate h + (1 - decay_rate) g^2;
-                                                                     p -= lr g / (sqrt(h) + 1e-7)
-adam_update(=p[...], g[...], =m[...], =v[...], lr, beta1, beta2)     m += (1 - beta1)(g - m);
-                                                                     v += (1 - beta2)(g^2 - v);
-                                                                     p -= lr m / (sqrt(v) + 1e-7)
-squared_norm(g[...]) -> float                                        sum of g^2
-scale(=x[...], factor)                                               x *= factor
+                                                                     (dout - (dbeta + xhat dgamma) / N)  [derived]
 
-scatter_add_rows(dout[B,D], index[B]<N, >out[N,D])                           out = 0;  out[index[i]] += dout[i], in order
-tanh_forward(x[...], >out[...]~x)                                    out = tanh(x)
-tanh_backward(dout[...], y[...], >dx[...]~dout)                      dx = dout (1 - y^2)
-multiply_by_mask(x[...], mask[...], >out[...]~x)                     out = x mask
-softmax_log_loss_forward(x[N,C], t[N]<C, >y[N,C]) -> float           y = softmax(x); mean of -log(y_t)
+# Recurrent cells: recurrent.inc
 lstm_forward(c_prev[N,D], A[N,4D], >gates[N,4D], >c[N,D], >h[N,D])   gates = f, g, i, o = sigmoid(A), of g tanh(A);
-                                                                     c = f c_prev + g i;  h = o tanh(c)
+                                                                     c = f c_prev + g i;  h = o tanh(c)  [derived]
 lstm_backward(dh[N,D], dc[N,D], c_prev[N,D], c[N,D], gates[N,4D], >dA[N,4D], >dc_prev[N,D])
                                                                      s = dc + dh o (1 - tanh(c)^2);  dc_prev = s f;
                                                                      dA = s c_prev f (1 - f), s i (1 - g^2),
-                                                                     s g i (1 - i), dh tanh(c) o (1 - o)
+                                                                     s g i (1 - i), dh tanh(c) o (1 - o)  [derived]
 gru_gates_forward(h_prev[N,D], A[N,2D], >gates[N,2D], >rh[N,D])      gates = z, r = sigmoid(A);  rh = r h_prev
+                                                                     [derived]
 gru_forward(h_prev[N,D], gates[N,2D], A[N,D], >h_hat[N,D], >h[N,D])  h_hat = tanh(A);  h = (1 - z) h_prev + z h_hat
-gru_backward(dh[N,D], gates[N,2D], h_hat[N,D], >dA[N,D])             dA = dh z (1 - h_hat^2)
+                                                                     [derived]
+gru_backward(dh[N,D], gates[N,2D], h_hat[N,D], >dA[N,D])             dA = dh z (1 - h_hat^2)  [exact]
 gru_gates_backward(dh[N,D], drh[N,D], h_prev[N,D], gates[N,2D], h_hat[N,D], >dA[N,2D], >dh_prev[N,D])
                                                                      dA = dh (h_hat - h_prev) z (1 - z),
                                                                      drh h_prev r (1 - r);
-                                                                     dh_prev = dh (1 - z) + drh r
+                                                                     dh_prev = dh (1 - z) + drh r  [exact]
+
+# Optimizers: update.inc
+sgd_update(=p[...], g[...], lr)                                      p -= lr g  [exact]
+momentum_update(=p[...], g[...], =v[...], lr, momentum)              v = momentum v - lr g;  p += v  [exact]
+nesterov_update(=p[...], g[...], =v[...], lr, momentum)              p += momentum^2 v - (1 + momentum) lr g;
+                                                                     v = momentum v - lr g  [exact]
+adagrad_update(=p[...], g[...], =h[...], lr)                         h += g^2;  p -= lr g / (sqrt(h) + 1e-7)
+                                                                     [exact]
+rmsprop_update(=p[...], g[...], =h[...], lr, decay_rate)             h = decay_rate h + (1 - decay_rate) g^2;
+                                                                     p -= lr g / (sqrt(h) + 1e-7)  [exact]
+adam_update(=p[...], g[...], =m[...], =v[...], lr, beta1, beta2)     m += (1 - beta1)(g - m);
+                                                                     v += (1 - beta2)(g^2 - v);
+                                                                     p -= lr m / (sqrt(v) + 1e-7)  [exact]
+squared_norm(g[...]) -> float                                        sum of g^2  [derived]
+scale(=x[...], factor)                                               x *= factor  [exact]
 """
+
+
+LETTERS = "NBCDKLMHWPQYXn"  # all sizes, n being the number of elements of an array of any shape
 
 
 class Argument(NamedTuple):
     """One argument of a kernel, as its line of the contract declares it."""
 
     name: str
-    kind: str  # "real", "label" or "number"
+    kind: str  # "real", "label", "bool" or "number"
     role: str = "in"  # "in", "out" (overwritten) or "inout" (changed in place)
     shape: tuple[str, ...] = ()  # letters of the sizes; ("...",) is any shape, alike in all such arguments
     optional: bool = False  # None is accepted
@@ -137,27 +185,38 @@ class Argument(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """One kernel: its arguments in order, whether it returns a number, and its formula."""
+    """One kernel, as the table declares it."""
 
     name: str
-    arguments: tuple[Argument, ...]
+    arguments: tuple[Argument, ...]  # in order
     returns_float: bool
     formula: str
+    accuracy: str  # "exact", "3 ulp", "sum(D+2)", "dx sum(M+2), ..." or "derived"
+    topic: str
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """The sizes of the call's arrays as C takes them: in the order of LETTERS."""
+        axes = {"n" if axis == "..." else axis[-1] for a in self.arguments for axis in a.shape}
+        return tuple(letter for letter in LETTERS if letter in axes)
 
 
-_LINE = re.compile(r"(?P<name>\w+)\((?P<arguments>[^)]*)\)(?P<returns> -> float)?\s+(?P<formula>.*)")
+_LINE = re.compile(
+    r"(?P<name>\w+)\((?P<arguments>[^)]*)\)(?P<returns> -> float)?\s+(?P<formula>.*?)\s+\[(?P<accuracy>[^]]*)\]"
+)
 _ARGUMENT = re.compile(
     r"(?P<mark>[>=]?)(?P<name>\w+)(?:\[(?P<shape>[^]]*)\])?(?P<optional>\??)(?:<(?P<limit>[\w*]+))?"
-    r"(?:~(?P<alias>\w+))?(?::(?P<least>\d+))?"
+    r"(?:~(?P<alias>\w+))?(?::(?P<least>\d+)|:(?P<bool>bool))?"
 )
 
 
 def _parse_argument(text: str) -> Argument:
     match = _ARGUMENT.fullmatch(text)
     assert match, text
+    of_array = "label" if match["limit"] else "bool" if match["bool"] else "real"
     return Argument(
         name=match["name"],
-        kind="number" if match["shape"] is None else "label" if match["limit"] else "real",
+        kind="number" if match["shape"] is None else of_array,
         role={"": "in", ">": "out", "=": "inout"}[match["mark"]],
         shape=tuple((match["shape"] or "").split(",")) if match["shape"] else (),
         optional=bool(match["optional"]),
@@ -170,13 +229,19 @@ def _parse_argument(text: str) -> Argument:
 def _parse(contract: str) -> dict[str, Kernel]:
     lines = re.sub(r"\n +", " ", contract.strip()).split("\n")  # an indented line continues the one above
     kernels = {}
+    topic = ""
     for line in filter(None, lines):
+        if line.startswith("# "):
+            topic = line[2:]
+            continue
         match = _LINE.fullmatch(line)
         assert match, line
         arguments = tuple(
             _parse_argument(a) for a in re.findall(r"[^\s,\[]+(?:\[[^]]*\][^\s,]*)?", match["arguments"])
         )
-        kernels[match["name"]] = Kernel(match["name"], arguments, match["returns"] is not None, match["formula"])
+        kernels[match["name"]] = Kernel(
+            match["name"], arguments, match["returns"] is not None, match["formula"], match["accuracy"], topic
+        )
     return kernels
 
 
@@ -336,6 +401,9 @@ def check_arguments(
         if argument.kind == "label":
             if value.dtype != np.int64:
                 raise ValueError(f"{where} must have dtype int64, got {value.dtype}")
+        elif argument.kind == "bool":
+            if value.dtype != np.bool_:
+                raise ValueError(f"{where} must have dtype bool, got {value.dtype}")
         elif value.dtype.kind != "f":
             raise ValueError(f"{where} must have a floating dtype, got {value.dtype}")
         elif compiled and value.dtype not in (np.float32, np.float64):

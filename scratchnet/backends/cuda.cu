@@ -41,6 +41,7 @@ __device__ inline void wait_for_all_blocks(unsigned *arrivals)
 
 typedef long long Size;  // number of rows, columns or elements
 typedef long long Label; // class or row index
+typedef unsigned char Bool; // NumPy's: any byte but 0 is true
 
 // The thread's place in the grid, and the step to its next element.
 __device__ inline Size first_element() { return (Size)blockIdx.x * THREADS + threadIdx.x; }
@@ -183,6 +184,25 @@ activation_backward(const REAL *dout, const REAL *y, REAL *dx, Size n, Size acti
 {
     for (Size i = first_element(); i < n; i += element_step())
         dx[i] = gradient_before(activation, dout[i], y[i]);
+}
+
+// mask[n] = x <= 0, out[n] = 0 where it is set, else x
+extern "C" __global__ void __launch_bounds__(THREADS)
+relu_forward_with_mask(const REAL *x, REAL *out, Bool *mask, Size n)
+{
+    for (Size i = first_element(); i < n; i += element_step()) {
+        const REAL number = x[i];
+        mask[i] = number <= 0;
+        out[i] = number <= 0 ? (REAL)0 : number;
+    }
+}
+
+// dx[n] = 0 where the mask is set, else dout
+extern "C" __global__ void __launch_bounds__(THREADS)
+relu_backward_by_mask(const REAL *dout, const Bool *mask, REAL *dx, Size n)
+{
+    for (Size i = first_element(); i < n; i += element_step())
+        dx[i] = mask[i] ? (REAL)0 : dout[i];
 }
 
 // ---- Products ----------------------------------------------------------------------------------
@@ -463,18 +483,25 @@ template <typename Row> __device__ void softmax_row(const Row &row, Size C, cons
         y[j] = y[j] / sum;
 }
 
-// What stands beside the probability, so that 0 does not cost infinity; the loss over time has nothing there.
+// What whole steps add to the probability, as the books do, so that 0 does not cost infinity.
 #define DELTA 1e-7
 
-__device__ inline double loss_of(REAL probability, double delta) { return -log((double)probability + delta); }
+// -log(p + delta), p being the probability, in [clip, 1 - clip] where clip > 0
+__device__ inline double loss_of(REAL probability, double delta, double clip)
+{
+    double p = (double)probability;
+    if (clip > 0)
+        p = p < clip ? clip : p > 1 - clip ? 1 - clip : p;
+    return -log(p + delta);
+}
 
 // The row's loss in term, by the thread of the row that wrote y_t.
 template <typename Row>
-__device__ void row_loss(const Row &row, Size C, const REAL *y, Label t, double delta, double *term)
+__device__ void row_loss(const Row &row, Size C, const REAL *y, Label t, double delta, double clip, double *term)
 {
     const bool known = 0 <= t && t < C;
     if (row.lane() == (known ? t % row.lanes() : 0))
-        *term = known ? loss_of(y[t], delta) : (double)not_a_number();
+        *term = known ? loss_of(y[t], delta, clip) : (double)not_a_number();
 }
 
 // (y - onehot) dout / N
@@ -485,27 +512,29 @@ __device__ inline REAL loss_gradient(REAL y, bool is_label, REAL dout, REAL N)
 
 // y[N,C] = softmax(x); with labels also terms[N] = each row's loss. t and terms are NULL together.
 template <typename Row>
-__device__ void softmax_forward(const Row &row, Size i, const REAL *x, const Label *t, double delta, REAL *y,
-                                double *terms, Size C)
+__device__ void softmax_forward(const Row &row, Size i, const REAL *x, const Label *t, double delta, double clip,
+                                REAL *y, double *terms, Size C)
 {
     softmax_row(row, C, x + i * C, y + i * C);
     if (t)
-        row_loss(row, C, y + i * C, t[i], delta, &terms[i]);
+        row_loss(row, C, y + i * C, t[i], delta, clip, &terms[i]);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-softmax_forward_warp(const REAL *x, const Label *t, double delta, REAL *y, double *terms, Size N, Size C)
+softmax_forward_warp(const REAL *x, const Label *t, double delta, double clip, REAL *y, double *terms, Size N,
+                     Size C)
 {
     const Size i = row_of_warp();
     if (i < N) // all threads of a warp alike
-        softmax_forward(WarpRow(), i, x, t, delta, y, terms, C);
+        softmax_forward(WarpRow(), i, x, t, delta, clip, y, terms, C);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-softmax_forward_block(const REAL *x, const Label *t, double delta, REAL *y, double *terms, Size N, Size C)
+softmax_forward_block(const REAL *x, const Label *t, double delta, double clip, REAL *y, double *terms, Size N,
+                      Size C)
 {
     __shared__ REAL shared[WARPS];
-    softmax_forward(BlockRow{ shared }, blockIdx.x, x, t, delta, y, terms, C);
+    softmax_forward(BlockRow{ shared }, blockIdx.x, x, t, delta, clip, y, terms, C);
 }
 
 // dx[N,C] = y (dout - sum over the row of dout y)
@@ -540,10 +569,10 @@ softmax_backward_block(const REAL *dout, const REAL *y, REAL *dx, Size N, Size C
 
 // terms[N] = loss of each row of y[N,C]
 extern "C" __global__ void __launch_bounds__(THREADS)
-cross_entropy_terms(const REAL *y, const Label *t, double *terms, Size N, Size C)
+cross_entropy_terms(const REAL *y, const Label *t, double delta, double clip, double *terms, Size N, Size C)
 {
     for (Size i = first_element(); i < N; i += element_step())
-        terms[i] = 0 <= t[i] && t[i] < C ? loss_of(y[i * C + t[i]], DELTA) : (double)not_a_number();
+        terms[i] = 0 <= t[i] && t[i] < C ? loss_of(y[i * C + t[i]], delta, clip) : (double)not_a_number();
 }
 
 // dx[N,C] = (y - onehot(t)) dout / N
@@ -557,12 +586,14 @@ softmax_cross_entropy_backward(const REAL *y, const Label *t, double dout, REAL 
 
 // y[n] = sigmoid(x); terms[n] = the losses
 extern "C" __global__ void __launch_bounds__(THREADS)
-sigmoid_cross_entropy_forward(const REAL *x, const Label *t, REAL *y, double *terms, Size n)
+sigmoid_cross_entropy_forward(const REAL *x, const Label *t, double delta, double clip, REAL *y, double *terms,
+                              Size n)
 {
     for (Size i = first_element(); i < n; i += element_step()) {
         const REAL p = sigmoid(x[i]);
         y[i] = p;
-        terms[i] = t[i] == 1 ? loss_of(p, DELTA) : t[i] == 0 ? loss_of(1 - p, DELTA) : (double)not_a_number();
+        const REAL of_label = t[i] == 1 ? p : t[i] == 0 ? 1 - p : not_a_number();
+        terms[i] = loss_of(of_label, delta, clip);
     }
 }
 
@@ -1166,7 +1197,7 @@ __device__ void loss_and_gradient(const Row &row, const Run &run, const Layer &l
 {
     REAL *dz = last.dz + i * last.M;
     softmax_row(row, last.M, last.out + i * last.M, dz);
-    row_loss(row, last.M, dz, t, DELTA, &run.terms[i]);
+    row_loss(row, last.M, dz, t, DELTA, 0, &run.terms[i]);
     for (Size j = row.lane(); j < last.M; j += row.lanes())
         dz[j] = loss_gradient(dz[j], j == t, 1, (REAL)run.batch);
 }

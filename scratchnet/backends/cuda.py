@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .contract import KERNELS, HostMemory, check_arguments, checked
+from .contract import KERNELS, HostMemory, Kernel, check_arguments, checked
 
 Array = Any  # cupy.ndarray: CuPy may not be installed
 P = ParamSpec("P")
@@ -349,18 +349,6 @@ def sum_rows(x: Array, out: Array) -> None:
 
 
 @_kernel
-def repeat_rows(x: Array, out: Array) -> None:
-    N, D = out.shape
-    launch("repeat_rows", x.dtype, element_blocks(N * D), x, out, N, D)
-
-
-@_kernel
-def gather_rows(x: Array, index: Array, out: Array) -> None:
-    (N, D), B = x.shape, len(index)
-    launch("gather_rows", x.dtype, element_blocks(B * D), x, index, out, N, B, D)
-
-
-@_kernel
 def scatter_add_rows(dout: Array, index: Array, out: Array) -> None:
     (B, D), N = dout.shape, len(out)
     blocks = ceil_div(N * ceil_div(D, ROW_PART), THREADS // WARP)
@@ -417,14 +405,14 @@ def row_kernel(name: str, N: int, C: int) -> tuple[str, int]:
 
 @_kernel
 def softmax_forward(x: Array, y: Array) -> None:
-    _softmax(x, null(np.int64, x.device.id), 0.0, y, null(np.float64, x.device.id))
+    _softmax(x, null(np.int64, x.device.id), 0.0, 0.0, y, null(np.float64, x.device.id))
 
 
-def _softmax(x: Array, t: Array, delta: float, y: Array, terms: Array) -> None:
-    """Launch y = softmax(x), and terms = each row's loss, -log(y_t + delta), unless t is NULL."""
+def _softmax(x: Array, t: Array, delta: float, clip: float, y: Array, terms: Array) -> None:
+    """Launch y = softmax(x), and terms = each row's loss, -log(p + delta) of its clipped y_t, unless t is NULL."""
     N, C = x.shape
     name, blocks = row_kernel("softmax_forward", N, C)
-    launch(name, x.dtype, blocks, x, t, delta, y, terms, N, C)
+    launch(name, x.dtype, blocks, x, t, float(delta), float(clip), y, terms, N, C)
 
 
 @_kernel
@@ -449,45 +437,26 @@ def _mean_of(terms: Array, dtype: np.dtype[Any]) -> Array:
 
 
 @_kernel
-def cross_entropy_forward(y: Array, t: Array) -> Array:
+def cross_entropy_forward(y: Array, t: Array, delta: float, clip: float) -> Array:
     N, C = y.shape
     terms = load_cupy().empty(N, np.float64)
-    launch("cross_entropy_terms", y.dtype, element_blocks(N), y, t, terms, N, C)
+    launch("cross_entropy_terms", y.dtype, element_blocks(N), y, t, float(delta), float(clip), terms, N, C)
     return _mean_of(terms, y.dtype)
 
 
 @_kernel
-def softmax_cross_entropy_forward(x: Array, t: Array, y: Array) -> Array:
-    return _softmax_loss(x, t, 1e-7, y)
-
-
-@_kernel
-def softmax_log_loss_forward(x: Array, t: Array, y: Array) -> Array:
-    return _softmax_loss(x, t, 0.0, y)
-
-
-def _softmax_loss(x: Array, t: Array, delta: float, y: Array) -> Array:
+def softmax_cross_entropy_forward(x: Array, t: Array, delta: float, clip: float, y: Array) -> Array:
     terms = load_cupy().full(len(t), np.nan)  # what stays where there are no classes
-    _softmax(x, t, delta, y, terms)
+    _softmax(x, t, delta, clip, y, terms)
     return _mean_of(terms, x.dtype)
 
 
 @_kernel
-def softmax_cross_entropy_backward(y: Array, t: Array, dout: float, dx: Array) -> None:
-    N, C = y.shape
-    launch("softmax_cross_entropy_backward", y.dtype, element_blocks(N * C), y, t, float(dout), dx, N, C)
-
-
-@_kernel
-def sigmoid_cross_entropy_forward(x: Array, t: Array, y: Array) -> Array:
+def sigmoid_cross_entropy_forward(x: Array, t: Array, delta: float, clip: float, y: Array) -> Array:
     terms = load_cupy().empty(x.size, np.float64)
-    launch("sigmoid_cross_entropy_forward", x.dtype, element_blocks(x.size), x, t, y, terms, x.size)
+    numbers = float(delta), float(clip)
+    launch("sigmoid_cross_entropy_forward", x.dtype, element_blocks(x.size), x, t, *numbers, y, terms, x.size)
     return _mean_of(terms, x.dtype)
-
-
-@_kernel
-def sigmoid_cross_entropy_backward(y: Array, t: Array, dout: float, dx: Array) -> None:
-    launch("sigmoid_cross_entropy_backward", y.dtype, element_blocks(y.size), y, t, float(dout), dx, y.size)
 
 
 # Images
@@ -584,52 +553,6 @@ def batch_normalization_backward(
     launch("batch_normalization_backward", dx.dtype, ceil_div(D, WARP), *arrays, N, D)
 
 
-# Gated cells and dropout
-
-
-@_kernel
-def multiply_by_mask(x: Array, mask: Array, out: Array) -> None:
-    launch("multiply_by_mask", x.dtype, element_blocks(x.size), x, mask, out, x.size)
-
-
-def _cells(name: str, shape: tuple[int, int], *arrays: Array) -> None:
-    """Launch a kernel over the N x D cells of one time step."""
-    N, D = shape
-    launch(name, arrays[0].dtype, element_blocks(N * D), *arrays, N, D)
-
-
-@_kernel
-def lstm_forward(c_prev: Array, A: Array, gates: Array, c: Array, h: Array) -> None:
-    _cells("lstm_forward", h.shape, c_prev, A, gates, c, h)
-
-
-@_kernel
-def lstm_backward(dh: Array, dc: Array, c_prev: Array, c: Array, gates: Array, dA: Array, dc_prev: Array) -> None:
-    _cells("lstm_backward", dh.shape, dh, dc, c_prev, c, gates, dA, dc_prev)
-
-
-@_kernel
-def gru_gates_forward(h_prev: Array, A: Array, gates: Array, rh: Array) -> None:
-    _cells("gru_gates_forward", h_prev.shape, h_prev, A, gates, rh)
-
-
-@_kernel
-def gru_forward(h_prev: Array, gates: Array, A: Array, h_hat: Array, h: Array) -> None:
-    _cells("gru_forward", h_prev.shape, h_prev, gates, A, h_hat, h)
-
-
-@_kernel
-def gru_backward(dh: Array, gates: Array, h_hat: Array, dA: Array) -> None:
-    _cells("gru_backward", dh.shape, dh, gates, h_hat, dA)
-
-
-@_kernel
-def gru_gates_backward(
-    dh: Array, drh: Array, h_prev: Array, gates: Array, h_hat: Array, dA: Array, dh_prev: Array
-) -> None:
-    _cells("gru_gates_backward", dh.shape, dh, drh, h_prev, gates, h_hat, dA, dh_prev)
-
-
 # Optimizers
 
 
@@ -677,6 +600,32 @@ def squared_norm(g: Array) -> Array:
     return _sum_of(parts, g.dtype, 1)
 
 
-@_kernel
-def scale(x: Array, factor: float) -> None:
-    launch("scale", x.dtype, element_blocks(x.size), x, float(factor), x.size)
+# All other kernels: a loop over the elements of what they write
+
+
+def _elementwise(kernel: Kernel) -> Callable[..., None]:
+    """Return the launcher of a kernel of cuda.cu that has the contract's name, arguments and, behind them, sizes.
+
+    Its threads go through as many elements as its smallest output has.
+    """
+
+    def launcher(*arguments: Any) -> None:
+        sizes: dict[str, int] = {}
+        outputs: list[int] = []
+        real = next(v.dtype for a, v in zip(kernel.arguments, arguments, strict=True) if a.kind == "real")
+        for argument, value in zip(kernel.arguments, arguments, strict=True):
+            if argument.is_array:
+                shape = (value.size,) if argument.shape == ("...",) else value.shape
+                letters = ("n",) if argument.shape == ("...",) else argument.shape
+                sizes |= {letter: n for letter, n in zip(letters, shape, strict=True) if letter.isalpha()}
+                outputs += [value.size] * argument.is_written
+        values = [v if a.is_array else float(v) for a, v in zip(kernel.arguments, arguments, strict=True)]
+        launch(kernel.name, real, element_blocks(min(outputs)), *values, *(sizes[k] for k in kernel.letters))
+
+    launcher.__name__ = kernel.name
+    return _kernel(launcher)
+
+
+for _declared in KERNELS.values():
+    if _declared.name not in globals():
+        globals()[_declared.name] = _elementwise(_declared)

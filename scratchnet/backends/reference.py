@@ -100,6 +100,18 @@ def relu_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 
 
 @_kernel
+def relu_forward_with_mask(x: np.ndarray, out: np.ndarray, mask: np.ndarray) -> None:
+    """The mask is what the books' layer keeps for backward. Book 1, ch. 5.5.1."""
+    mask[...] = x <= 0
+    out[...] = np.where(mask, 0, x)
+
+
+@_kernel
+def relu_backward_by_mask(dout: np.ndarray, mask: np.ndarray, dx: np.ndarray) -> None:
+    dx[...] = np.where(mask.view(np.uint8) != 0, 0, dout)
+
+
+@_kernel
 def softmax_forward(x: np.ndarray, y: np.ndarray) -> None:
     z = np.exp(x - x.max(axis=1, keepdims=True))
     y[...] = z / z.sum(axis=1, keepdims=True)
@@ -113,20 +125,22 @@ def softmax_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 # Losses: the logarithm and the mean are taken in double precision at least
 
 
-def _mean_of_minus_log(p: np.ndarray) -> float:
+def _mean_of_minus_log(p: np.ndarray, delta: float, clip: float) -> float:
     p = p.astype(np.result_type(p.dtype, np.float64))
-    return float(-np.log(p + 1e-7).sum() / p.size) if p.size else 0.0
+    if clip > 0:
+        p = np.clip(p, clip, 1 - clip)
+    return float(-np.log(p + delta).sum() / p.size) if p.size else 0.0
 
 
 @_kernel
-def cross_entropy_forward(y: np.ndarray, t: np.ndarray) -> float:
-    return _mean_of_minus_log(y[np.arange(len(t)), t])
+def cross_entropy_forward(y: np.ndarray, t: np.ndarray, delta: float, clip: float) -> float:
+    return _mean_of_minus_log(y[np.arange(len(t)), t], delta, clip)
 
 
 @_kernel
-def softmax_cross_entropy_forward(x: np.ndarray, t: np.ndarray, y: np.ndarray) -> float:
+def softmax_cross_entropy_forward(x: np.ndarray, t: np.ndarray, delta: float, clip: float, y: np.ndarray) -> float:
     softmax_forward(x, y)
-    return cross_entropy_forward(y, t)
+    return cross_entropy_forward(y, t, delta, clip)
 
 
 @_kernel
@@ -138,9 +152,9 @@ def softmax_cross_entropy_backward(y: np.ndarray, t: np.ndarray, dout: float, dx
 
 
 @_kernel
-def sigmoid_cross_entropy_forward(x: np.ndarray, t: np.ndarray, y: np.ndarray) -> float:
+def sigmoid_cross_entropy_forward(x: np.ndarray, t: np.ndarray, delta: float, clip: float, y: np.ndarray) -> float:
     sigmoid_forward(x, y)
-    return _mean_of_minus_log(np.where(t == 1, y, 1 - y))
+    return _mean_of_minus_log(np.where(t == 1, y, 1 - y), delta, clip)
 
 
 @_kernel
@@ -344,14 +358,6 @@ def tanh_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 @_kernel
 def multiply_by_mask(x: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
     out[...] = x * mask
-
-
-@_kernel
-def softmax_log_loss_forward(x: np.ndarray, t: np.ndarray, y: np.ndarray) -> float:
-    """A probability of 0 costs infinity. Book 2, ch. 5.4.2."""
-    softmax_forward(x, y)
-    p = y[np.arange(len(t)), t].astype(np.result_type(y.dtype, np.float64))
-    return float(-np.log(p).sum() / len(t)) if len(t) else 0.0
 
 
 @_kernel

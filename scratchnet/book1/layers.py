@@ -14,21 +14,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _compute, layers
+from .. import layers
 from .._arrays import (
     Array,
     as_array,
     as_float_array,
     as_number,
     as_operand,
+    as_row,
     as_whole_number,
     check_parameter,
+    check_row,
+    empty,
     is_on_gpu,
     moved,
 )
 from .._compute import computed, like_computed
-from .._layer import Computed, as_row, check_row, empty
-from ..backends import LARGEST, backend_for, quick_affine_backward, quick_affine_forward, window_places
+from .._layer import Computed
+from ..backends import LARGEST, backend_for, ops, window_places
+from ..backends.general import is_cast_in_blocks
 from ..layers import Dropout, Relu, Sigmoid
 from .functions import (
     cross_entropy_error,
@@ -123,33 +127,26 @@ class Affine(layers.Affine):
             x has no axis, or other than D numbers in a row.
         """
         W, b = self._held()
-        if _compute.in_float32:
-            W, b = computed(W), computed(b)
-        if type(x) is np.ndarray and x.ndim == 2:
-            quick = quick_affine_forward(x, W, b)
-            if quick is not None:
-                self.x, self.original_x_shape = x, x.shape
-                return quick
-        check_parameter(self._error("W"), W, ndim=2)
-        if not layers._is_cast_in_blocks(x, W):
-            x = as_operand(self._error("x"), x, W)  # cast once: backward takes it as it is
+        rows = x if type(x) is np.ndarray and x.ndim == 2 and x.dtype == W.dtype else self._as_rows(x, W)
+        out: Array = ops.affine_forward(rows, W, b, self)
+        self.x, self.original_x_shape = rows, np.shape(x)
+        return out
+
+    def _as_rows(self, x: Any, W: Any) -> Array:
+        """Return x as rows, of W's dtype: cast once, backward takes it as it is."""
+        W = computed(check_parameter(self._error("W"), W, ndim=2))
+        if not is_cast_in_blocks(x, W):
+            x = as_operand(self._error("x"), x, W)
         if x.ndim == 0:
             raise ValueError(self._error("x is a single number, expected rows (N, ...)"))
-        rows = x if x.ndim == 2 else x.reshape(len(x), prod(x.shape[1:]))
-        out: Array | None = quick_affine_forward(rows, W, b)
-        if out is None:
-            out = self._product(rows, W, b)
-        self.x, self.original_x_shape = rows, x.shape
-        return out
+        return x.reshape(len(x), prod(x.shape[1:]))  # type: ignore[no-any-return]
 
     def backward(self, dout: Any) -> Array:
         """Make dW and db from dout of shape (N, M); return dx of x's shape."""
         own, _ = self._held()
         W = computed(own)
         grads = [np.empty_like(W, order="C"), empty(W.shape[1:], W)]
-        dx: Array | None = quick_affine_backward(dout, self.x, W, *grads)
-        if dx is None:
-            dx = self._product_backward(dout, W, grads)
+        dx = ops.affine_backward(dout, self.x, W, grads, self)
         dx = dx if self.original_x_shape is None else dx.reshape(self.original_x_shape)
         if W is not own:
             grads = [g.astype(own.dtype) for g in grads]

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_array, as_float_array, as_number, as_real_array, as_whole_number
-from .._layer import empty
+from .._arrays import Array, as_array, as_float_array, as_number, as_real_array, as_whole_number, empty
 from ..backends import LARGEST, backend_for, window_places
 
 __all__ = ["col2im", "conv_output_size", "im2col", "np", "shuffle_dataset", "smooth_curve"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from cases import Case, is_possible, make_case, wide
 from judge import Expected, Trial, bounds
-from odd import ODD_NUMBERS, ODD_WHOLE, WRONG, Draw, Refused, float_dtype, plain
+from odd import ODD_NUMBERS, ODD_WHOLE, WRONG, Draw, Refused
 from table import add, attack
 from tolerances import EXACT
 
@@ -149,105 +149,8 @@ for _name in KERNELS:
     )
 
 
-# The short cuts: the kernel's numbers, or None (False) and nothing changed
-
-QUICK: dict[str, tuple[str, tuple[str, ...]]] = {
-    # its kernel, and the kernel's arguments in the order of the short cut's
-    "quick_affine_forward": ("affine_forward", ("x", "W", "b")),
-    "quick_affine_backward": ("affine_backward", ("dout", "x", "W", "dW", "db")),
-    "quick_matmul_accumulate": ("matmul_accumulate", ("x", "W", "out")),
-    "quick_gather_rows": ("gather_rows", ("x", "index")),
-    "quick_scatter_add_rows": ("scatter_add_rows", ("dout", "index", "out")),
-    "quick_sigmoid_forward": ("sigmoid_forward", ("x",)),
-    "quick_sigmoid_backward": ("sigmoid_backward", ("dout", "y")),
-    "quick_tanh_backward": ("tanh_backward", ("dout", "y")),
-    "quick_softmax_cross_entropy_forward": ("softmax_cross_entropy_forward", ("x", "t")),
-    "quick_softmax_cross_entropy_backward": ("softmax_cross_entropy_backward", ("y", "t", "dout")),
-}
-
-
-def quick_attack(quick: str, name: str, names: tuple[str, ...]) -> Callable[[Draw], Trial]:
-    def make(draw: Draw) -> Trial:
-        drawn = sizes(draw)
-        while not is_possible(name, drawn):
-            drawn = sizes(draw)
-        case = make_case(name, drawn, draw.pick((np.float32, np.float64)), int(draw.rng.integers(2**31)))
-        values = {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in case.values.items()}
-        expected = Case(case.kernel, values, {})
-        if draw.chance(0.6):
-            spoil(draw, case)
-        given = [case.values[n] for n in names]
-        before = {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in case.values.items()}
-
-        def call() -> Any:
-            result = getattr(cpu, quick)(*given)
-            if result is None or result is False:
-                raise ValueError("not taken")  # what the layers then ask the general way
-            results = (
-                list(result) if isinstance(result, tuple) else [result] if isinstance(result, np.ndarray) else []
-            )
-            return [*results, *(case.values[n] for n in names if n in case.outputs())]
-
-        def expect() -> list[Expected]:
-            if draw.notes:  # what the short cut takes, the kernel's formula takes too
-                expected.values.update({n: before[n] for n in names})
-                for n in expected.outputs():
-                    if n not in names:
-                        expected.values[n] = np.empty(expected.values[n].shape, floating(expected))
-            own = floating(expected)
-            true = expected if name in EXACT else wide(expected)
-            try:
-                returned = true.call(reference)
-            except (ValueError, IndexError, TypeError) as error:
-                raise Refused(str(error)) from None
-            bound = {} if name in EXACT else bounds(name, true.values, own)
-            outputs = {n: Expected(true.values[n], bound.get(n, 0.0), own) for n in true.outputs()}
-            if quick == "quick_softmax_cross_entropy_forward":
-                return [Expected(returned, bound["return"]), outputs["y"], Expected(values["t"])]
-            new = [outputs[n] for n in outputs if n not in names]
-            return [*new, *(outputs[n] for n in names if n in outputs)]
-
-        inputs = [case.values[n] for n in names if n not in case.outputs()]
-        draw.is_legal = False
-        overlaps = any("overlap" in n for n in draw.notes)
-        reshaped = any("shape" in n for n in draw.notes)  # they take more axes than the kernels, and any output's
-        return Trial(call, None if reshaped else expect, [] if overlaps else inputs, given)
-
-    return make
-
-
-for _quick, (_kernel, _names) in QUICK.items():
-    add(f"backends.cpu.{_quick}", quick_attack(_quick, _kernel, _names), f"backends.cpu.{_quick}", share=0.7)
-
-
-@attack("backends.cpu.quick_relu_forward", "backends.cpu.quick_relu_backward")
-def quick_relu(draw: Draw) -> Trial:
-    """The two short cuts whose kernel keeps a mask."""
-    shape = draw.shape()
-    forward = draw.chance(0.5)
-    x = draw.array(shape)
-    mask = draw.rng.random(shape) < 0.5 if draw.chance(0.7) else draw.array(shape)
-    draw.is_legal = False
-
-    def call() -> Any:
-        result = cpu.quick_relu_forward(x) if forward else cpu.quick_relu_backward(x, mask)
-        if result is None:
-            raise ValueError("not taken")
-        return result
-
-    def expect() -> list[Expected]:
-        a = plain(x, float_dtype(x))
-        if forward:
-            return [Expected(np.where(a <= 0, 0, a), 0, float_dtype(x)), Expected(a <= 0)]
-        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != a.shape:
-            raise Refused("no mask")
-        return [Expected(np.where(plain(mask) != 0, 0, a), 0, float_dtype(x))]
-
-    return Trial(call, expect, [x, mask])
-
-
-@attack("backends.cpu.quick_update")
-def quick_update(draw: Draw) -> Trial:
+@attack("backends.cpu.op_update")
+def op_update(draw: Draw) -> Trial:
     """All parameters of an optimizer at once, or none."""
     name = draw.pick([n for n in KERNELS if n.endswith("_update")])
     cases = [make_case(name, {"n": draw.size(high=40)}, draw.pick((np.float32, np.float64)), k) for k in range(2)]
@@ -263,7 +166,7 @@ def quick_update(draw: Draw) -> Trial:
     odd = any("=" in note for note in draw.notes)
 
     def call() -> Any:
-        if odd or not cpu.quick_update(name, columns[0], columns[1], columns[2:], numbers):
+        if odd or not cpu.op_update(name, columns[0], columns[1], columns[2:], numbers):
             raise ValueError("not taken")
         return [case.values[n] for case in cases for n in names if n != "g"]
 

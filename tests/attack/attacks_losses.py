@@ -38,11 +38,11 @@ def softmax_with_loss(
 
         def expect_forward() -> list[Expected]:
             a, y, labels, own = numbers()
-            kernel = "softmax_cross_entropy_forward" if delta else "softmax_log_loss_forward"
             with np.errstate(all="ignore"):
                 p = y[np.arange(len(a)), labels]
                 loss = -np.sum(np.log(p + delta)) / len(a) if len(a) else 0.0
-                bound = bounds(kernel, {"x": a, "y": y, "t": labels}, own)["return"]
+                values = {"x": a, "y": y, "t": labels, "delta": delta, "clip": 0}
+                bound = bounds("softmax_cross_entropy_forward", values, own)["return"]
             return [Expected(loss, bound + 1e-13)]
 
         if stage == "forward":
@@ -103,9 +103,8 @@ def sigmoid_with_loss(cls: Any) -> Callable[[Draw], Trial]:
             y = stable_sigmoid(a)
             with np.errstate(all="ignore"):
                 loss = -np.sum(np.log(np.where(labels, y, 1 - y) + 1e-7)) / a.size if a.size else 0.0
-                bound = bounds(
-                    "sigmoid_cross_entropy_forward", {"y": y.reshape(-1), "t": labels.reshape(-1)}, own
-                )["return"]
+                values = {"y": y.reshape(-1), "t": labels.reshape(-1), "delta": 1e-7, "clip": 0}
+                bound = bounds("sigmoid_cross_entropy_forward", values, own)["return"]
             return [Expected(loss, bound)]
 
         if stage == "forward":

@@ -215,15 +215,15 @@ MUTANTS = (
         ("sigmoid_forward",),
     ),
     Mutant(
-        "the loss over time has the books' 1e-7",
-        "-log((double)probability + delta)",
-        "-log((double)probability + DELTA)",
-        ("softmax_log_loss_forward",),
+        "the loss is not clipped from above",
+        "p > 1 - clip ? 1 - clip : p",
+        "p",
+        ("softmax_cross_entropy_forward",),
     ),
     Mutant(
         "the books' loss has no 1e-7",
-        "-log((double)probability + delta)",
-        "-log((double)probability)",
+        "-log(p + delta)",
+        "-log(p)",
         ("softmax_cross_entropy_forward",),
     ),
     Mutant(
@@ -429,8 +429,18 @@ IN_ONE_KERNEL = (
         "*(k < K ? dW + m * K + k : db + m) = sum;",
         ("convolution_backward",),
     ),
-    Mutant("scatter_add_rows: one row too many", "    if (task >= N * parts)", "    if (task > N * parts)", ("scatter_add_rows",)),
-    Mutant("scatter_add_rows: one index too many", "k0 + lane < B && index", "k0 + lane <= B && index", ("scatter_add_rows",)),
+    Mutant(
+        "scatter_add_rows: one row too many",
+        "    if (task >= N * parts)",
+        "    if (task > N * parts)",
+        ("scatter_add_rows",),
+    ),
+    Mutant(
+        "scatter_add_rows: one index too many",
+        "k0 + lane < B && index",
+        "k0 + lane <= B && index",
+        ("scatter_add_rows",),
+    ),
     Mutant(
         "scatter_add_rows: columns unguarded",
         "        if (first + e * WARP < D)\n            out[",

@@ -74,18 +74,21 @@ void test_elementwise(sn_type type, sn_size n)
 
     const sn_label *t = labels(n, 2);
     const array p = output(type, n), dp = output(type, n), scaled = copy(x);
-    double loss = 0, squares = 0;
-    const double got = sn_sigmoid_cross_entropy_forward(type, n, x.data, t, p.data);
+    double loss = 0, clipped = 0, squares = 0;
+    const double got = sn_sigmoid_cross_entropy_forward(type, n, x.data, t, 1e-7, 0, p.data);
     same("sigmoid_cross_entropy_forward", p, s);
     sn_sigmoid_cross_entropy_backward(type, n, y.data, t, 0.75, dp.data);
     sn_scale(type, n, scaled.data, 0.3);
     for (sn_size i = 0; i < n; i++) {
         loss -= log((t[i] ? at(s, i) : 1 - at(s, i)) + 1e-7) / (double)n;
+        clipped -= log(fmin(fmax(t[i] ? at(s, i) : 1 - at(s, i), 0.25), 0.75)) / (double)n;
         squares += at(x, i) * at(x, i);
         near("sigmoid_cross_entropy_backward", dp, i, (at(y, i) - (double)t[i]) * 0.75 / (double)n, 1.0 / (double)n, 4);
         near("scale", scaled, i, at(x, i) * 0.3, 0, 3);
     }
     number_near("sigmoid_cross_entropy_forward", type, got, loss, type == SN_FLOAT64 ? 1e-12 : 1e-6);
+    number_near("sigmoid_cross_entropy_forward, clipped", type,
+                sn_sigmoid_cross_entropy_forward(type, n, x.data, t, 0, 0.25, p.data), clipped, 1e-6);
     number_near("squared_norm", type, sn_squared_norm(type, n, x.data), squares, 1e-12);
     end_case();
 }
@@ -96,14 +99,14 @@ void test_softmax(sn_type type, sn_size N, sn_size C)
     const array y = output(type, N * C), y2 = output(type, N * C), y3 = output(type, N * C);
     const array dx = output(type, N * C), dl = output(type, N * C);
     const sn_label *t = labels(N, C);
-    double loss = 0, log_loss = 0;
+    double loss = 0, clipped_loss = 0;
     sn_softmax_forward(type, N, C, x.data, y.data);
     sn_softmax_backward(type, N, C, dout.data, y.data, dx.data);
-    const double joint = sn_softmax_cross_entropy_forward(type, N, C, x.data, t, y2.data);
+    const double joint = sn_softmax_cross_entropy_forward(type, N, C, x.data, t, 1e-7, 0, y2.data);
     sn_softmax_cross_entropy_backward(type, N, C, y.data, t, 0.75, dl.data);
     same("softmax_cross_entropy_forward", y2, y);
-    const double joint_log = sn_softmax_log_loss_forward(type, N, C, x.data, t, y3.data);
-    same("softmax_log_loss_forward", y3, y);
+    const double clipped = sn_softmax_cross_entropy_forward(type, N, C, x.data, t, 0, 0.125, y3.data);
+    same("softmax_cross_entropy_forward, clipped", y3, y);
     for (sn_size i = 0; i < N; i++) {
         double most = -INFINITY, sum = 0, dot = 0, size = 0;
         for (sn_size j = i * C; j < (i + 1) * C; j++)
@@ -121,10 +124,10 @@ void test_softmax(sn_type type, sn_size N, sn_size C)
                  1.0 / (double)N, 4);
         }
         loss -= log(at(y, i * C + t[i]) + 1e-7) / (double)N;
-        log_loss -= log(at(y, i * C + t[i])) / (double)N;
+        clipped_loss -= log(fmin(fmax(at(y, i * C + t[i]), 0.125), 0.875)) / (double)N;
     }
-    number_near("cross_entropy_forward", type, sn_cross_entropy_forward(type, N, C, y.data, t), loss, 1e-12);
+    number_near("cross_entropy_forward", type, sn_cross_entropy_forward(type, N, C, y.data, t, 1e-7, 0), loss, 1e-12);
     number_near("softmax_cross_entropy_forward", type, joint, loss, 1e-12);
-    number_near("softmax_log_loss_forward", type, joint_log, log_loss, 1e-12);
+    number_near("softmax_cross_entropy_forward, clipped", type, clipped, clipped_loss, 1e-12);
     end_case();
 }

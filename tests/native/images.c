@@ -28,7 +28,7 @@ static void test_windows(sn_type type, windows s)
     const array x = input(type, n), col = output(type, many), dcol = input(type, many), dx = output(type, n);
     double *sum = memory((size_t)n * sizeof *sum), *size = memory((size_t)n * sizeof *size);
     sn_im2col(type, s.N, s.C, s.H, s.W, s.P, s.Q, Y, X, x.data, s.stride, s.pad, col.data);
-    sn_col2im(type, s.N, s.C, s.P, s.Q, Y, X, s.H, s.W, dcol.data, s.stride, s.pad, dx.data);
+    sn_col2im(type, s.N, s.C, s.H, s.W, s.P, s.Q, Y, X, dcol.data, s.stride, s.pad, dx.data);
     for (sn_size i = 0; i < n; i++)
         sum[i] = size[i] = 0;
     for (sn_size i = 0; i < many; i++) {
@@ -75,7 +75,7 @@ static void test_max_pool(sn_type type, windows s)
         sum[plane + best] += at(dout, i);
         size[plane + best] += fabs(at(dout, i));
     }
-    sn_max_pool_backward(type, s.N, s.C, Y, X, s.H, s.W, dout.data, argmax, dx.data);
+    sn_max_pool_backward(type, s.N, s.C, s.H, s.W, Y, X, dout.data, argmax, dx.data);
     for (sn_size i = 0; i < n; i++)
         near("max_pool_backward", dx, i, sum[i], size[i], (double)(s.P * s.Q));
     end_case();

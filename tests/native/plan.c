@@ -64,14 +64,14 @@ void test_plan(sn_type type, sn_data data_type, sn_activation activation)
         sn_label bt[B];
         for (int i = 0; i < B; i++)
             bt[i] = t[order[step * B + i]];
-        sn_gather_rows(type, B, D, plain.data, order + step * B, x.data);
+        sn_gather_rows(type, ROWS, B, D, plain.data, order + step * B, x.data);
         sn_affine_forward(type, B, D, H, x.data, b.W1.data, b.b1.data, b.out1.data);
         if (activation == SN_SIGMOID)
             sn_sigmoid_forward(type, B * H, b.out1.data, b.out1.data);
         else
             sn_relu_forward(type, B * H, b.out1.data, b.out1.data);
         sn_affine_forward(type, B, H, C, b.out1.data, b.W2.data, b.b2.data, b.out2.data);
-        const double loss = sn_softmax_cross_entropy_forward(type, B, C, b.out2.data, bt, y.data);
+        const double loss = sn_softmax_cross_entropy_forward(type, B, C, b.out2.data, bt, 1e-7, 0, y.data);
         if (loss != losses[step])
             fail("plan_run's loss", type, step, losses[step], loss);
         sn_softmax_cross_entropy_backward(type, B, C, y.data, bt, 1, dy.data);

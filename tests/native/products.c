@@ -68,12 +68,12 @@ void test_affine(sn_type type, sn_size N, sn_size D, sn_size M, int zeros)
     if (N) {
         const array taken = output(type, (N + 2) * D);
         const sn_label *index = labels(N + 2, N);
-        sn_gather_rows(type, N + 2, D, x.data, index, taken.data);
+        sn_gather_rows(type, N, N + 2, D, x.data, index, taken.data);
         for (sn_size i = 0; i < (N + 2) * D; i++)
             near("gather_rows", taken, i, at(x, index[i / D] * D + i % D), 0, 0);
         for (sn_size rows = 0; rows <= N + 2; rows += N + 2) {
             const array added = output(type, N * D);
-            sn_scatter_add_rows(type, rows, N, D, taken.data, index, added.data);
+            sn_scatter_add_rows(type, N, rows, D, taken.data, index, added.data);
             for (sn_size i = 0; i < N * D; i++) {
                 double sum = 0, size = 0;
                 for (sn_size k = 0; k < rows; k++)

@@ -57,7 +57,7 @@ static uint64_t big_images(sn_type type)
     sn_im2col(type, IMAGES, C, SIDE, SIDE, P, P, PLACES, PLACES, x.data, 1, 0, col.data);
     sn_convolution_forward(type, IMAGES, DEPTH, L, M, col.data, W.data, b.data, out.data);
     sn_convolution_backward(type, IMAGES, DEPTH, L, M, out.data, col.data, W.data, dcol.data, dW.data, db.data);
-    sn_col2im(type, IMAGES, C, P, P, PLACES, PLACES, SIDE, SIDE, dcol.data, 1, 0, dx.data);
+    sn_col2im(type, IMAGES, C, SIDE, SIDE, P, P, PLACES, PLACES, dcol.data, 1, 0, dx.data);
     sn_max_pool_forward(type, IMAGES, C, SIDE, SIDE, PLACES, PLACES, x.data, P, P, 1, most.data, argmax);
     for (int k = 0; k < 5; k++)
         hash = bits(hash, all[k]);

@@ -1,0 +1,434 @@
+# Operations: a kernel with its output. Each allocates what the kernel writes and takes the short way where the
+# arrays are right as they are; where they are not, it goes the general way, in general.py, which casts, copies,
+# chooses the backend or says what is wrong. A reader's own loop over a small net spends its time in these calls.
+# `owner` is the layer, or the name of the function, that an error names.
+
+cdef object _general = None
+
+
+cdef object the_general_way(str operation):
+    """A function of general.py, which is imported when it is first needed."""
+    global _general
+    if _general is None:
+        from . import general
+        _general = general
+    return getattr(_general, operation)
+
+
+cdef bint float32_alone = False
+
+
+def compute_in_float32(bint whether):
+    """Leave float64 to the general way, which casts it, from now on; or no longer."""
+    global float32_alone
+    float32_alone = whether
+
+
+cdef inline cnp.ndarray new_array(int ndim, cnp.npy_intp *shape, int type):
+    return cnp.PyArray_EMPTY(ndim, shape, type, 0)
+
+
+cdef inline cnp.ndarray new_like(object a):
+    """A new array of the shape and dtype of another."""
+    return new_array(cnp.PyArray_NDIM(<cnp.ndarray>a), cnp.PyArray_DIMS(<cnp.ndarray>a),
+                     cnp.PyArray_TYPE(<cnp.ndarray>a))
+
+
+cdef inline bint is_exact_float_array(object a) noexcept:
+    """A NumPy array, no subclass, of float32 or float64."""
+    return cnp.PyArray_CheckExact(a) and (cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT32
+                                          or cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
+
+
+cdef inline bint is_computed_in(object a) noexcept:
+    """The same, of the dtypes that are computed in."""
+    return is_exact_float_array(a) and not (float32_alone and cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
+
+
+cdef cnp.ndarray as_rows(cnp.ndarray a):
+    """View an array [..., D] as [N, D]; where it is not contiguous, a copy."""
+    cdef cnp.PyArray_Dims dims
+    cdef cnp.npy_intp shape[2]
+    cdef int ndim = cnp.PyArray_NDIM(a)
+    if ndim == 2:
+        return a
+    shape[1] = cnp.PyArray_DIM(a, ndim - 1)
+    shape[0] = 1
+    for i in range(ndim - 1):
+        shape[0] *= cnp.PyArray_DIM(a, i)
+    dims.ptr, dims.len = shape, 2
+    return cnp.PyArray_Newshape(a, &dims, cnp.NPY_CORDER)
+
+
+cdef inline bint have_the_same_rows(object a, object b) noexcept:
+    """Whether two arrays have as many axes, two or more, all but the last one alike."""
+    cdef int i, ndim = cnp.PyArray_NDIM(<cnp.ndarray>a)
+    if ndim < 2 or cnp.PyArray_NDIM(<cnp.ndarray>b) != ndim:
+        return False
+    for i in range(ndim - 1):
+        if cnp.PyArray_DIM(<cnp.ndarray>a, i) != cnp.PyArray_DIM(<cnp.ndarray>b, i):
+            return False
+    return True
+
+
+# Products
+
+
+def op_affine_forward(x, W, b, owner):
+    """Return x W + b, of shape [...,M], for x of shape [...,D]; b may be None."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.npy_intp shape[MOST_AXES]
+    cdef cnp.ndarray out, rows, out_rows
+    cdef int i, ndim
+    if is_exact_float_array(x) and is_computed_in(W) and cnp.PyArray_NDIM(<cnp.ndarray>W) == 2:
+        ndim = cnp.PyArray_NDIM(<cnp.ndarray>x)
+        if (2 <= ndim <= MOST_AXES
+                and cnp.PyArray_DIM(<cnp.ndarray>x, ndim - 1) == cnp.PyArray_DIM(<cnp.ndarray>W, 0)):
+            for i in range(ndim - 1):
+                shape[i] = cnp.PyArray_DIM(<cnp.ndarray>x, i)
+            shape[ndim - 1] = cnp.PyArray_DIM(<cnp.ndarray>W, 1)
+            out = new_array(ndim, shape, cnp.PyArray_TYPE(<cnp.ndarray>W))
+            rows, out_rows = as_rows(<cnp.ndarray>x), as_rows(out)
+            if bind(&_affine_forward, [<PyObject *>rows, <PyObject *>W, <PyObject *>b, <PyObject *>out_rows],
+                    &call):
+                state = release(<double>call.size[N] * call.size[D] * call.size[M])
+                sn_affine_forward(call.type, call.size[N], call.size[D], call.size[M],
+                                  call.data[0], call.data[1], call.data[2], call.data[3])
+                restore(state)
+                return out
+    return the_general_way("affine_forward")(x, W, b, owner)
+
+
+def op_affine_backward(dout, x, W, list grads, owner):
+    """Return dx of x's shape, with the gradients [dW] or [dW, db] written."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray dx, rows, dout_rows, dx_rows
+    if (is_exact_float_array(dout) and is_exact_float_array(x) and is_computed_in(W)
+            and 1 <= len(grads) <= 2 and have_the_same_rows(x, dout)):
+        dW, db = grads[0], grads[1] if len(grads) > 1 else None
+        dx = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x),
+                       cnp.PyArray_TYPE(<cnp.ndarray>W))
+        rows, dout_rows, dx_rows = as_rows(<cnp.ndarray>x), as_rows(<cnp.ndarray>dout), as_rows(dx)
+        if bind(&_affine_backward, [<PyObject *>dout_rows, <PyObject *>rows, <PyObject *>W,
+                                    <PyObject *>dx_rows, <PyObject *>dW, <PyObject *>db], &call):
+            state = release(2.0 * call.size[N] * call.size[D] * call.size[M])
+            sn_affine_backward(call.type, call.size[N], call.size[D], call.size[M],
+                               call.data[0], call.data[1], call.data[2], call.data[3], call.data[4], call.data[5])
+            restore(state)
+            return dx
+    return the_general_way("affine_backward")(dout, x, W, grads, owner)
+
+
+def op_matmul_accumulate(x, W, out, owner):
+    """Add x W to out."""
+    cdef Call call
+    cdef PyThreadState *state
+    if is_computed_in(W) and bind(&_matmul_accumulate, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &call):
+        state = release(<double>call.size[N] * call.size[D] * call.size[M])
+        sn_matmul_accumulate(call.type, call.size[N], call.size[D], call.size[M],
+                             call.data[0], call.data[1], call.data[2])
+        restore(state)
+    else:
+        the_general_way("matmul_accumulate")(x, W, out, owner)
+
+
+def op_gather_rows(W, index, owner):
+    """Return the rows of W [N,D] that index, of any shape, chooses; of a single number, a view."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.npy_intp shape[MOST_AXES]
+    cdef cnp.ndarray out, rows, indices
+    cdef int i, ndim
+    if is_computed_in(W) and cnp.PyArray_CheckExact(index) and cnp.PyArray_NDIM(<cnp.ndarray>W) == 2:
+        ndim = cnp.PyArray_NDIM(<cnp.ndarray>index)
+        if 1 <= ndim < MOST_AXES and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>index):
+            for i in range(ndim):
+                shape[i] = cnp.PyArray_DIM(<cnp.ndarray>index, i)
+            shape[ndim] = cnp.PyArray_DIM(<cnp.ndarray>W, 1)
+            out = new_array(ndim + 1, shape, cnp.PyArray_TYPE(<cnp.ndarray>W))
+            rows, indices = as_rows(out), cnp.PyArray_Ravel(<cnp.ndarray>index, cnp.NPY_CORDER)
+            if bind(&_gather_rows, [<PyObject *>W, <PyObject *>indices, <PyObject *>rows], &call):
+                state = release(<double>call.size[B] * call.size[D])
+                sn_gather_rows(call.type, call.size[N], call.size[B], call.size[D],
+                               call.data[0], <sn_label *>call.data[1], call.data[2])
+                restore(state)
+                return out
+    return the_general_way("gather_rows")(W, index, owner)
+
+
+def op_scatter_add_rows(dout, index, W, list grads, owner):
+    """Write the gradient [dW] of gather_rows: the sum, for each row of W, of the rows of dout that it became."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray rows, indices
+    cdef int i, ndim
+    if is_exact_float_array(dout) and cnp.PyArray_CheckExact(index) and len(grads) == 1:
+        ndim = cnp.PyArray_NDIM(<cnp.ndarray>index)
+        if (ndim >= 1 and cnp.PyArray_NDIM(<cnp.ndarray>dout) == ndim + 1
+                and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>index)):
+            for i in range(ndim):
+                if cnp.PyArray_DIM(<cnp.ndarray>dout, i) != cnp.PyArray_DIM(<cnp.ndarray>index, i):
+                    break
+            else:
+                dW = grads[0]
+                rows, indices = as_rows(<cnp.ndarray>dout), cnp.PyArray_Ravel(<cnp.ndarray>index, cnp.NPY_CORDER)
+                if (is_exact_float_array(W) and cnp.PyArray_CheckExact(dW)
+                        and cnp.PyArray_SAMESHAPE(<cnp.ndarray>W, <cnp.ndarray>dW)
+                        and bind(&_scatter_add_rows, [<PyObject *>rows, <PyObject *>indices, <PyObject *>dW],
+                                 &call)):
+                    state = release((<double>call.size[B] + call.size[N]) * call.size[D])
+                    sn_scatter_add_rows(call.type, call.size[N], call.size[B], call.size[D],
+                                        call.data[0], <sn_label *>call.data[1], call.data[2])
+                    restore(state)
+                    return
+    the_general_way("scatter_add_rows")(dout, index, W, grads, owner)
+
+
+# Activations
+
+ctypedef void (*forward_kernel)(sn_type, sn_size, const void *, void *) noexcept nogil
+ctypedef void (*backward_kernel)(sn_type, sn_size, const void *, const void *, void *) noexcept nogil
+
+
+cdef object elementwise_forward(str name, forward_kernel kernel, const Contract *contract, object x, object owner):
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray out
+    if is_computed_in(x):
+        out = new_like(x)
+        if bind(contract, [<PyObject *>x, <PyObject *>out], &call):
+            state = release(call.size[n])
+            kernel(call.type, call.size[n], call.data[0], call.data[1])
+            restore(state)
+            return out
+    return the_general_way("elementwise_forward")(name, x, owner)
+
+
+cdef object elementwise_backward(str name, backward_kernel kernel, const Contract *contract, object dout, object y,
+                                 object owner):
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray dx
+    if is_exact_float_array(y):
+        dx = new_like(y)
+        if bind(contract, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &call):
+            state = release(call.size[n])
+            kernel(call.type, call.size[n], call.data[0], call.data[1], call.data[2])
+            restore(state)
+            return dx
+    return the_general_way("elementwise_backward")(name, dout, y, owner)
+
+
+def op_sigmoid_forward(x, owner):
+    """Return 1 / (1 + exp(-x))."""
+    return elementwise_forward("sigmoid_forward", sn_sigmoid_forward, &_sigmoid_forward, x, owner)
+
+
+def op_sigmoid_backward(dout, y, owner):
+    """Return dout (1 - y) y."""
+    return elementwise_backward("sigmoid_backward", sn_sigmoid_backward, &_sigmoid_backward, dout, y, owner)
+
+
+def op_tanh_forward(x, owner):
+    """Return tanh(x)."""
+    return elementwise_forward("tanh_forward", sn_tanh_forward, &_tanh_forward, x, owner)
+
+
+def op_tanh_backward(dout, y, owner):
+    """Return dout (1 - y^2)."""
+    return elementwise_backward("tanh_backward", sn_tanh_backward, &_tanh_backward, dout, y, owner)
+
+
+def op_relu_forward(x, owner):
+    """Return x where it is positive, else 0, and the mask: where x <= 0."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray out, mask
+    if is_computed_in(x):
+        out = new_like(x)
+        mask = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.NPY_BOOL)
+        if bind(&_relu_forward_with_mask, [<PyObject *>x, <PyObject *>out, <PyObject *>mask], &call):
+            state = release(call.size[n])
+            sn_relu_forward_with_mask(call.type, call.size[n], call.data[0], call.data[1], <sn_bool *>call.data[2])
+            restore(state)
+            return out, mask
+    return the_general_way("relu_forward")(x, owner)
+
+
+def op_relu_backward(dout, mask, owner):
+    """Return dout where the mask is False, else 0."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray dx
+    if is_exact_float_array(dout):
+        dx = new_like(dout)
+        if bind(&_relu_backward_by_mask, [<PyObject *>dout, <PyObject *>mask, <PyObject *>dx], &call):
+            state = release(call.size[n])
+            sn_relu_backward_by_mask(call.type, call.size[n], call.data[0], <sn_bool *>call.data[1], call.data[2])
+            restore(state)
+            return dx
+    return the_general_way("relu_backward")(dout, mask, owner)
+
+
+def op_softmax_forward(x, owner):
+    """Return the softmax of x [...,C] over its last axis."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray y, rows, y_rows
+    if is_computed_in(x) and cnp.PyArray_NDIM(<cnp.ndarray>x) >= 2:
+        y = new_like(x)
+        rows, y_rows = as_rows(<cnp.ndarray>x), as_rows(y)
+        if bind(&_softmax_forward, [<PyObject *>rows, <PyObject *>y_rows], &call):
+            state = release(<double>call.size[N] * call.size[C])
+            sn_softmax_forward(call.type, call.size[N], call.size[C], call.data[0], call.data[1])
+            restore(state)
+            return y
+    return the_general_way("softmax_forward")(x, owner)
+
+
+def op_softmax_backward(dout, y, owner):
+    """Return y (dout - the last axis' sum of dout y)."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray dx, rows, dout_rows, dx_rows
+    if (is_exact_float_array(dout) and is_exact_float_array(y)
+            and cnp.PyArray_NDIM(<cnp.ndarray>y) >= 2
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>dout, <cnp.ndarray>y)):
+        dx = new_like(y)
+        dout_rows, rows, dx_rows = as_rows(<cnp.ndarray>dout), as_rows(<cnp.ndarray>y), as_rows(dx)
+        if bind(&_softmax_backward, [<PyObject *>dout_rows, <PyObject *>rows, <PyObject *>dx_rows], &call):
+            state = release(<double>call.size[N] * call.size[C])
+            sn_softmax_backward(call.type, call.size[N], call.size[C], call.data[0], call.data[1], call.data[2])
+            restore(state)
+            return dx
+    return the_general_way("softmax_backward")(dout, y, owner)
+
+
+# The loss
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *data, cnp.dtype dtype, object base)
+
+cdef cnp.dtype _DOUBLE = np.dtype(np.float64)
+
+
+def op_softmax_cross_entropy_forward(x, t, delta, owner):
+    """Return the loss, the probabilities and the labels as class indices: of x [...,C] and one label a row.
+
+    Labels are class indices, or one-hot of x's shape. They are not cast: a float64 loss is one in float32 too.
+    """
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray y, labels
+    cdef double loss, delta_
+    if is_exact_float_array(x) and cnp.PyArray_CheckExact(t) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2:
+        labels = <cnp.ndarray>t
+        if (cnp.PyArray_NDIM(labels) == 2 and cnp.PyArray_SAMESHAPE(labels, <cnp.ndarray>x)
+                and cnp.PyArray_DIM(labels, 1) > 1 and cnp.PyArray_TYPE(labels) <= cnp.NPY_DOUBLE):
+            labels = labels.argmax(1)
+        y = new_like(x)
+        if (bind(&_softmax_cross_entropy_forward, [<PyObject *>x, <PyObject *>labels, <PyObject *>y], &call)
+                and real(delta, &delta_)):
+            state = release(<double>call.size[N] * call.size[C])
+            loss = sn_softmax_cross_entropy_forward(call.type, call.size[N], call.size[C], call.data[0],
+                                                    <sn_label *>call.data[1], delta_, 0, call.data[2])
+            restore(state)
+            return PyArray_Scalar(&loss, _DOUBLE, None), y, labels  # np.float64
+    return the_general_way("softmax_cross_entropy_forward")(x, t, delta, owner)
+
+
+def op_softmax_cross_entropy_backward(y, t, dout, owner):
+    """Return (y - onehot(t)) dout / N."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray dx
+    cdef double dout_
+    if is_exact_float_array(y) and cnp.PyArray_NDIM(<cnp.ndarray>y) == 2:
+        dx = new_like(y)
+        if (bind(&_softmax_cross_entropy_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &call)
+                and real(dout, &dout_)):
+            state = release(<double>call.size[N] * call.size[C])
+            sn_softmax_cross_entropy_backward(call.type, call.size[N], call.size[C], call.data[0],
+                                              <sn_label *>call.data[1], dout_, call.data[2])
+            restore(state)
+            return dx
+    return the_general_way("softmax_cross_entropy_backward")(y, t, dout, owner)
+
+
+# Updates
+
+_OPTIMIZERS = {
+    "sgd_update": SN_SGD, "momentum_update": SN_MOMENTUM, "nesterov_update": SN_NESTEROV,
+    "adagrad_update": SN_ADAGRAD, "rmsprop_update": SN_RMSPROP, "adam_update": SN_ADAM,
+}
+
+
+cdef int fill_numbers(double *values, numbers) except -1:
+    """Fill in the numbers of an optimizer's kernel, at most three; the others are 0."""
+    cdef int i = 0
+    values[0] = values[1] = values[2] = 0
+    for number in numbers:
+        if i == 3:
+            raise ValueError("an optimizer's kernel takes at most three numbers")
+        values[i] = number
+        i += 1
+    return 0
+
+
+def op_update(str kernel, params, grads, list states, numbers):
+    """Update all parameters by one optimizer's kernel and return True; or change nothing and return False.
+
+    `states` holds the optimizer's lists of arrays, one entry a parameter.
+    """
+    cdef Call few[32]
+    cdef Call *calls = few
+    cdef cnp.ndarray many  # the calls, where there are more
+    cdef PyObject *given[4]
+    cdef sn_parameter parameter
+    cdef double values[3]
+    cdef PyThreadState *state
+    cdef Py_ssize_t count, i, k, work = 0
+    cdef const Contract *contract = &_sgd_update
+    cdef sn_optimizer optimizer = _OPTIMIZERS[kernel]
+    if optimizer == SN_ADAM:
+        contract = &_adam_update
+    elif optimizer != SN_SGD:
+        contract = &_momentum_update
+    if len(states) != contract.count - 2:
+        return False
+    if type(params) is not list or type(grads) is not list:
+        return False
+    count = len(<list>params)
+    if len(<list>grads) != count:
+        return False
+    for state_list in states:
+        if type(state_list) is not list or len(<list>state_list) != count:
+            return False
+    # Copies of the lists hold the arrays, which another thread may take out of them while C works.
+    params, grads, states = list(params), list(grads), [list(state_list) for state_list in states]
+    if len(<list>params) != count or len(<list>grads) != count:
+        return False
+    for state_list in states:
+        if len(<list>state_list) != count:
+            return False
+    if count > 32:
+        many = np.empty(count * sizeof(Call), np.uint8)
+        calls = <Call *>cnp.PyArray_DATA(many)
+    for i in range(count):
+        given[0], given[1] = <PyObject *>(<list>params)[i], <PyObject *>(<list>grads)[i]
+        for k in range(len(states)):
+            given[2 + k] = <PyObject *>(<list>states[k])[i]
+        if not bind(contract, given, &calls[i]):
+            return False
+        work += calls[i].size[n]
+    fill_numbers(values, numbers)
+    state = release(work)
+    for i in range(count):
+        parameter.n = calls[i].size[n]
+        parameter.p, parameter.g = calls[i].data[0], calls[i].data[1]
+        parameter.state[0], parameter.state[1] = calls[i].data[2], calls[i].data[3]
+        sn_update(calls[i].type, optimizer, &parameter, values)
+    restore(state)
+    return True
