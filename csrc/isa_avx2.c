@@ -7,7 +7,6 @@
 
 TARGET_BEGIN("avx2,fma,bmi,bmi2")
 #include "vector_avx2.h"
-#define MANY_REGISTERS 0
 #include "isa.inc"
 TARGET_END
 

@@ -12,7 +12,6 @@ TARGET_BEGIN(AVX512)
 TARGET_BEGIN(AVX512 ",prefer-vector-width=512") /* GCC would stop at 32 bytes; clang has no such word here */
 #endif
 #include "vector_avx512.h"
-#define MANY_REGISTERS 1
 #include "isa.inc"
 TARGET_END
 

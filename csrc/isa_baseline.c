@@ -4,13 +4,10 @@
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include "vector_sse2.h"
-#define MANY_REGISTERS 0
 #elif defined(__aarch64__) || defined(_M_ARM64)
 #include "vector_neon.h"
-#define MANY_REGISTERS 1
 #else
 #include "vector_scalar.h"
-#define MANY_REGISTERS 0
 #endif
 
 #include "isa.inc"

@@ -2,7 +2,7 @@
  *
  * Included by scratchnet.h, which says what the types and the accuracy are. */
 
-/* ---- Products and sums over rows: product.inc, affine.inc --------------------------------------------------- */
+/* ---- Products and sums over rows: gemm.inc, affine.inc ------------------------------------------------------ */
 
 /* x[N,D], W[D,M], b[M]?, >out[N,M]: out = x W + b. Accuracy: sum(D+2). */
 void sn_affine_forward(sn_type type, sn_size N, sn_size D, sn_size M, const void *x, const void *W, const void *b,
@@ -169,7 +169,7 @@ void sn_gru_backward(sn_type type, sn_size N, sn_size D, const void *dh, const v
 void sn_gru_gates_backward(sn_type type, sn_size N, sn_size D, const void *dh, const void *drh, const void *h_prev,
                            const void *gates, const void *h_hat, void *dA, void *dh_prev);
 
-/* ---- Optimizers: update.inc --------------------------------------------------------------------------------- */
+/* ---- Optimizers: update.inc, reductions.inc ----------------------------------------------------------------- */
 
 /* =p[...], g[...], lr: p -= lr g. Accuracy: exact. */
 void sn_sgd_update(sn_type type, sn_size n, void *p, const void *g, double lr);

@@ -57,16 +57,16 @@ enum { LINE = 64 }; /* bytes of a line of the caches */
 #define ALIGNED(p) ((void *)(((uintptr_t)(p) + LINE - 1) & ~(uintptr_t)(LINE - 1)))
 
 #define REAL float
-#define K(name) name##_f32
+#define FN(name) name##_f32
 #include "table.inc"
 #undef REAL
-#undef K
+#undef FN
 
 #define REAL double
-#define K(name) name##_f64
+#define FN(name) name##_f64
 #include "table.inc"
 #undef REAL
-#undef K
+#undef FN
 
 typedef struct {
     const char *name;

@@ -4,7 +4,8 @@
 
 typedef __m512 vector_f32;
 typedef __m512d vector_f64;
-enum { WIDTH_f32 = 16, WIDTH_f64 = 8, REGISTERS = 32, PARTS_ARE_CHEAP = 1 };
+enum { WIDTH_f32 = 16, WIDTH_f64 = 8, PARTS_ARE_CHEAP = 1 };
+#define REGISTERS 32
 #define TILE_ROWS 6
 #define TILE_VECTORS 4
 
@@ -13,18 +14,18 @@ static inline __mmask8 mask_f64(int n) { return (__mmask8)((1u << n) - 1); }
 
 static inline __m512 zero_f32(void) { return _mm512_setzero_ps(); }
 static inline __m512 load_f32(const float *p) { return _mm512_loadu_ps(p); }
-static inline __m512 load_part_f32(const float *p, int n) { return _mm512_maskz_loadu_ps(mask_f32(n), p); }
+static inline __m512 load_n_f32(const float *p, int n) { return _mm512_maskz_loadu_ps(mask_f32(n), p); }
 static inline void store_f32(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
-static inline void store_part_f32(float *p, __m512 v, int n) { _mm512_mask_storeu_ps(p, mask_f32(n), v); }
+static inline void store_n_f32(float *p, __m512 v, int n) { _mm512_mask_storeu_ps(p, mask_f32(n), v); }
 static inline __m512 broadcast_f32(float x) { return _mm512_set1_ps(x); }
 static inline __m512 add_f32(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 static inline __m512 multiply_add_f32(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
 
 static inline __m512d zero_f64(void) { return _mm512_setzero_pd(); }
 static inline __m512d load_f64(const double *p) { return _mm512_loadu_pd(p); }
-static inline __m512d load_part_f64(const double *p, int n) { return _mm512_maskz_loadu_pd(mask_f64(n), p); }
+static inline __m512d load_n_f64(const double *p, int n) { return _mm512_maskz_loadu_pd(mask_f64(n), p); }
 static inline void store_f64(double *p, __m512d v) { _mm512_storeu_pd(p, v); }
-static inline void store_part_f64(double *p, __m512d v, int n) { _mm512_mask_storeu_pd(p, mask_f64(n), v); }
+static inline void store_n_f64(double *p, __m512d v, int n) { _mm512_mask_storeu_pd(p, mask_f64(n), v); }
 static inline __m512d broadcast_f64(double x) { return _mm512_set1_pd(x); }
 static inline __m512d add_f64(__m512d a, __m512d b) { return _mm512_add_pd(a, b); }
 static inline __m512d multiply_add_f64(__m512d a, __m512d b, __m512d c) { return _mm512_fmadd_pd(a, b, c); }
@@ -32,24 +33,24 @@ static inline __m512d multiply_add_f64(__m512d a, __m512d b, __m512d c) { return
 static inline __m512 subtract_f32(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 static inline __m512 multiply_f32(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
 static inline __m512 divide_f32(__m512 a, __m512 b) { return _mm512_div_ps(a, b); }
-static inline __m512 largest_f32(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
-static inline __m512 minus_magnitude_f32(__m512 a) { return _mm512_or_ps(a, _mm512_set1_ps(-0.0f)); }
-static inline __m512 where_negative_f32(__m512 a, __m512 b, __m512 c)
+static inline __m512 max_f32(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+static inline __m512 neg_abs_f32(__m512 a) { return _mm512_or_ps(a, _mm512_set1_ps(-0.0f)); }
+static inline __m512 if_negative_f32(__m512 a, __m512 b, __m512 c)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_LT_OQ), c, b);
 }
-static inline __m512 times_power_f32(__m512 a, __m512 n) { return _mm512_scalef_ps(a, n); }
+static inline __m512 ldexp_f32(__m512 a, __m512 n) { return _mm512_scalef_ps(a, n); }
 
 static inline __m512d subtract_f64(__m512d a, __m512d b) { return _mm512_sub_pd(a, b); }
 static inline __m512d multiply_f64(__m512d a, __m512d b) { return _mm512_mul_pd(a, b); }
 static inline __m512d divide_f64(__m512d a, __m512d b) { return _mm512_div_pd(a, b); }
-static inline __m512d largest_f64(__m512d a, __m512d b) { return _mm512_max_pd(a, b); }
-static inline __m512d minus_magnitude_f64(__m512d a) { return _mm512_or_pd(a, _mm512_set1_pd(-0.0)); }
-static inline __m512d where_negative_f64(__m512d a, __m512d b, __m512d c)
+static inline __m512d max_f64(__m512d a, __m512d b) { return _mm512_max_pd(a, b); }
+static inline __m512d neg_abs_f64(__m512d a) { return _mm512_or_pd(a, _mm512_set1_pd(-0.0)); }
+static inline __m512d if_negative_f64(__m512d a, __m512d b, __m512d c)
 {
     return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_LT_OQ), c, b);
 }
-static inline __m512d times_power_f64(__m512d a, __m512d n) { return _mm512_scalef_pd(a, n); }
+static inline __m512d ldexp_f64(__m512d a, __m512d n) { return _mm512_scalef_pd(a, n); }
 
 /* which of eight numbers are not 0 (NaN is not) */
 static inline int nonzeros_f32(const float *p)

@@ -7,8 +7,8 @@
     typedef vector_##suffix half_##suffix; \
     static inline vector_##suffix half_zero_##suffix(void) { return zero_##suffix(); } \
     static inline vector_##suffix half_load_##suffix(const REAL *p) { return load_##suffix(p); } \
-    static inline vector_##suffix half_load_part_##suffix(const REAL *p, int n) { return load_part_##suffix(p, n); } \
-    static inline void half_store_part_##suffix(REAL *p, vector_##suffix v, int n) { store_part_##suffix(p, v, n); } \
+    static inline vector_##suffix half_load_part_##suffix(const REAL *p, int n) { return load_n_##suffix(p, n); } \
+    static inline void half_store_part_##suffix(REAL *p, vector_##suffix v, int n) { store_n_##suffix(p, v, n); } \
     static inline vector_##suffix half_broadcast_##suffix(REAL x) { return broadcast_##suffix(x); } \
     static inline vector_##suffix half_add_##suffix(vector_##suffix a, vector_##suffix b) \
     { \

@@ -4,7 +4,8 @@
 
 typedef float32x4_t vector_f32;
 typedef float64x2_t vector_f64;
-enum { WIDTH_f32 = 4, WIDTH_f64 = 2, REGISTERS = 32, PARTS_ARE_CHEAP = 0 };
+enum { WIDTH_f32 = 4, WIDTH_f64 = 2, PARTS_ARE_CHEAP = 0 };
+#define REGISTERS 32
 #define TILE_ROWS 6
 #define TILE_VECTORS 4
 
@@ -25,14 +26,14 @@ static inline float64x2_t multiply_add_f64(float64x2_t a, float64x2_t b, float64
 static inline float32x4_t subtract_f32(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
 static inline float32x4_t multiply_f32(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
 static inline float32x4_t divide_f32(float32x4_t a, float32x4_t b) { return vdivq_f32(a, b); }
-static inline float32x4_t largest_f32(float32x4_t a, float32x4_t b) { return vmaxq_f32(a, b); }
-static inline float32x4_t minus_magnitude_f32(float32x4_t a) { return vnegq_f32(vabsq_f32(a)); }
-static inline float32x4_t where_negative_f32(float32x4_t a, float32x4_t b, float32x4_t c)
+static inline float32x4_t max_f32(float32x4_t a, float32x4_t b) { return vmaxq_f32(a, b); }
+static inline float32x4_t neg_abs_f32(float32x4_t a) { return vnegq_f32(vabsq_f32(a)); }
+static inline float32x4_t if_negative_f32(float32x4_t a, float32x4_t b, float32x4_t c)
 {
     return vbslq_f32(vcltzq_f32(a), b, c);
 }
 /* 2^n in two halves, each in the range of normal numbers */
-static inline float32x4_t times_power_f32(float32x4_t a, float32x4_t n)
+static inline float32x4_t ldexp_f32(float32x4_t a, float32x4_t n)
 {
     const int32x4_t whole = vcvtq_s32_f32(n), half = vshrq_n_s32(whole, 1), bias = vdupq_n_s32(127);
     const int32x4_t p = vshlq_n_s32(vaddq_s32(half, bias), 23);
@@ -43,13 +44,13 @@ static inline float32x4_t times_power_f32(float32x4_t a, float32x4_t n)
 static inline float64x2_t subtract_f64(float64x2_t a, float64x2_t b) { return vsubq_f64(a, b); }
 static inline float64x2_t multiply_f64(float64x2_t a, float64x2_t b) { return vmulq_f64(a, b); }
 static inline float64x2_t divide_f64(float64x2_t a, float64x2_t b) { return vdivq_f64(a, b); }
-static inline float64x2_t largest_f64(float64x2_t a, float64x2_t b) { return vmaxq_f64(a, b); }
-static inline float64x2_t minus_magnitude_f64(float64x2_t a) { return vnegq_f64(vabsq_f64(a)); }
-static inline float64x2_t where_negative_f64(float64x2_t a, float64x2_t b, float64x2_t c)
+static inline float64x2_t max_f64(float64x2_t a, float64x2_t b) { return vmaxq_f64(a, b); }
+static inline float64x2_t neg_abs_f64(float64x2_t a) { return vnegq_f64(vabsq_f64(a)); }
+static inline float64x2_t if_negative_f64(float64x2_t a, float64x2_t b, float64x2_t c)
 {
     return vbslq_f64(vcltzq_f64(a), b, c);
 }
-static inline float64x2_t times_power_f64(float64x2_t a, float64x2_t n)
+static inline float64x2_t ldexp_f64(float64x2_t a, float64x2_t n)
 {
     const int64x2_t whole = vcvtq_s64_f64(n), half = vshrq_n_s64(whole, 1), bias = vdupq_n_s64(1023);
     const int64x2_t p = vshlq_n_s64(vaddq_s64(half, bias), 52);

@@ -1,14 +1,14 @@
 /* vector_parts.h: the first n numbers of a vector, for instruction sets without masks: through memory. */
 
 #define DEFINE_PARTS(REAL, suffix) \
-    static inline vector_##suffix load_part_##suffix(const REAL *p, int n) \
+    static inline vector_##suffix load_n_##suffix(const REAL *p, int n) \
     { \
         REAL whole[WIDTH_##suffix] = {0}; \
         for (int i = 0; i < n; i++) \
             whole[i] = p[i]; \
         return load_##suffix(whole); \
     } \
-    static inline void store_part_##suffix(REAL *p, vector_##suffix v, int n) \
+    static inline void store_n_##suffix(REAL *p, vector_##suffix v, int n) \
     { \
         REAL whole[WIDTH_##suffix]; \
         store_##suffix(whole, v); \

@@ -1,17 +1,18 @@
 /* vector_scalar.h: the vector operations of the loops for a processor that no other file knows: a vector is
  * one number. The other vector_*.h provide the same names:
- *   load, store, and those of the first n numbers (load_part fills up with zeros, store_part leaves the rest)
+ *   load, store, and those of the first n numbers (load_n fills up with zeros, store_n leaves the rest)
  *   load_columns                   TAKEN columns of WIDTH rows that are `row` apart, each as a vector
  *   nonzeros                       which of eight numbers are not 0, as bits
  *   zero, broadcast, add, subtract, multiply, divide, multiply_add(a, b, c) = a b + c
- *   largest(a, b)                  b where either is NaN (or NaN)
- *   minus_magnitude(a)             -|a|
- *   where_negative(a, b, c)        b where a < 0, else c
- *   times_power(a, n)              a 2^n for whole n from -1100 to 0, rounded once where the result is denormal
+ *   max(a, b)                  b where either is NaN (or NaN)
+ *   neg_abs(a)             -|a|
+ *   if_negative(a, b, c)        b where a < 0, else c
+ *   ldexp(a, n)              a 2^n for whole n from -1100 to 0, rounded once where the result is denormal
  */
 
 #include <math.h>
 
+#define REGISTERS 16
 #define TILE_ROWS 6
 #define TILE_VECTORS 2
 
@@ -28,24 +29,24 @@
     } \
     static inline REAL zero_##suffix(void) { return 0; } \
     static inline REAL load_##suffix(const REAL *p) { return *p; } \
-    static inline REAL load_part_##suffix(const REAL *p, int n) { return n ? *p : 0; } \
+    static inline REAL load_n_##suffix(const REAL *p, int n) { return n ? *p : 0; } \
     static inline void store_##suffix(REAL *p, REAL v) { *p = v; } \
-    static inline void store_part_##suffix(REAL *p, REAL v, int n) { if (n) *p = v; } \
+    static inline void store_n_##suffix(REAL *p, REAL v, int n) { if (n) *p = v; } \
     static inline REAL broadcast_##suffix(REAL x) { return x; } \
     static inline REAL add_##suffix(REAL a, REAL b) { return a + b; } \
     static inline REAL multiply_add_##suffix(REAL a, REAL b, REAL c) { return a * b + c; } \
     static inline REAL subtract_##suffix(REAL a, REAL b) { return a - b; } \
     static inline REAL multiply_##suffix(REAL a, REAL b) { return a * b; } \
     static inline REAL divide_##suffix(REAL a, REAL b) { return a / b; } \
-    static inline REAL largest_##suffix(REAL a, REAL b) { return a > b ? a : b; } \
-    static inline REAL minus_magnitude_##suffix(REAL a) { return a < 0 ? a : -a; } \
-    static inline REAL where_negative_##suffix(REAL a, REAL b, REAL c) { return a < 0 ? b : c; } \
-    static inline REAL times_power_##suffix(REAL a, REAL n) { return (REAL)ldexp((double)a, n == n ? (int)n : 0); }
+    static inline REAL max_##suffix(REAL a, REAL b) { return a > b ? a : b; } \
+    static inline REAL neg_abs_##suffix(REAL a) { return a < 0 ? a : -a; } \
+    static inline REAL if_negative_##suffix(REAL a, REAL b, REAL c) { return a < 0 ? b : c; } \
+    static inline REAL ldexp_##suffix(REAL a, REAL n) { return (REAL)ldexp((double)a, n == n ? (int)n : 0); }
 
 DEFINE_VECTOR(float, f32)
 DEFINE_VECTOR(double, f64)
 #undef DEFINE_VECTOR
 
-enum { REGISTERS = 16, PARTS_ARE_CHEAP = 1 };
+enum { PARTS_ARE_CHEAP = 1 };
 
 #include "vector_halves.h"

@@ -4,7 +4,8 @@
 
 typedef __m128 vector_f32;
 typedef __m128d vector_f64;
-enum { WIDTH_f32 = 4, WIDTH_f64 = 2, REGISTERS = 16, PARTS_ARE_CHEAP = 0 };
+enum { WIDTH_f32 = 4, WIDTH_f64 = 2, PARTS_ARE_CHEAP = 0 };
+#define REGISTERS 16
 #define TILE_ROWS 6
 #define TILE_VECTORS 2
 
@@ -25,15 +26,15 @@ static inline __m128d multiply_add_f64(__m128d a, __m128d b, __m128d c) { return
 static inline __m128 subtract_f32(__m128 a, __m128 b) { return _mm_sub_ps(a, b); }
 static inline __m128 multiply_f32(__m128 a, __m128 b) { return _mm_mul_ps(a, b); }
 static inline __m128 divide_f32(__m128 a, __m128 b) { return _mm_div_ps(a, b); }
-static inline __m128 largest_f32(__m128 a, __m128 b) { return _mm_max_ps(a, b); }
-static inline __m128 minus_magnitude_f32(__m128 a) { return _mm_or_ps(a, _mm_set1_ps(-0.0f)); }
-static inline __m128 where_negative_f32(__m128 a, __m128 b, __m128 c)
+static inline __m128 max_f32(__m128 a, __m128 b) { return _mm_max_ps(a, b); }
+static inline __m128 neg_abs_f32(__m128 a) { return _mm_or_ps(a, _mm_set1_ps(-0.0f)); }
+static inline __m128 if_negative_f32(__m128 a, __m128 b, __m128 c)
 {
     const __m128 mask = _mm_cmplt_ps(a, _mm_setzero_ps());
     return _mm_or_ps(_mm_and_ps(mask, b), _mm_andnot_ps(mask, c));
 }
 /* 2^n in two halves, each in the range of normal numbers */
-static inline __m128 times_power_f32(__m128 a, __m128 n)
+static inline __m128 ldexp_f32(__m128 a, __m128 n)
 {
     const __m128i whole = _mm_cvtps_epi32(n), half = _mm_srai_epi32(whole, 1), bias = _mm_set1_epi32(127);
     const __m128i p = _mm_slli_epi32(_mm_add_epi32(half, bias), 23);
@@ -44,14 +45,14 @@ static inline __m128 times_power_f32(__m128 a, __m128 n)
 static inline __m128d subtract_f64(__m128d a, __m128d b) { return _mm_sub_pd(a, b); }
 static inline __m128d multiply_f64(__m128d a, __m128d b) { return _mm_mul_pd(a, b); }
 static inline __m128d divide_f64(__m128d a, __m128d b) { return _mm_div_pd(a, b); }
-static inline __m128d largest_f64(__m128d a, __m128d b) { return _mm_max_pd(a, b); }
-static inline __m128d minus_magnitude_f64(__m128d a) { return _mm_or_pd(a, _mm_set1_pd(-0.0)); }
-static inline __m128d where_negative_f64(__m128d a, __m128d b, __m128d c)
+static inline __m128d max_f64(__m128d a, __m128d b) { return _mm_max_pd(a, b); }
+static inline __m128d neg_abs_f64(__m128d a) { return _mm_or_pd(a, _mm_set1_pd(-0.0)); }
+static inline __m128d if_negative_f64(__m128d a, __m128d b, __m128d c)
 {
     const __m128d mask = _mm_cmplt_pd(a, _mm_setzero_pd());
     return _mm_or_pd(_mm_and_pd(mask, b), _mm_andnot_pd(mask, c));
 }
-static inline __m128d times_power_f64(__m128d a, __m128d n)
+static inline __m128d ldexp_f64(__m128d a, __m128d n)
 {
     /* adding 1.5 * 2^52 leaves n in the low bits; 2048 keeps the halved number positive */
     const __m128i bits = _mm_castpd_si128(_mm_add_pd(n, _mm_set1_pd(0x1.8p52)));

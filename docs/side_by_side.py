@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 from scratchnet import layers, optimizer, time_layers
-from scratchnet.backends import KERNELS, reference
+from scratchnet.backends import KERNELS, general, ops, reference
 from scratchnet.book1 import layers as book1_layers
 
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
@@ -58,14 +58,21 @@ def code_of(cls: type) -> str:
 
 
 def helpers_of(method: FunctionType) -> list[str]:
-    """The functions of its own module that a method calls."""
-    called = [method.__globals__.get(name) for name in re.findall(r"\b(\w+)\(", inspect.getsource(method))]
-    return [inspect.getsource(f) for f in called if inspect.isfunction(f) and f.__module__ == method.__module__]
+    """The functions of its own module that a method calls, and the general way of the operations that it names."""
+    source = inspect.getsource(method)
+    called = [method.__globals__.get(name) for name in re.findall(r"\b(\w+)\(", source)]
+    own = [inspect.getsource(f) for f in called if inspect.isfunction(f) and f.__module__ == method.__module__]
+    operations = re.findall(r"\bops\.(\w+)\(", "\n".join([source, *own]))
+    return own + [inspect.getsource(getattr(general, name)) for name in operations if hasattr(general, name)]
 
 
 def kernels_of(cls: type) -> list[str]:
     """The kernels that a class calls, or names as its own, in the contract's order."""
     code = code_of(cls)
+    for operation in (name for name in vars(general) if name in ops.__all__):
+        code = code.replace(
+            f"ops.{operation}(", ""
+        )  # its general way, which is in the code too, names the kernels
     return [name for name in KERNELS if re.search(rf"\.{name}\(|_kernel = '{name}'", code)]
 
 
@@ -95,7 +102,7 @@ def reference_source(kernel: str) -> str:
 def function(name: str, text: str) -> str:
     """A function in C with the comment above it, or "" if the text has none of that name."""
     comment = r"(?:^/\*(?:(?!\*/).)*\*/\n)?"
-    match = re.search(rf"{comment}^static [^\n]*\bK\({name}\)\(.*?^}}", text, re.MULTILINE | re.DOTALL)
+    match = re.search(rf"{comment}^static [^\n]*\bFN\({name}\)\(.*?^}}", text, re.MULTILINE | re.DOTALL)
     return match[0] if match else ""
 
 
@@ -104,7 +111,7 @@ def c_source(kernel: str) -> tuple[str, str]:
     for path in sorted(CSRC.glob("*.inc")):
         text = path.read_text("utf-8")
         if loop := function(kernel, text):
-            called = [name for name in dict.fromkeys(re.findall(r"K\((\w+)\)\(", loop)) if name != kernel]
+            called = [name for name in dict.fromkeys(re.findall(r"FN\((\w+)\)\(", loop)) if name != kernel]
             return "\n\n".join(filter(None, [*(function(name, text) for name in called), loop])), path.name
     raise LookupError(f"no loop of {kernel} in csrc")
 

@@ -164,10 +164,10 @@ class RNN(_Step, RNNCells):
         """Write the gradients into `grads`; return dx and dh_prev."""
         self._check_end(dh_next)
         x, h_prev, h = self.cache or self._after_forward(None)
-        Wx, Wh, *_ = self.params
-        dWx, dWh, *db = self.grads
+        params, grads = self.params, self.grads  # Wx, Wh, b
         dA = ops.tanh_backward(dh_next, h, self)
-        return ops.affine_backward(dA, x, Wx, [dWx, *db], self), ops.affine_backward(dA, h_prev, Wh, [dWh], self)
+        dx = ops.affine_backward(dA, x, params[0], grads[::2], self)
+        return dx, ops.affine_backward(dA, h_prev, params[1], grads[1:2], self)
 
     def _from_cache(self, x: Any, h_prev: Any, h_next: Any) -> tuple[Array, list[Array], Any]:
         h = np.concatenate([self._as_step("h_prev", h_prev), self._as_step("h_next", h_next)])

@@ -26,8 +26,8 @@ def side_by_side():
     return module
 
 
-# Kernels that no layer and no optimizer calls: a function's, and that of clipping
-ELSEWHERE = {"cross_entropy_forward", "squared_norm"}
+# Kernels that no layer and no optimizer calls: functions', whole steps', and that of clipping
+ELSEWHERE = {"cross_entropy_forward", "relu_forward", "relu_backward", "squared_norm"}
 
 
 def public_classes(module):
@@ -46,7 +46,7 @@ def test_every_layer_and_optimizer_of_both_books_has_a_page_with_its_kernels(sid
         text = (tmp_path / file).read_text("utf-8")
         assert f"<h1>{cls.__name__}</h1>" in text and f"'{file}'" in index
         for kernel in side_by_side.kernels_of(cls):
-            assert f"def {kernel}(" in text and f"K({kernel})(" in text
+            assert f"def {kernel}(" in text and f"FN({kernel})(" in text
             assert html.escape(KERNELS[kernel].formula) in text
         shown |= set(side_by_side.kernels_of(cls))
     assert shown == KERNELS.keys() - ELSEWHERE
@@ -78,5 +78,5 @@ def test_a_layer_made_of_layers_leads_to_their_pages(side_by_side):
 @pytest.mark.parametrize("name", KERNELS)
 def test_every_kernel_s_loop_is_found_whole(side_by_side, name):
     loop, _ = side_by_side.c_source(name)
-    assert loop.count("{") == loop.count("}") and f"K({name})(" in loop.rpartition("static ")[2]
+    assert loop.count("{") == loop.count("}") and f"FN({name})(" in loop.rpartition("static ")[2]
     assert side_by_side.reference_source(name).startswith("def ")

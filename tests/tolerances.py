@@ -208,6 +208,8 @@ def chain_bound(operations: int, u: float, largest: float) -> float:
 def assert_within(actual: Any, true: Any, bound: Any, what: str) -> None:
     """Fail with the worst element if any lies further from the true value than its bound."""
     actual, true = np.asarray(actual), np.asarray(true)
+    if true.dtype == bool:
+        actual, true = actual.astype(np.float32), true.astype(np.float32)
     error = np.abs(actual.astype(true.dtype) - true)
     bound = np.broadcast_to(bound, error.shape)
     good = (error <= bound) | (np.isnan(actual) & np.isnan(true)) | (actual == true)

@@ -28,7 +28,7 @@ def calls():
                 for a in arrays
             ]
             try:
-                made = [np.zeros(shape, np.int64 if a.kind == "label" else np.float32)
+                made = [np.zeros(shape, {"label": np.int64, "bool": np.bool_}.get(a.kind, np.float32))
                         for a, shape in zip(arrays, shapes, strict=True) if 0 in shape]  # fmt: skip
             except ValueError:  # more than NumPy makes
                 continue

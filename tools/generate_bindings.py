@@ -126,18 +126,18 @@ def kernels_h() -> str:
 
 def table_inc() -> str:
     """Return the type of the table of functions."""
-    lines = [f"/* table.inc: {HEADER}", " * Included by table.h once per type, with REAL and K(name). */", ""]
+    lines = [f"/* table.inc: {HEADER}", " * Included by table.h once per type, with REAL and FN(name). */", ""]
     lines.append("typedef struct {")
     for kernel in KERNELS:
         lines.append(wrapped(f"    {c_returns(kernel)} (*{kernel.name})(", c_parameters(kernel, "REAL"), ");"))
-    return "\n".join([*lines, "} K(sn_table);"]) + "\n"
+    return "\n".join([*lines, "} FN(sn_table);"]) + "\n"
 
 
 def table_entries_inc() -> str:
     """Return the table of an instruction set."""
     lines = [f"/* table_entries.inc: {HEADER}", " * Included by loops.inc once per type. */", ""]
-    lines.append("static const K(sn_table) K(table) = {")
-    lines += [f"    .{kernel.name} = K({kernel.name})," for kernel in KERNELS]
+    lines.append("static const FN(sn_table) FN(table) = {")
+    lines += [f"    .{kernel.name} = FN({kernel.name})," for kernel in KERNELS]
     return "\n".join([*lines, "};"]) + "\n"
 
 
@@ -231,6 +231,8 @@ def conditions(kernel: Kernel) -> list[str]:
     if "stride" in given:
         window = [f"{letter}_" if letter in given else f"call.size[{letter}]" for letter in "PQ"]
         found.append(f"windows_fit(&call, {', '.join(window)}, stride_, {'pad_' if 'pad' in given else 0})")
+        if "pad" not in given:
+            found.append(f"<double>({window[0]} - 1) * call.size[W] + {window[1]} <= LARGEST")
     return found
 
 

@@ -49,7 +49,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 CONTRACT = """
-# Products and sums over rows: product.inc, affine.inc
+# Products and sums over rows: gemm.inc, affine.inc
 affine_forward(x[N,D], W[D,M], b[M]?, >out[N,M])                     out = x W + b  [sum(D+2)]
 affine_backward(dout[N,M], x[N,D], W[D,M], >dx[N,D]?, >dW[D,M], >db[M]?)
                                                                      dx = dout W';  dW = x' dout;  db = rows' sum
@@ -141,7 +141,7 @@ gru_gates_backward(dh[N,D], drh[N,D], h_prev[N,D], gates[N,2D], h_hat[N,D], >dA[
                                                                      drh h_prev r (1 - r);
                                                                      dh_prev = dh (1 - z) + drh r  [exact]
 
-# Optimizers: update.inc
+# Optimizers: update.inc, reductions.inc
 sgd_update(=p[...], g[...], lr)                                      p -= lr g  [exact]
 momentum_update(=p[...], g[...], =v[...], lr, momentum)              v = momentum v - lr g;  p += v  [exact]
 nesterov_update(=p[...], g[...], =v[...], lr, momentum)              p += momentum^2 v - (1 + momentum) lr g;

@@ -472,7 +472,8 @@ def max_pool_forward(x, P, Q, stride, out, argmax):
             and whole(P, 1, &P_)
             and whole(Q, 1, &Q_)
             and whole(stride, 1, &stride_)
-            and windows_fit(&call, P_, Q_, stride_, 0)):
+            and windows_fit(&call, P_, Q_, stride_, 0)
+            and <double>(P_ - 1) * call.size[W] + Q_ <= LARGEST):
         return max_pool_forward(*_prepared("max_pool_forward", x, P, Q, stride, out, argmax))
     state = release(<double>call.size[N] * call.size[C] * call.size[Y] * call.size[X])
     sn_max_pool_forward(call.type, call.size[N], call.size[C], call.size[H], call.size[W], call.size[Y],

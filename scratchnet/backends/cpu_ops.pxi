@@ -40,6 +40,10 @@ cdef inline bint is_exact_float_array(object a) noexcept:
                                           or cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
 
 
+cdef inline sn_type type_of(object a) noexcept:
+    return SN_FLOAT64 if cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64 else SN_FLOAT32
+
+
 cdef inline bint is_computed_in(object a) noexcept:
     """The same, of the dtypes that are computed in."""
     return is_exact_float_array(a) and not (float32_alone and cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
@@ -192,7 +196,8 @@ ctypedef void (*forward_kernel)(sn_type, sn_size, const void *, void *) noexcept
 ctypedef void (*backward_kernel)(sn_type, sn_size, const void *, const void *, void *) noexcept nogil
 
 
-cdef object elementwise_forward(str name, forward_kernel kernel, const Contract *contract, object x, object owner):
+cdef inline object elementwise_forward(str name, forward_kernel kernel, const Contract *contract, object x,
+                                       object owner):
     cdef Call call
     cdef PyThreadState *state
     cdef cnp.ndarray out
@@ -206,8 +211,8 @@ cdef object elementwise_forward(str name, forward_kernel kernel, const Contract 
     return the_general_way("elementwise_forward")(name, x, owner)
 
 
-cdef object elementwise_backward(str name, backward_kernel kernel, const Contract *contract, object dout, object y,
-                                 object owner):
+cdef inline object elementwise_backward(str name, backward_kernel kernel, const Contract *contract, object dout,
+                                        object y, object owner):
     cdef Call call
     cdef PyThreadState *state
     cdef cnp.ndarray dx
@@ -243,32 +248,36 @@ def op_tanh_backward(dout, y, owner):
 
 def op_relu_forward(x, owner):
     """Return x where it is positive, else 0, and the mask: where x <= 0."""
-    cdef Call call
     cdef PyThreadState *state
     cdef cnp.ndarray out, mask
-    if is_computed_in(x):
+    cdef Py_ssize_t count
+    if is_computed_in(x) and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x):  # what bind would ask: outputs are new
         out = new_like(x)
         mask = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.NPY_BOOL)
-        if bind(&_relu_forward_with_mask, [<PyObject *>x, <PyObject *>out, <PyObject *>mask], &call):
-            state = release(call.size[n])
-            sn_relu_forward_with_mask(call.type, call.size[n], call.data[0], call.data[1], <sn_bool *>call.data[2])
-            restore(state)
-            return out, mask
+        count = cnp.PyArray_SIZE(out)
+        state = release(count)
+        sn_relu_forward_with_mask(type_of(x), count, cnp.PyArray_DATA(<cnp.ndarray>x), cnp.PyArray_DATA(out),
+                                  <sn_bool *>cnp.PyArray_DATA(mask))
+        restore(state)
+        return out, mask
     return the_general_way("relu_forward")(x, owner)
 
 
 def op_relu_backward(dout, mask, owner):
     """Return dout where the mask is False, else 0."""
-    cdef Call call
     cdef PyThreadState *state
     cdef cnp.ndarray dx
-    if is_exact_float_array(dout):
+    cdef Py_ssize_t count
+    if (is_exact_float_array(dout) and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>dout) and cnp.PyArray_CheckExact(mask)
+            and cnp.PyArray_TYPE(<cnp.ndarray>mask) == cnp.NPY_BOOL and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>mask)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>dout, <cnp.ndarray>mask)):
         dx = new_like(dout)
-        if bind(&_relu_backward_by_mask, [<PyObject *>dout, <PyObject *>mask, <PyObject *>dx], &call):
-            state = release(call.size[n])
-            sn_relu_backward_by_mask(call.type, call.size[n], call.data[0], <sn_bool *>call.data[1], call.data[2])
-            restore(state)
-            return dx
+        count = cnp.PyArray_SIZE(dx)
+        state = release(count)
+        sn_relu_backward_by_mask(type_of(dout), count, cnp.PyArray_DATA(<cnp.ndarray>dout),
+                                 <sn_bool *>cnp.PyArray_DATA(<cnp.ndarray>mask), cnp.PyArray_DATA(dx))
+        restore(state)
+        return dx
     return the_general_way("relu_backward")(dout, mask, owner)
 
 
