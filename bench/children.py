@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from data import about_digits
-from plain import TESTS
 
 from scratchnet.dataset import mnist, sequence
 
 BENCH = Path(__file__).resolve().parent
+TESTS = BENCH.parent / "tests"
 SCRIPTS = BENCH / "scripts"
 SHARED = (BENCH, TESTS / "scripts" / "ch")  # where the scripts have their networks from
 
@@ -57,7 +57,7 @@ def run(command: Sequence[str], folder: Path, path: Sequence[Path], compiled: Pa
 
 def plain(script: str, *arguments: str, folder: Path, compiled: Path) -> Run:
     """Run a script with its book's package in plain NumPy."""
-    package = TESTS / "scripts" / script.split("_")[0]
+    package = TESTS / "numpy_books" / script.split("_")[0]
     return run([sys.executable, str(SCRIPTS / script), *arguments], folder, [package, TESTS, *SHARED], compiled)
 
 

@@ -7,14 +7,14 @@ on the GPU before the clock starts; reading the losses at the end waits for ever
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import books
 import numpy as np
+from chain_model import dense_chain
+from numpy_books import book2, functions, optimizers
 from peers import Job, NumPy, Scratchnet, Torch, _need
-from race import Missing
+from timing import Missing
 
 import scratchnet
 
@@ -53,25 +53,31 @@ class PlainCuPy(NumPy):
         cupy = _need("cupy", "CuPy")
         self.job = job
         self.books = _books_over(cupy)
-        self.model = self.books.Network(
-            self.books, [*map(cupy.asarray, job.weights())], job.activation.capitalize()
-        )
+        weights = [*map(cupy.asarray, job.weights())]
+        self.model = dense_chain(self.books.layers, weights, job.activation.capitalize())
         self.x, self.t = cupy.asarray(job.x), cupy.asarray(job.labels())
 
     def fit(self, epochs: int) -> list[float]:
-        trainer = self.books.Trainer(self.model, self.books.SGD(self.job.lr))
-        trainer.fit(self.x, self.t, epochs, self.job.batch, eval_interval=10)
+        trainer = self.books.trainer.Trainer(self.model, self.books.optimizers.SGD(self.job.lr))
+        trainer.fit(self.x, self.t, epochs, self.job.batch, eval_interval=10, verbose=False)
         return trainer.epoch_losses
 
 
-def _books_over(cupy: Any) -> Any:
-    """Return a second copy of the module `books` whose `np` is CuPy."""
-    spec = importlib.util.spec_from_file_location("books_over_cupy", Path(books.__file__))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.np = _Names(cupy)
-    return module
+def _books_over(cupy: Any) -> SimpleNamespace:
+    """Return second copies of the books' modules, whose `np` is CuPy."""
+
+    def copy(module: ModuleType) -> Any:
+        spec = module.__spec__
+        assert spec is not None and spec.loader is not None
+        second = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(second)
+        second.np = _Names(cupy)
+        return second
+
+    modules = dict(layers=book2.layers, trainer=book2.trainer, optimizers=optimizers, functions=functions)
+    over = SimpleNamespace(**{name: copy(module) for name, module in modules.items()})
+    over.layers.softmax = over.functions.softmax  # imported by name
+    return over
 
 
 class _Names:

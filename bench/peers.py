@@ -16,10 +16,11 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-import books
 import machine
 import numpy as np
-from race import Missing
+from chain_model import Chain, dense_chain
+from numpy_books import book2
+from timing import Missing
 
 import scratchnet
 import scratchnet.layers
@@ -65,8 +66,8 @@ class Job:
 
 def reference_losses(job: Job, epochs: int) -> list[float]:
     """Each epoch's mean loss, by the books' layers in float64: what everybody is held against."""
-    model = books.Network(books, [w.astype(np.float64) for w in job.weights()], job.activation.capitalize())
-    optimizer, x, t = getattr(books, job.optimizer)(job.lr), job.x, job.labels()
+    model = dense_chain(book2.layers, [w.astype(np.float64) for w in job.weights()], job.activation.capitalize())
+    optimizer, x, t = getattr(book2.optimizer, job.optimizer)(job.lr), job.x, job.labels()
     losses = []
     for order in job.orders(epochs):
         total = 0.0
@@ -102,12 +103,33 @@ class NumPy:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.model = books.Network(books, job.weights(), job.activation.capitalize())
+        self.model = dense_chain(book2.layers, job.weights(), job.activation.capitalize())
 
     def fit(self, epochs: int) -> list[float]:
-        trainer = books.Trainer(self.model, getattr(books, self.job.optimizer)(self.job.lr))
-        trainer.fit(self.job.x, self.job.t, epochs, self.job.batch, eval_interval=10)
+        trainer = book2.trainer.Trainer(self.model, getattr(book2.optimizer, self.job.optimizer)(self.job.lr))
+        trainer.fit(self.job.x, self.job.t, epochs, self.job.batch, eval_interval=10, verbose=False)
         return trainer.epoch_losses
+
+
+def own_loop(
+    model: Chain, optimizer: Any, x: np.ndarray, t: np.ndarray, epochs: int, batch_size: int
+) -> list[float]:
+    """The training loop that a reader writes before meeting the Trainer; return each epoch's mean loss."""
+    steps = len(x) // batch_size
+    losses = []
+    for _ in range(epochs):
+        order = np.random.permutation(len(x))
+        x, t = x[order], t[order]
+        total = 0.0
+        for step in range(steps):
+            batch_x = x[step * batch_size : (step + 1) * batch_size]
+            batch_t = t[step * batch_size : (step + 1) * batch_size]
+            loss = model.forward(batch_x, batch_t)
+            model.backward()
+            optimizer.update(model.params, model.grads)
+            total += loss
+        losses.append(float(total / steps))
+    return losses
 
 
 class _OwnLoop:
@@ -116,17 +138,17 @@ class _OwnLoop:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.model = books.Network(self.layers, job.weights(), job.activation.capitalize())
+        self.model = dense_chain(self.layers, job.weights(), job.activation.capitalize())
 
     def fit(self, epochs: int) -> list[float]:
         optimizer = self.optimizer.SGD(self.job.lr)
-        return books.own_loop(self.model, optimizer, self.job.x, self.job.t, epochs, self.job.batch)
+        return own_loop(self.model, optimizer, self.job.x, self.job.t, epochs, self.job.batch)
 
 
 class NumPyLoop(_OwnLoop):
     """The reader's own loop and network class over NumPy layers."""
 
-    layers = optimizer = books
+    layers, optimizer = book2.layers, book2.optimizer
 
 
 class ScratchnetLoop(_OwnLoop):

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import books2_numpy as book2
 import chapters
 import numpy as np
 import pytest
 from data import digits
-from plain import package
-from race import Contestant, Missing, Target, contest
-from works import WITHOUT_DELTA
+from numpy_books import book1, book2, rnnlm
+from timing import Contestant, Missing, Target, contest
+from workloads import WITHOUT_DELTA
 
 import scratchnet.book1.layers
 import scratchnet.book1.optimizer
@@ -38,6 +37,7 @@ OURS = {
         util=scratchnet.util,
     ),
 }
+BOOKS = {1: book1, 2: book2}
 # Against float64 from the same numbers: losses of the first steps, relative; a layer's results, to the largest.
 CLOSE = {"float32": 1e-4, "float64": 1e-9}
 STEPS = 4  # that are compared
@@ -80,8 +80,8 @@ def convolutional_in_torch(modules: Any, dtype: np.dtype) -> chapters.Step:
 
 def text(words: int, dtype: np.dtype) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
     """The language model's weights, and batches of a text."""
-    stream = book2.batches(np.random.default_rng(0).integers(0, words, 10000), 20, 35)
-    return book2.rnnlm_weights(words, 100, 100, dtype=dtype, rng=0), [next(stream) for _ in range(STEPS)]
+    stream = book2.trainer.batches(np.random.default_rng(0).integers(0, words, 10000), 20, 35)
+    return rnnlm.weights(words, 100, 100, dtype=dtype, rng=0), [next(stream) for _ in range(STEPS)]
 
 
 def language_model(words: int) -> Make:
@@ -178,7 +178,7 @@ def close_to(true: Any, dtype: str) -> Callable[[str, Any], None]:
 @pytest.mark.parametrize(("name", "dtype"), [(n, d) for n, chapter in CHAPTERS.items() for d in chapter.dtypes])
 def test_step(benchmark, seconds, name, dtype):
     chapter = CHAPTERS[name]
-    plain = package(chapter.book)
+    plain = BOOKS[chapter.book]
     contestants = [
         stepper("scratchnet", chapter.make, OURS[chapter.book], dtype),
         stepper("NumPy", chapter.make, plain, dtype),
@@ -207,8 +207,8 @@ def test_ppmi(benchmark, seconds):
 
     contest(
         benchmark,
-        [weigher("scratchnet", scratchnet.util.ppmi), weigher("NumPy", book2.ppmi)],
-        lambda name, got: np.testing.assert_array_equal(got, book2.ppmi(counts), err_msg=name),
+        [weigher("scratchnet", scratchnet.util.ppmi), weigher("NumPy", book2.util.ppmi)],
+        lambda name, got: np.testing.assert_array_equal(got, book2.util.ppmi(counts), err_msg=name),
         targets=[Target("NumPy", least=100)],
         seconds=3 * seconds,
         table="books",
@@ -295,8 +295,8 @@ def classes_in_time(x, index, N, T, C):
 
 
 def pieces() -> dict[str, Piece]:
-    images, ours1, ours2, time = package(1).layers, OURS[1].layers, OURS[2].layers, OURS[2].time_layers
-    layers, plain_time = package(2).layers, package(2).time_layers
+    images, ours1, ours2, time = book1.layers, OURS[1].layers, OURS[2].layers, OURS[2].time_layers
+    layers, plain_time = book2.layers, book2.time_layers
     products = [(1, 1, 1), (30, 2, 10), (100, 784, 50)]
     columns = [(1, 1), (30, 10), (100, 50)]
     scores = [(1, 2), (30, 3), (100, 10)]
@@ -332,12 +332,12 @@ def pieces() -> dict[str, Piece]:
         "SoftmaxWithLoss, one-hot": (layers.SoftmaxWithLoss, ours2.SoftmaxWithLoss, one_hot, scores),
         "SigmoidWithLoss": (layers.SigmoidWithLoss, ours2.SigmoidWithLoss, yes_or_no, [(1,), (100,)]),
         "Embedding": (layers.Embedding, ours2.Embedding, chosen, [(1, 1, 1), (50, 10, 20), (10000, 100, 100)]),
-        "RNN": (book2.RNN, time.RNN, cell(1, 1), steps),
-        "LSTM": (book2.LSTM, time.LSTM, cell(4, 2), steps),
-        "GRU": (book2.GRU, time.GRU, cell(3, 1), steps),
+        "RNN": (plain_time.RNN, time.RNN, cell(1, 1), steps),
+        "LSTM": (plain_time.LSTM, time.LSTM, cell(4, 2), steps),
+        "GRU": (plain_time.GRU, time.GRU, cell(3, 1), steps),
         "TimeRNN": (plain_time.TimeRNN, time.TimeRNN, cells_in_time(1), sequences),
         "TimeLSTM": (plain_time.TimeLSTM, time.TimeLSTM, cells_in_time(4), sequences),
-        "TimeGRU": (lambda *weights: book2.Time(book2.GRU, *weights), time.TimeGRU, cells_in_time(3), sequences),
+        "TimeGRU": (plain_time.TimeGRU, time.TimeGRU, cells_in_time(3), sequences),
         "TimeEmbedding": (
             plain_time.TimeEmbedding,
             time.TimeEmbedding,

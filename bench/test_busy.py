@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from data import digits
 from peers import Job, Scratchnet, made, reference_losses
-from race import Contestant, Target, contest
+from timing import Contestant, Target, contest
 
 import scratchnet
 from scratchnet.backends import cpu

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from gpu_peers import PlainCuPy, ScratchnetLayers, ScratchnetPlan, TorchEager, TorchGraphs
-from race import Target, contest
-from works import EPOCHS, close_to_reference, contestant, job
+from timing import Target, contest
+from workloads import EPOCHS, close_to_reference, contestant, job
 
 from scratchnet.backends import cuda
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from race import Contestant, Target, contest
+from timing import Contestant, Target, contest
 
 from scratchnet.backends import cpu
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 from children import run
-from race import Target
+from timing import Target
 
 ROUNDS = 40
 MOST_MORE = 0.03  # seconds that `scratchnet run` may take on top of Python's

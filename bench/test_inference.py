@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import books
 import numpy as np
 import pytest
+from chain_model import dense_chain
 from data import digits
+from numpy_books import book2
 from peers import Job, Torch, _Jax
-from race import Contestant, Target, contest
+from timing import Contestant, Target, contest
 
 import scratchnet
 
@@ -35,7 +36,7 @@ def scratchnet_predict(job: Job):
 
 
 def numpy_predict(job: Job):
-    model = books.Network(books, job.weights())
+    model = dense_chain(book2.layers, job.weights())
     return lambda: model.predict(job.x)
 
 
@@ -72,7 +73,8 @@ def test_predict(benchmark, seconds, work, dtype):
     makers = {"scratchnet": scratchnet_predict, "NumPy": numpy_predict, "PyTorch": torch_predict}
     if dtype == "float32":
         makers["JAX"] = jax_predict
-    true = books.Network(books, [w.astype(np.float64) for w in job.weights()]).predict(x.astype(np.float64))
+    exact = dense_chain(book2.layers, [w.astype(np.float64) for w in job.weights()])
+    true = exact.predict(x.astype(np.float64))
 
     def close(name: str, scores) -> None:
         scores = np.asarray(scores)

@@ -13,7 +13,7 @@ import kernels_numpy
 import numpy as np
 import pytest
 from cases import Case, make_case, wide
-from race import Contestant, Missing, contest
+from timing import Contestant, Missing, contest
 from tolerances import BOUNDS, assert_within, unit
 
 from scratchnet.backends import KERNELS, Kernel, cpu, reference

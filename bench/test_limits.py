@@ -8,9 +8,9 @@ from typing import Any
 import kernels_numpy
 import numpy as np
 import pytest
-import yardstick
+import roofline
 from data import about_digits, digits
-from race import Contestant, Missing, Target, contest
+from timing import Contestant, Missing, Target, contest
 
 import scratchnet
 from scratchnet.backends import cpu, reference
@@ -122,10 +122,10 @@ def test_product(benchmark, seconds, shape, form, dtype):
             contestant("scratchnet", product.ours),
             contestant("NumPy", product.numpy),
             contestant("PyTorch", product.torch),
-            yardstick.peak(2 * N * D * M, np.dtype(dtype)),
+            roofline.peak(2 * N * D * M, np.dtype(dtype)),
         ],
         close_to(product.true, dtype=dtype),
-        targets=[Target(yardstick.PEAK, least=peak), Target("NumPy", least=numpy), Target("PyTorch", least=torch)],
+        targets=[Target(roofline.PEAK, least=peak), Target("NumPy", least=numpy), Target("PyTorch", least=torch)],
         seconds=2 * seconds,
         table="limits",
         work=f"product {form}",
@@ -317,10 +317,10 @@ def test_sgd(benchmark, seconds, dtype):
             contestant("scratchnet", compiled),
             contestant("NumPy", numpy),
             contestant("PyTorch", torch),
-            yardstick.stream(n, np.dtype(dtype)),
+            roofline.stream(n, np.dtype(dtype)),
         ],
         close_to(true, dtype=dtype),
-        targets=targets(dtype, Target(yardstick.STREAM, least=0.9)),
+        targets=targets(dtype, Target(roofline.STREAM, least=0.9)),
         seconds=3 * seconds,
         table="limits",
         work="SGD update",

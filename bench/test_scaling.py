@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from data import digits
 from peers import Job, NumPy, Scratchnet, Torch, made, reference_losses
-from race import Contestant, contest
+from timing import Contestant, contest
 
 CLOSE = 1e-4
 KINDS = {"scratchnet": Scratchnet, "NumPy": NumPy, "PyTorch": Torch}

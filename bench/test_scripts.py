@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 from children import Run, ours, plain, write_data
 from printed import assert_same
-from race import Target
+from timing import Target
 
 # How many times as fast, by default and with --float32; book 2's weights are float32, but for the spiral's.
 TARGETS: dict[str, tuple[float, float | None]] = {

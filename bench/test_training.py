@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from peers import NumPy, NumPyLoop, Scratchnet, ScratchnetLoop, Sklearn, Torch
-from race import Contestant, Target, contest
-from works import CLOSE, JAX, ON_CPU, PEERS, TORCH, close_to_reference, contestant, data_of, job
+from timing import Contestant, Target, contest
+from workloads import CLOSE, JAX, ON_CPU, PEERS, TORCH, close_to_reference, contestant, data_of, job
 
 TARGETS = {
     "2-10-3": (Target("NumPy", least=40), Target("best peer", least=6, among=tuple(PEERS))),

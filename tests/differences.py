@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from trajectory import GRADIENT
+from tolerances import GRADIENT
 
 
 def central_differences(f, x, h=1e-5):

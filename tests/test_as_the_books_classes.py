@@ -6,10 +6,10 @@ import copy
 import io
 import pickle
 
-import books2_numpy
 import numpy as np
 import pytest
-from books2_numpy import book
+from numpy_books import book1, book2
+from numpy_books.functions import softmax
 
 from scratchnet import layers as layers2
 from scratchnet import time_layers
@@ -23,26 +23,23 @@ def randn(*shape, seed=0):
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
-BOOK1, BOOK2 = book(1), book(2)
-
-
 # Whose changes of an array a layer notices
 
 IMAGES = (2, 3, 6, 5)
 PAIRS = {
-    "Relu": (layers1.Relu, BOOK1.Relu, (), (N, D)),
-    "Sigmoid": (Sigmoid, BOOK2.Sigmoid, (), (N, D)),
-    "Softmax": (Softmax, BOOK2.Softmax, (), (N, D)),
-    "MatMul": (MatMul, BOOK2.MatMul, ((D, H),), (N, D)),
-    "Affine": (Affine, BOOK2.Affine, ((D, H), (H,)), (N, D)),
-    "TimeAffine": (time_layers.TimeAffine, BOOK2.Affine, ((D, H), (H,)), (N, T, D)),
-    "Affine of book 1": (layers1.Affine, BOOK1.Affine, ((D, H), (H,)), (N, D)),
-    "Affine of images": (layers1.Affine, BOOK1.Affine, ((90, H), (H,)), IMAGES),
-    "BatchNormalization": (layers1.BatchNormalization, BOOK1.BatchNormalization, ((D,), (D,)), (N, D)),
-    "Convolution": (layers1.Convolution, BOOK1.Convolution, ((4, 3, 2, 2), (4,)), IMAGES),
-    "Pooling": (lambda: layers1.Pooling(2, 2), lambda: BOOK1.Pooling(2, 2), (), IMAGES),
-    "Dropout": (Dropout, BOOK1.Dropout, (), (N, D)),
-    "TimeDropout": (time_layers.TimeDropout, book(2, "time_layers").TimeDropout, (), (N, T, D)),
+    "Relu": (layers1.Relu, book1.layers.Relu, (), (N, D)),
+    "Sigmoid": (Sigmoid, book2.layers.Sigmoid, (), (N, D)),
+    "Softmax": (Softmax, book2.layers.Softmax, (), (N, D)),
+    "MatMul": (MatMul, book2.layers.MatMul, ((D, H),), (N, D)),
+    "Affine": (Affine, book2.layers.Affine, ((D, H), (H,)), (N, D)),
+    "TimeAffine": (time_layers.TimeAffine, book2.time_layers.TimeAffine, ((D, H), (H,)), (N, T, D)),
+    "Affine of book 1": (layers1.Affine, book1.layers.Affine, ((D, H), (H,)), (N, D)),
+    "Affine of images": (layers1.Affine, book1.layers.Affine, ((90, H), (H,)), IMAGES),
+    "BatchNormalization": (layers1.BatchNormalization, book1.layers.BatchNormalization, ((D,), (D,)), (N, D)),
+    "Convolution": (layers1.Convolution, book1.layers.Convolution, ((4, 3, 2, 2), (4,)), IMAGES),
+    "Pooling": (lambda: layers1.Pooling(2, 2), lambda: book1.layers.Pooling(2, 2), (), IMAGES),
+    "Dropout": (Dropout, book1.layers.Dropout, (), (N, D)),
+    "TimeDropout": (time_layers.TimeDropout, book2.time_layers.TimeDropout, (), (N, T, D)),
 }
 
 
@@ -87,7 +84,7 @@ def test_a_residual_connection_takes_relu_s_own_input():
 @pytest.mark.parametrize("flavour, one_hot", [(layers2, False), (layers1, False), (layers1, True)], ids=str)
 def test_labels_that_are_changed_after_forward(flavour, one_hot):
     t = np.eye(D)[[0, 1, 2]] if one_hot else np.array([0, 1, 2])
-    mine, theirs = flavour.SoftmaxWithLoss(), BOOK1.SoftmaxWithLoss()
+    mine, theirs = flavour.SoftmaxWithLoss(), book1.layers.SoftmaxWithLoss()
     for layer in (mine, theirs):
         layer.forward(randn(N, D), t)
     t[...] = np.roll(t, 1, axis=0)
@@ -96,7 +93,7 @@ def test_labels_that_are_changed_after_forward(flavour, one_hot):
 
 def test_word_numbers_that_are_changed_after_forward():
     idx = np.array([[0, 1], [2, 2]])
-    mine, theirs = Embedding(randn(V, D)), BOOK2.Embedding(randn(V, D))
+    mine, theirs = Embedding(randn(V, D)), book2.layers.Embedding(randn(V, D))
     for layer in (mine, theirs):
         layer.forward(idx)
     idx[0] = 5
@@ -321,7 +318,7 @@ def test_our_own_layers_keep_their_arrays_through_pickle_and_copies():
 
 
 def test_what_book_1_s_layers_keep():
-    x, theirs = randn(*IMAGES), BOOK1.Convolution(randn(4, 3, 3, 2), randn(4), 2, 1)
+    x, theirs = randn(*IMAGES), book1.layers.Convolution(randn(4, 3, 3, 2), randn(4), 2, 1)
     layer = layers1.Convolution(theirs.W, theirs.b, 2, 1)
     assert layer.col is layer.col_W is layer.x is layer.dW is None
     for each in (layer, theirs):
@@ -334,7 +331,7 @@ def test_what_book_1_s_layers_keep():
     layer.forward(x)
     np.testing.assert_array_equal(layer.col, theirs.col)
 
-    pooling, plain = layers1.Pooling(2, 3, 1), BOOK1.Pooling(2, 3, 1)
+    pooling, plain = layers1.Pooling(2, 3, 1), book1.layers.Pooling(2, 3, 1)
     assert pooling.x is pooling.arg_max is None
     for each in (pooling, plain):
         each.forward(x)
@@ -346,7 +343,10 @@ def test_what_book_1_s_layers_keep():
     np.testing.assert_array_equal(taken.backward(dout), pooling.backward(dout))
 
     x = randn(8, D)
-    norm, same = layers1.BatchNormalization(randn(D), randn(D)), BOOK1.BatchNormalization(randn(D), randn(D))
+    norm, same = (
+        layers1.BatchNormalization(randn(D), randn(D)),
+        book1.layers.BatchNormalization(randn(D), randn(D)),
+    )
     assert norm.xc is norm.batch_size is norm.std is norm.dgamma is norm.input_shape is None
     for each in (norm, same):
         each.forward(x)
@@ -366,9 +366,9 @@ def test_what_book_1_s_layers_keep():
 @pytest.mark.parametrize("name, gates", [("RNN", 1), ("LSTM", 4), ("GRU", 3)])
 def test_what_book_2_s_recurrent_layers_keep(name, gates):
     weights = randn(D, gates * H), randn(H, gates * H), randn(gates * H)
-    layer, theirs = getattr(time_layers, f"Time{name}")(*weights), getattr(books2_numpy, name)
+    layer, theirs = getattr(time_layers, f"Time{name}")(*weights), getattr(book2.time_layers, name)
     assert layer.layers is layer.h is layer.dh is None and layer.stateful is False
-    sequence, xs, dhs = books2_numpy.Time(theirs, *weights), randn(N, T, D), randn(N, T, H)
+    sequence, xs, dhs = book2.time_layers.Time(theirs, *weights), randn(N, T, D), randn(N, T, H)
     for each in (layer, sequence):
         each.forward(xs)
     assert [len(step.cache) for step in layer.layers] == [{"RNN": 3, "LSTM": 8, "GRU": 5}[name]] * T
@@ -408,7 +408,7 @@ def test_what_book_2_s_other_layers_over_time_keep():
     loss.forward(xs, ts)
     t, y, counts, shape = loss.cache
     assert t.tolist() == ts.reshape(-1).tolist() and counts.tolist() == (ts.reshape(-1) != -1).tolist()
-    np.testing.assert_allclose(y, books2_numpy.softmax(xs.reshape(6, V)), rtol=1e-12)
+    np.testing.assert_allclose(y, softmax(xs.reshape(6, V)), rtol=1e-12)
     assert shape == xs.shape
     other = time_layers.TimeSoftmaxWithLoss()
     other.cache = loss.cache

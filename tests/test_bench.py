@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import trajectory
+from chain_model import dense_chain
+from numpy_books import book2, training
 
-from scratchnet import dropin
 from scratchnet.backends import KERNELS
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
@@ -58,7 +58,7 @@ def contestant(name, result, called):
         called.append(name)
         return result
 
-    return import_module("race").Contestant(name, lambda: (run, run))
+    return import_module("timing").Contestant(name, lambda: (run, run))
 
 
 def equals(expected):
@@ -70,51 +70,51 @@ def equals(expected):
 
 @pytest.mark.parametrize("wrong", ["ours", "theirs"])
 def test_nobody_is_timed_when_a_result_is_wrong(wrong):
-    race, called, benchmark = import_module("race"), [], Benchmark()
+    timing, called, benchmark = import_module("timing"), [], Benchmark()
     contestants = [contestant(name, 2 if name == wrong else 1, called) for name in ("ours", "theirs")]
     with pytest.raises(AssertionError, match=wrong):
-        race.contest(benchmark, contestants, equals(1), table="training")
+        timing.contest(benchmark, contestants, equals(1), table="training")
     assert called == ["ours", "theirs"][: 1 + (wrong == "theirs")]  # once each, for the check
     assert benchmark.samples == 0 and not benchmark.extra_info
 
 
 def test_contestants_take_turns_and_the_missing_are_named(thread_settings):
-    race, called, benchmark = import_module("race"), [], Benchmark()
+    timing, called, benchmark = import_module("timing"), [], Benchmark()
 
     def absent():
-        raise race.Missing("not here")
+        raise timing.Missing("not here")
 
     contestants = [
         contestant("ours", 1, called),
         replace(contestant("theirs", 1, called), threads=2),
-        race.Contestant("absent", absent),
+        timing.Contestant("absent", absent),
     ]
-    race.contest(benchmark, contestants, equals(1), seconds=0, table="training")
+    timing.contest(benchmark, contestants, equals(1), seconds=0, table="training")
     info = benchmark.extra_info
     assert info["skipped"] == {"absent": "not here"}
     assert set(info["best"]) == set(info["median"]) == {"ours", "theirs"}
     assert all(0 < info["best"][name] <= info["median"][name] for name in info["best"])
-    assert benchmark.samples == race.ROUNDS[0]
+    assert benchmark.samples == timing.ROUNDS[0]
     turns = "".join(name[0] for name in called[-info["calls"]["ours"] - info["calls"]["theirs"] - 2 :])
     assert "to" in turns and "ot" not in turns  # they first, then we, in every round
     assert set(thread_settings) == {1, 2} and thread_settings[-1] == 1
 
 
 def test_wrong_training_is_refused():
-    peers, race, works = (import_module(name) for name in ("peers", "race", "works"))
-    job = works.job("2-10-3", "float32")
-    close = works.close_to_reference("2-10-3", "float32")
+    peers, timing, workloads = (import_module(name) for name in ("peers", "timing", "workloads"))
+    job = workloads.job("2-10-3", "float32")
+    close = workloads.close_to_reference("2-10-3", "float32")
     for kind in (peers.Scratchnet, peers.NumPy, peers.ScratchnetLoop, peers.NumPyLoop):
         close("right", peers.made(kind, job, 3, 1)()[0]())
         with pytest.raises(AssertionError, match="wrong"):
             close("wrong", peers.made(kind, replace(job, lr=job.lr * 1.01), 3, 1)()[0]())
-    assert race.ROUNDS[0] > 1
+    assert timing.ROUNDS[0] > 1
 
 
 @pytest.mark.parametrize("kind", ["Scratchnet", "NumPy", "Sklearn", "Thinc"])
 def test_wrong_training_by_adam_is_refused(kind):
     """On numbers, not on scikit-learn's digits: that it is installed must not be needed."""
-    peers, race = import_module("peers"), import_module("race")
+    peers, timing = import_module("peers"), import_module("timing")
     rng = np.random.default_rng(0)
     x, t = rng.random((40, 6), dtype=np.float32), rng.integers(0, 3, 40)
     adam = dict(optimizer="Adam", lr=0.01) if kind != "Thinc" else dict(lr=0.1)
@@ -124,7 +124,7 @@ def test_wrong_training_by_adam_is_refused(kind):
     try:
         first_losses, _ = peers.made(getattr(peers, kind), job, 3, 1)()
         wrong, _ = peers.made(getattr(peers, kind), replace(job, lr=2 * job.lr), 3, 1)()
-    except race.Missing as reason:
+    except timing.Missing as reason:
         pytest.skip(str(reason))
     np.testing.assert_allclose(first_losses(), expected, rtol=1e-5)
     assert not np.allclose(wrong(), expected, rtol=1e-5)
@@ -181,7 +181,7 @@ def test_torch_expressions_are_right():
         case = bench.call(name, dict(N=6, D=4, M=3, C=5, B=7, n=40), "float32")
         try:
             result, _ = bench.contestants(case)[2].make()
-        except import_module("race").Missing:
+        except import_module("timing").Missing:
             continue
         bench.Close(case, "float32")("PyTorch", result())
 
@@ -219,7 +219,7 @@ def test_a_gradient_that_is_left_out_is_refused():
 def test_steps_of_the_later_chapters_are_right_and_wrong_ones_refused(chapter):
     bench = load("test_books")
     chapter = list(bench.CHAPTERS.values())[chapter]
-    plain = bench.package(chapter.book)
+    plain = bench.BOOKS[chapter.book]
     for dtype in chapter.dtypes:
         close = bench.close_to(bench.first_losses(chapter.make(plain, np.dtype("float64"))), dtype)
         for package in (bench.OURS[chapter.book], plain):
@@ -231,37 +231,23 @@ def test_steps_of_the_later_chapters_are_right_and_wrong_ones_refused(chapter):
                 close("wrong", [*losses[:-1], losses[-1] * 1.001])
 
 
-def test_the_plain_packages_of_both_books_stay_apart(monkeypatch):
-    monkeypatch.setattr(sys, "meta_path", [dropin._FINDER, *sys.meta_path])  # as a notebook has it
-    monkeypatch.setitem(sys.modules, "common", "somebody's own")
-    before = {name: module for name, module in sys.modules.items() if name.startswith("common")}
-    plain, path, finders = load("plain"), sys.path[:], sys.meta_path[:]
-    first, second = plain.package(1), plain.package(2)
-    assert hasattr(first.layers, "Convolution") and not hasattr(second.layers, "Convolution")
-    assert "scratchnet" not in first.layers.Affine.__module__ + second.layers.SoftmaxWithLoss.__module__
-    assert {name: module for name, module in sys.modules.items() if name.startswith("common")} == before
-    assert sys.path == path and sys.meta_path == finders
-
-
 def test_the_books_code_trains_as_the_books_do():
-    books, data = import_module("books"), import_module("data")
-    x, t = data.spiral_data()
+    x, t = import_module("data").spiral_data()
     np.random.seed(3)
-    params = trajectory.book_weights((2, 10, 3), (0.1, 0.1))
+    params = training.book_weights((2, 10, 3), (0.1, 0.1))
     copies = [p.copy() for p in params]
     np.random.seed(4)
-    expected = trajectory.fit(params, x, t, lr=1.0, max_epoch=5)
+    expected = training.fit(params, x, t, lr=1.0, max_epoch=5)
     np.random.seed(4)
-    trainer = books.Trainer(books.Network(books, copies), books.SGD(lr=1.0))
-    trainer.fit(x, t, max_epoch=5, batch_size=30, eval_interval=10)
+    trainer = book2.trainer.Trainer(dense_chain(book2.layers, copies), book2.optimizer.SGD(lr=1.0))
+    trainer.fit(x, t, max_epoch=5, batch_size=30, eval_interval=10, verbose=False)
     np.testing.assert_allclose(trainer.loss_list, expected, rtol=1e-12)
 
 
 def test_shared_weights_are_merged_as_the_books_do():
-    books = import_module("books")
     W, other = np.ones((2, 3)), np.zeros(3)
     params, grads = [W, other, W, W.T.copy()], [np.ones((2, 3)), np.ones(3), np.ones((2, 3)), np.ones((3, 2))]
-    params, grads = books.remove_duplicate(params, grads)
+    params, grads = book2.trainer.remove_duplicate(params, grads)
     assert [p.shape for p in params] == [(2, 3), (3,)] and np.all(grads[0] == 3) and np.all(grads[1] == 1)
 
 
@@ -272,10 +258,10 @@ def test_everything_imports_without_the_peers(monkeypatch):
     for path in BENCH.glob("*.py"):
         if path.stem not in ("conftest", "kernels_torch", "chapters_torch"):  # a run's settings; for PyTorch
             load(path.stem)
-    peers, works, race = (import_module(name) for name in ("peers", "works", "race"))
-    for kind in works.PEERS.values():
-        with pytest.raises(race.Missing, match="is not installed"):
-            peers.made(kind, works.job("2-10-3", "float32"), 1, 1)()
+    peers, workloads, timing = (import_module(name) for name in ("peers", "workloads", "timing"))
+    for kind in workloads.PEERS.values():
+        with pytest.raises(timing.Missing, match="is not installed"):
+            peers.made(kind, workloads.job("2-10-3", "float32"), 1, 1)()
 
 
 @pytest.fixture
@@ -407,7 +393,7 @@ def test_report_command_writes_tables_and_pictures(results, tmp_path, capsys):
 
 
 def test_every_target_of_the_training_runs_names_a_contestant():
-    works, training = import_module("works"), load("test_training")
-    for targets in training.TARGETS.values():
+    workloads, test_training = import_module("workloads"), load("test_training")
+    for targets in test_training.TARGETS.values():
         for target in targets:
-            assert set(target.among or [target.against]) <= {"NumPy", *works.PEERS}
+            assert set(target.among or [target.against]) <= {"NumPy", *workloads.PEERS}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from printed import assert_same
 from test_scripts import lines
-from trajectory import FLOAT32_LOSSES
+from tolerances import FLOAT32_LOSSES
 
 from scratchnet import _compute, gradient_check, layers, models, optimizer, time_layers
 from scratchnet.book1 import layers as book1_layers

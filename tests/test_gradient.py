@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from reader import Chain
-from trajectory import GRADIENT
+from chain_model import Chain
+from tolerances import GRADIENT
 
 from scratchnet import Affine, MatMul, MultiLayerNet, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 from scratchnet.gradient import gradient_check, gradient_descent, numerical_diff, numerical_gradient

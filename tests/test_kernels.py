@@ -132,7 +132,7 @@ def test_same_bits_in_every_row_position_and_run(name, dtype):
 
 
 @dtypes
-def test_a_row_s_product_does_not_depend_on_the_batch(dtype):
+def test_row_product_does_not_depend_on_the_batch(dtype):
     case = make_case("affine_forward", dict(N=13, D=300, M=21), dtype)
     case.call(cpu)
     x, W, b, out = case.values.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from books2_numpy import book
+from numpy_books import book1
 
 from scratchnet import layers as layers2
 from scratchnet import time_layers
@@ -14,7 +14,6 @@ from scratchnet.gradient import gradient_check
 from scratchnet.layers import Affine, Dropout, Embedding, Relu, Sigmoid, SoftmaxWithLoss
 from scratchnet.models import TwoLayerNet
 
-BOOK1 = book(1)
 N, T, D, H, V = 3, 4, 5, 6, 7
 
 
@@ -46,7 +45,7 @@ def kind(value):
 )
 def test_batch_normalization_by_a_number(gamma, beta):
     x, dout = randn(8, D), randn(8, D, seed=1)
-    mine, theirs = layers1.BatchNormalization(gamma, beta), BOOK1.BatchNormalization(gamma, beta)
+    mine, theirs = layers1.BatchNormalization(gamma, beta), book1.layers.BatchNormalization(gamma, beta)
     np.testing.assert_allclose(mine.forward(x), theirs.forward(x), rtol=1e-12)
     np.testing.assert_allclose(mine.backward(dout), theirs.backward(dout), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(mine.dgamma, theirs.dgamma, rtol=1e-12)
@@ -63,7 +62,7 @@ BIASES = [0.0, 2, np.float32(1), np.array([0.5]), np.array(0.5), randn(1, H), ra
 @pytest.mark.parametrize("b", BIASES, ids=kind)
 def test_a_bias_that_numpy_broadcasts(b):
     W, x, dout = randn(D, H), randn(N, D), randn(N, H)
-    mine, theirs = layers1.Affine(W, b), BOOK1.Affine(W, b)
+    mine, theirs = layers1.Affine(W, b), book1.layers.Affine(W, b)
     np.testing.assert_allclose(mine.forward(x), theirs.forward(x), rtol=1e-12)
     np.testing.assert_allclose(mine.backward(dout), theirs.backward(dout), rtol=1e-12)
     np.testing.assert_allclose(mine.dW, theirs.dW, rtol=1e-12)
@@ -88,7 +87,7 @@ def test_a_bias_that_numpy_broadcasts(b):
                 cells(*weights, many).forward(xs), cells(*weights, full).forward(xs), err_msg=cells.__name__
             )
     filters, images = randn(H, 2, 2, 2), randn(2, 2, 3, 3)
-    mine, theirs = layers1.Convolution(filters, b), BOOK1.Convolution(filters, b)
+    mine, theirs = layers1.Convolution(filters, b), book1.layers.Convolution(filters, b)
     np.testing.assert_allclose(mine.forward(images), theirs.forward(images), rtol=1e-12, atol=1e-14)
     mine.backward(np.ones((2, H, 2, 2)))
     assert mine.db.tolist() == [8] * H

@@ -6,7 +6,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from trajectory import book_weights, loss_and_gradients, relu, scores, sigmoid, softmax
+from numpy_books.functions import relu, sigmoid, softmax
+from numpy_books.training import book_weights, loss_and_gradients, scores
 
 from scratchnet import SGD, MultiLayerNet, TwoLayerNet
 from scratchnet.gradient import numerical_gradient

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from reader import Chain
+from chain_model import Chain
 
 import scratchnet
 from scratchnet import (

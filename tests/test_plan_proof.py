@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from reader import Chain
+from chain_model import Chain
 
 import scratchnet
 from scratchnet import SGD, Adam, Affine, Relu, Sigmoid, SoftmaxWithLoss, Trainer, TwoLayerNet

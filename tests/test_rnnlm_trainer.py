@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-import books2_numpy as book
 import numpy as np
 import pytest
+from numpy_books import book2, rnnlm
 from test_time_layers import CELLS, Model, text
 
 from scratchnet.optimizer import SGD
@@ -18,7 +18,7 @@ cells = pytest.mark.parametrize("step, sequence, books, gates", CELLS.values(), 
 
 
 def model_of(sequence, gates, dtype=np.float64):
-    return Model(book.rnnlm_weights(25, 12, 14, gates, dtype, rng=1), sequence)
+    return Model(rnnlm.weights(25, 12, 14, gates, dtype, rng=1), sequence)
 
 
 @cells
@@ -27,15 +27,15 @@ def test_losses_are_the_book_s(step, sequence, books, gates, dtype, close):
     corpus = text()
     trainer = RnnlmTrainer(model_of(sequence, gates, dtype), SGD(1.0))
     trainer.fit(corpus[:-1], corpus[1:], **SETTINGS, eval_interval=4, verbose=False)
-    theirs = book.Rnnlm(book.rnnlm_weights(25, 12, 14, gates, rng=1), books)
-    expected = book.fit(theirs, corpus, lr=1.0, **SETTINGS, eval_interval=4)
+    theirs = rnnlm.Rnnlm(rnnlm.weights(25, 12, 14, gates, rng=1), books)
+    expected = rnnlm.fit(theirs, corpus, lr=1.0, **SETTINGS, eval_interval=4)
     np.testing.assert_allclose(np.log(trainer.ppl_list), np.log(expected), rtol=close)
     assert all(type(p) is float for p in trainer.ppl_list) and trainer.current_epoch == 3
 
 
 def test_batches_go_on_where_the_ones_before_ended():
     corpus, trainer = text(), RnnlmTrainer(model_of(TimeLSTM, 4), SGD())
-    for (xs, ts), _ in zip(book.batches(corpus, 7, 9), range(20), strict=False):
+    for (xs, ts), _ in zip(book2.trainer.batches(corpus, 7, 9), range(20), strict=False):
         mine = trainer.get_batch(corpus[:-1], corpus[1:], 7, 9)
         np.testing.assert_array_equal(mine[0], xs)
         np.testing.assert_array_equal(mine[1], ts)
@@ -61,14 +61,14 @@ def test_the_lines_are_the_book_s(lang, pattern, capsys):
 
 def test_tied_weights_are_trained_once():
     """The book's better model: the embedding's matrix, transposed, is the last layer's."""
-    weights = book.rnnlm_weights(25, 14, 14, rng=1)
+    weights = rnnlm.weights(25, 14, 14, rng=1)
     weights[4] = weights[0].T
     theirs = [w.copy() for w in weights[:4]]
     theirs += [theirs[0].T, weights[5].copy()]
-    mine, other, corpus = Model(weights, TimeLSTM), book.Rnnlm(theirs), text()
+    mine, other, corpus = Model(weights, TimeLSTM), rnnlm.Rnnlm(theirs), text()
     trainer = RnnlmTrainer(mine, SGD(0.5))
     trainer.fit(corpus[:-1], corpus[1:], 1, 5, 6, verbose=False)
-    for (xs, ts), _ in zip(book.batches(corpus, 5, 6), range(20), strict=False):
+    for (xs, ts), _ in zip(book2.trainer.batches(corpus, 5, 6), range(20), strict=False):
         other.forward(xs, ts)
         other.backward()
         other.grads[0] += other.grads[4].T

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from printed import TIME, assert_same
 from test_dataset_mnist import write as write_mnist
-from trajectory import FLOAT32_LOSSES, FLOAT64_LOSSES
+from tolerances import FLOAT32_LOSSES, FLOAT64_LOSSES
 
 TESTS = Path(__file__).parent
 SCRIPTS = TESTS / "scripts"
@@ -30,7 +30,7 @@ def lines(*command, cwd, **settings):
 def check(folder, name, book, *arguments, bound=FLOAT64_LOSSES, **settings):
     """Run a script in the three ways in a folder; return the lines of plain NumPy."""
     script = SCRIPTS / "ch" / name
-    plain_path = os.pathsep.join(map(str, (SCRIPTS / f"book{book}", TESTS)))
+    plain_path = os.pathsep.join(map(str, (TESTS / "numpy_books" / f"book{book}", TESTS)))
     plain = lines(sys.executable, script, *arguments, cwd=folder, PYTHONPATH=plain_path)
     command = (sys.executable, "-P", "-m", "scratchnet", "run", script, *arguments)
     ours = lines(*command, cwd=folder, **settings)

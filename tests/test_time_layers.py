@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import books2_numpy as book
 import numpy as np
 import pytest
 from differences import assert_gradient, central_differences
+from numpy_books import book2, rnnlm
 
 from scratchnet.layers import Dropout, Embedding
 from scratchnet.time_layers import (
@@ -27,9 +27,9 @@ from scratchnet.time_layers import (
 
 N, T, D, H, V = 3, 4, 5, 6, 7
 CELLS = {
-    "RNN": (RNN, TimeRNN, book.RNN, 1),
-    "LSTM": (LSTM, TimeLSTM, book.LSTM, 4),
-    "GRU": (GRU, TimeGRU, book.GRU, 3),
+    "RNN": (RNN, TimeRNN, book2.time_layers.RNN, 1),
+    "LSTM": (LSTM, TimeLSTM, book2.time_layers.LSTM, 4),
+    "GRU": (GRU, TimeGRU, book2.time_layers.GRU, 3),
 }
 cells = pytest.mark.parametrize("step, sequence, books, gates", CELLS.values(), ids=CELLS)
 
@@ -208,7 +208,7 @@ def test_dropout_s_gradient(make):
 @pytest.mark.parametrize("dtype, close", [(np.float64, 1e-13), (np.float32, 2e-5)])
 def test_sequences_are_the_book_s(step, sequence, books, gates, dtype, close):
     Wx, Wh, b = (0.3 * w for w in weights(gates, dtype))
-    mine, theirs = sequence(Wx, Wh, b, stateful=True), book.Time(books, Wx, Wh, b, stateful=True)
+    mine, theirs = sequence(Wx, Wh, b, stateful=True), book2.time_layers.Time(books, Wx, Wh, b, stateful=True)
     for k in range(3):  # the state goes on
         xs, dhs = randn(N, T, D, dtype=dtype, seed=k), randn(N, T, H, dtype=dtype, seed=k + 9)
         hs = mine.forward(xs)
@@ -348,7 +348,7 @@ def test_dropout_draws_as_the_book_does():
 def test_the_loss_ignores_what_is_marked():
     xs, ts = randn(N, T, V), np.arange(N * T).reshape(N, T) % V
     ts[1] = -1
-    layer, theirs = TimeSoftmaxWithLoss(), book.TimeSoftmaxWithLoss()
+    layer, theirs = TimeSoftmaxWithLoss(), book2.time_layers.TimeSoftmaxWithLoss()
     loss = layer.forward(xs, ts)
     assert type(loss) is np.float64 and loss == pytest.approx(theirs.forward(xs, ts), rel=1e-14)
     dx = layer.backward()
@@ -421,7 +421,7 @@ def test_labels_out_of_range(wrong):
 # Whole models
 
 
-class Model(book.Rnnlm):
+class Model(rnnlm.Rnnlm):
     """The book's model with scratchnet's layers in the place of its own."""
 
     def __init__(self, weights, sequence, stateful=True):
@@ -448,9 +448,9 @@ def text(words=25, length=601, seed=0):
 @pytest.mark.parametrize("dtype, close", [(np.float64, 1e-9), (np.float32, 1e-4)])
 def test_training_is_the_book_s(step, sequence, books, gates, dtype, close):
     settings = dict(lr=1.0, max_epoch=3, batch_size=5, time_size=6, max_grad=0.25)
-    start = [w.astype(dtype) for w in book.rnnlm_weights(25, 12, 14, gates, rng=1)]
-    mine = book.fit(Model([w.copy() for w in start], sequence), text(), **settings)
-    exact = book.rnnlm_weights(25, 12, 14, gates, rng=1)
-    theirs = book.fit(book.Rnnlm(exact, books), text(), **settings)
+    start = [w.astype(dtype) for w in rnnlm.weights(25, 12, 14, gates, rng=1)]
+    mine = rnnlm.fit(Model([w.copy() for w in start], sequence), text(), **settings)
+    exact = rnnlm.weights(25, 12, 14, gates, rng=1)
+    theirs = rnnlm.fit(rnnlm.Rnnlm(exact, books), text(), **settings)
     np.testing.assert_allclose(np.log(mine), np.log(theirs), rtol=close)
     assert mine[-1] < mine[0] / 1.2

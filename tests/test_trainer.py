@@ -11,8 +11,9 @@ from itertools import accumulate
 
 import numpy as np
 import pytest
-from trajectory import FLOAT32_EPOCHS, FLOAT32_LOSSES, FLOAT64_EPOCHS, FLOAT64_LOSSES, book_weights
-from trajectory import fit as plain_fit
+from numpy_books.training import book_weights
+from numpy_books.training import fit as plain_fit
+from tolerances import FLOAT32_EPOCHS, FLOAT32_LOSSES, FLOAT64_EPOCHS, FLOAT64_LOSSES
 
 from scratchnet import (
     SGD,

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
-from reader import Chain
+from chain_model import Chain
 
 import scratchnet
 from scratchnet import SGD, Affine, Embedding, RnnlmTrainer, Sigmoid, SoftmaxWithLoss, Trainer, TwoLayerNet

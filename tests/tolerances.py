@@ -30,6 +30,14 @@ SIGMOID_ULP = ULP["sigmoid_forward"]  # exp 1, the sum and the quotient half eac
 TANH_ULP = ULP["tanh_forward"]  # two ulp of exp's parts at most, the sum and the quotient half each
 EXP_ULP = 1.1  # the last sum half, the term before it a quarter, the reduced argument a quarter, and a little
 
+# Loss lists of the spiral, relative, against the float64 loop of numpy_books/training.py, for so many epochs. Both
+# sides round products and exponentials differently, and training multiplies such differences. The bounds are
+# promised to users, so no test or benchmark has its own.
+FLOAT64_LOSSES, FLOAT64_EPOCHS = 1e-9, 300
+FLOAT32_LOSSES, FLOAT32_EPOCHS = 1e-4, 100
+# Backpropagation against central differences in float64, relative to the parameter's largest gradient.
+GRADIENT = 1e-7
+
 
 def unit(dtype: Any) -> float:
     return float(np.finfo(dtype).eps) / 2

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from attacks_layers import STAGES, as_bias, draw_dout, plain_dout
 from judge import Expected, Trial, bounds, chained, exactly, least, rounding
+from numpy_books.book1 import layers as layers1
+from numpy_books.book1 import multi_layer_net as net1
+from numpy_books.book1 import util as util1
 from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number, plain_whole
-from plain_books import layers1, net1, util1
 from table import add, attack
 
 from scratchnet.book1 import layers, util

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from judge import Expected, Trial, bounds, chained, exactly
+from numpy_books import book1
 from odd import Draw, Refused, float_dtype, plain, plain_labels, plain_number, plain_whole
-from plain_books import functions1, gradient1
 from table import attack
 from tolerances import unit
 
@@ -20,7 +20,7 @@ from scratchnet.book1 import gradient as book1_gradient
 def stable_sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-x)), whose exponential may overflow."""
     with np.errstate(all="ignore"):
-        return functions1.sigmoid(x)
+        return book1.functions.sigmoid(x)
 
 
 def plain_softmax(x: np.ndarray) -> np.ndarray:
@@ -29,7 +29,7 @@ def plain_softmax(x: np.ndarray) -> np.ndarray:
     if not x.size:
         return x
     with np.errstate(all="ignore"):
-        return functions1.softmax(x)
+        return book1.functions.softmax(x)
 
 
 def rows_of(x: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def cross_entropy_error(draw: Draw) -> Trial:
         labels = plain_labels(t, *rows.shape)
         chosen = rows[np.arange(len(rows)), labels]
         with np.errstate(all="ignore"):
-            loss = functions1.cross_entropy_error(rows, labels) if rows.size else 0.0
+            loss = book1.functions.cross_entropy_error(rows, labels) if rows.size else 0.0
             slope = np.abs(unit(np.float64) * 4 / (chosen + 1e-7)).max(initial=0.0)
             values = {"y": rows, "t": labels, "delta": 1e-7, "clip": 0}
             bound = bounds("cross_entropy_forward", values, np.float64)["return"]
@@ -140,7 +140,7 @@ def softmax_loss(draw: Draw) -> Trial:
         rows = rows_of(a)
         labels = plain_labels(t, *rows.shape)
         y = plain_softmax(rows)
-        loss = functions1.cross_entropy_error(y, labels) if rows.size else 0.0
+        loss = book1.functions.cross_entropy_error(y, labels) if rows.size else 0.0
         values = {"x": rows, "y": y, "t": labels, "delta": 1e-7, "clip": 0}
         bound = bounds("softmax_cross_entropy_forward", values, float_dtype(x))
         return [Expected(loss, bound["return"])]
@@ -157,7 +157,7 @@ def sum_squared_error(draw: Draw) -> Trial:
         a, b = plain(y, float_dtype(y)), plain(t, float_dtype(t))
         if a.shape != b.shape:
             raise Refused("other shapes")
-        true = functions1.sum_squared_error(a, b)
+        true = book1.functions.sum_squared_error(a, b)
         narrow = min(float_dtype(y), float_dtype(t), key=lambda d: d.itemsize)
         return [chained(true, a.size + 8, narrow, np.sum(a**2) + np.sum(b**2))]
 
@@ -202,9 +202,9 @@ def numerical_gradient(draw: Draw) -> Trial:
     def expect() -> list[Expected]:
         a = plain(x, float_dtype(x))
         if float_dtype(x).itemsize < 8:  # h is less than what is lost in such an x
-            gradient1.numerical_gradient(cubes, np.array(x))  # which may warn
+            book1.gradient.numerical_gradient(cubes, np.array(x))  # which may warn
             return [Expected(np.zeros(a.shape), np.inf)]
-        return [Expected(gradient1.numerical_gradient(cubes, a.copy()), 1e-5 * (1 + np.sum(np.abs(a) ** 3)))]
+        return [Expected(book1.gradient.numerical_gradient(cubes, a.copy()), 1e-5 * (1 + np.sum(np.abs(a) ** 3)))]
 
     return Trial(lambda: gradient.numerical_gradient(cubes, x), expect, [x])
 
@@ -216,7 +216,7 @@ def numerical_gradient_2d(draw: Draw) -> Trial:
     def expect() -> list[Expected]:
         a = plain(x)
         if float_dtype(x).itemsize < 8 or not np.all(np.isfinite(a)):
-            gradient1.numerical_gradient(cubes, np.array(x))  # which may warn
+            book1.gradient.numerical_gradient(cubes, np.array(x))  # which may warn
             return [Expected(np.zeros(a.shape), np.inf)]
         if a.ndim == 0:
             raise Refused("no rows")

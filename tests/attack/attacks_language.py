@@ -7,11 +7,10 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import books2_numpy as books
 import numpy as np
 from judge import Expected, Trial, exactly, rounding
+from numpy_books import book2
 from odd import Draw, Refused, float_dtype, plain, plain_number, plain_whole
-from plain_books import util2
 from table import attack
 
 from scratchnet import evaluation, language
@@ -68,7 +67,7 @@ def preprocess(draw: Draw) -> Trial:
         return [corpus, repr(word_to_id), repr(id_to_word)]
 
     def expect() -> list[Any]:
-        corpus, word_to_id, id_to_word = util2.preprocess(text)
+        corpus, word_to_id, id_to_word = book2.util.preprocess(text)
         return [Expected(corpus), repr(word_to_id), repr(id_to_word)]
 
     return Trial(call, expect)
@@ -85,7 +84,7 @@ def create_co_matrix(draw: Draw) -> Trial:
         v, w = plain_whole(size), plain_whole(width)
         if v < 0 or v > 5000 or w > 10**5:
             return [Expected(np.zeros(np.shape(language.create_co_matrix(corpus, size, width))), np.inf)]
-        return exactly(books.create_co_matrix(plain_corpus(corpus, v), v, min(w, 100)))
+        return exactly(book2.util.create_co_matrix(plain_corpus(corpus, v), v, min(w, 100)))
 
     return Trial(lambda: language.create_co_matrix(corpus, size, width), expect, [corpus])
 
@@ -101,7 +100,7 @@ def create_contexts_target(draw: Draw) -> Trial:
         count = max(len(a) - 2 * w, 0)
         if not count:
             return [Expected(np.zeros((0, 2 * w))), Expected(np.zeros(0))]
-        contexts, target = util2.create_contexts_target(a, w)
+        contexts, target = book2.util.create_contexts_target(a, w)
         return exactly(contexts.reshape(count, 2 * w), target)
 
     draw.is_legal &= not isinstance(width, int) or 2 * width < np.size(corpus)  # a window that fits
@@ -119,7 +118,7 @@ def convert_one_hot(draw: Draw) -> Trial:
 
     def expect() -> list[Expected]:
         a, v = plain_corpus(corpus, plain_whole(size), axes=(1, 2)), plain_whole(size)
-        return exactly(util2.convert_one_hot(a, v) if a.size else np.zeros((*a.shape, v)))
+        return exactly(book2.util.convert_one_hot(a, v) if a.size else np.zeros((*a.shape, v)))
 
     return Trial(lambda: language.convert_one_hot(corpus, size), expect, [corpus])
 
@@ -127,7 +126,7 @@ def convert_one_hot(draw: Draw) -> Trial:
 @attack("language.ppmi")
 def ppmi(draw: Draw) -> Trial:
     V = draw.size(low=1, high=6)
-    C = books.create_co_matrix(draw.rng.integers(0, max(V, 1), 20), max(V, 1), 2)
+    C = book2.util.create_co_matrix(draw.rng.integers(0, max(V, 1), 20), max(V, 1), 2)
     C = C.astype(draw.pick(("i4", "i8", "f8", "u2", "i2"))) * draw.pick((1, 1, 1000))
     if draw.chance(0.25):
         C = draw.array((V, V), extremes=False)
@@ -142,7 +141,7 @@ def ppmi(draw: Draw) -> Trial:
             return [Expected(np.zeros(counts.shape), np.inf)]
         with np.errstate(all="ignore"):
             true = np.where(
-                counts.sum(axis=0) * counts.sum(axis=0)[:, None] > 0, books.ppmi(counts, plain_number(eps)), 0
+                counts.sum(axis=0) * counts.sum(axis=0)[:, None] > 0, book2.util.ppmi(counts, plain_number(eps)), 0
             )
         return [Expected(np.nan_to_num(true), 1e-5 * (1 + np.abs(true)), "f4")]
 
@@ -159,9 +158,9 @@ def cos_similarity(draw: Draw) -> Trial:
         if a.ndim != 1 or a.shape != b.shape:
             raise Refused("no two vectors")
         coarser = min(float_dtype(x), float_dtype(y), key=lambda d: d.itemsize)
-        util2.cos_similarity(*(np.asarray(v, float_dtype(v)) for v in (x, y)))  # which may warn
+        book2.util.cos_similarity(*(np.asarray(v, float_dtype(v)) for v in (x, y)))  # which may warn
         close = 16 * (D + 8) * rounding(coarser) + 1e-15 if coarser.itemsize > 2 else np.inf  # squares overflow
-        return [Expected(util2.cos_similarity(a, b), close)]
+        return [Expected(book2.util.cos_similarity(a, b), close)]
 
     return Trial(lambda: language.cos_similarity(x, y), expect, [x, y])
 
@@ -202,7 +201,7 @@ def nearest_words(draw: Draw) -> Trial:
     def agrees() -> Any:
         mine = printed(lambda: call(language))
         try:
-            theirs = printed(lambda: call(util2))
+            theirs = printed(lambda: call(book2.util))
         except KeyError:
             return "is not found" in mine
         return _rounded(mine) == _rounded(theirs)
@@ -251,7 +250,7 @@ def eval_perplexity(draw: Draw) -> Trial:
         if (len(a) - 1) // (N * T) < 1:
             raise Refused("the text is short")
         with contextlib.redirect_stdout(io.StringIO()):
-            return [Expected(util2.eval_perplexity(Surprised(), a, N, T), 1e-12 * 500)]
+            return [Expected(book2.util.eval_perplexity(Surprised(), a, N, T), 1e-12 * 500)]
 
     draw.is_legal = len(corpus) - 1 >= N * T
     return Trial(lambda: evaluation.eval_perplexity(Surprised(), corpus, N, T), expect, [corpus])
@@ -280,4 +279,4 @@ def eval_seq2seq(draw: Draw) -> Trial:
             right = module.eval_seq2seq(Parrot(answer), question, correct, id_to_char, verbose, backwards)
         return [right, out.getvalue()]
 
-    return Trial(lambda: call(evaluation), lambda: call(util2), [question, correct])
+    return Trial(lambda: call(evaluation), lambda: call(book2.util), [question, correct])

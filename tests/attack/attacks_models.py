@@ -17,7 +17,7 @@ from scratchnet import plotting as drawing
 CLOSE = {
     "f4": 2e-4,
     "f8": 1e-9,
-}  # of scores, losses and gradients, relative to the largest number; see trajectory.py
+}  # of scores, losses and gradients, relative to the largest number; see tolerances.py
 
 
 class Plain:

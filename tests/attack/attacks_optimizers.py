@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import optimizers_numpy as books
 from judge import Expected, Trial, rounding
+from numpy_books import optimizers as books
 from odd import Draw, Refused, parameter_dtype, plain, plain_number
 from table import add
 
@@ -93,7 +93,7 @@ def plain_gradient(g: Any, dtype: Any) -> np.ndarray | Refused:
 
 def updates(kind: str, on_dictionaries: bool) -> Callable[[Draw], Trial]:
     cls = getattr(book1 if on_dictionaries else optimizer, kind)
-    step = getattr(books, kind).step
+    theirs = getattr(books, kind)
 
     def make(draw: Draw) -> Trial:
         calm = draw.chance(0.3)
@@ -145,16 +145,16 @@ def updates(kind: str, on_dictionaries: bool) -> Callable[[Draw], Trial]:
                     if isinstance(p, np.ndarray) and np.shares_memory(p, params[-1])
                 ]
                 starts[-1] = starts[shared[0]][:1] if shared else starts[-1]
-            kept: list[dict[str, Any]] = [{} for _ in starts]
+            used = [theirs(**numbers) for _ in starts]
             sizes = [np.abs(p) for p in starts]
-            for k, grads in enumerate(plain_rounds, 1):
+            for grads in plain_rounds:
                 for i, (p, g) in enumerate(zip(starts, grads, strict=False)):
                     if isinstance(g, Refused):
                         raise g
                     if g.shape != p.shape:
                         raise Refused("a gradient's shape")
                     with np.errstate(all="ignore"):
-                        step(p, g, kept[i], k, **numbers)
+                        used[i].update([p], [g])
                     sizes[i] = sizes[i] + np.abs(p)
             if used_before:
                 return [Expected(np.zeros(p.shape), np.inf) for p in starts]

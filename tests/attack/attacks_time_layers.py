@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import books2_numpy as books
 import numpy as np
 from attacks_functions import plain_softmax, rows_of, softmax_bound
 from attacks_layers import STAGES, as_bias, draw_dout, outcome, plain_dout
 from judge import Expected, Trial, bounds, chained, least, rounding
+from numpy_books import book2
 from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number
 from table import add, attack
 
@@ -56,7 +56,7 @@ def expected(trues: list[np.ndarray], steps: int, own: Any, *given: np.ndarray) 
 
 def step(kind: str) -> Callable[[Draw], Trial]:
     """RNN, LSTM or GRU: one time step."""
-    cls, book, gates = getattr(time_layers, kind), getattr(books, kind), GATES[kind]
+    cls, book, gates = getattr(time_layers, kind), getattr(book2.time_layers, kind), GATES[kind]
     states = 2 if kind == "LSTM" else 1
 
     def make(draw: Draw) -> Trial:
@@ -108,7 +108,7 @@ def step(kind: str) -> Callable[[Draw], Trial]:
 
 def sequence(kind: str) -> Callable[[Draw], Trial]:
     """TimeRNN, TimeLSTM or TimeGRU: all time steps, with states that are kept, set or forgotten."""
-    cls, book, gates = getattr(time_layers, "Time" + kind), getattr(books, kind), GATES[kind]
+    cls, book, gates = getattr(time_layers, "Time" + kind), getattr(book2.time_layers, kind), GATES[kind]
 
     def make(draw: Draw) -> Trial:
         stage = draw.pick(STAGES)
@@ -125,7 +125,7 @@ def sequence(kind: str) -> Callable[[Draw], Trial]:
             a = plain(xs, own)
             if a.ndim != 3 or a.shape[2] != len(ws[0]):
                 raise Refused("xs")
-            layer = books.Time(book, *ws, stateful)
+            layer = book2.time_layers.Time(book, *ws, stateful)
             if first is not None:
                 h = plain(first, own)
                 if h.shape != (len(a), len(ws[1])):
@@ -201,7 +201,12 @@ def bidirectional(draw: Draw) -> Trial:
         if a.ndim != 3 or a.shape[2] != len(ahead[0]) or len(ahead[0]) != len(back[0]):
             raise Refused("xs")
         coarser = own if own.itemsize < back_own.itemsize else back_own
-        return coarser, [books.Time(books.LSTM, *w) for w in (ahead, back)], [*ahead, *back], a
+        return (
+            coarser,
+            [book2.time_layers.TimeLSTM(*w) for w in (ahead, back)],
+            [*ahead, *back],
+            a,
+        )
 
     def expect_forward() -> list[Expected]:
         own, (ahead, back), ws, a = numbers()

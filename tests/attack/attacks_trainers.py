@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import books2_numpy as books
 import numpy as np
-import optimizers_numpy
 from attacks_models import CLOSE, Plain
 from judge import Expected, Trial, exactly
+from numpy_books import book1, book2, rnnlm
 from odd import Draw, Refused, plain, plain_labels, plain_number
-from plain_books import net1, trainer1, trainer2
 from table import attack
 
 from scratchnet import Adam, Momentum, RnnlmTrainer, Trainer, TwoLayerNet, optimizer
@@ -105,7 +103,7 @@ def fit(draw: Draw) -> Trial:
             epochs = min(epochs, 1)
         model = Plain(start, activation)
         model.params = [p.astype(np.float64) for p in start]
-        plain_trainer = trainer2.Trainer(model, getattr(optimizers_numpy, kind)(lr))
+        plain_trainer = book2.trainer.Trainer(model, getattr(book2.optimizer, kind)(lr))
         np.random.seed(seed)
         interval = options["eval_interval"]
         plain_trainer.fit(
@@ -171,7 +169,7 @@ class LanguageModel:
 @attack("rnnlm_trainer.RnnlmTrainer: fit get_batch", share=1.5)
 def rnnlm_fit(draw: Draw) -> Trial:
     V, dtype = 5, draw.pick(("f4", "f8"))
-    weights = books.rnnlm_weights(V, 2, 3, gates=1, dtype=dtype, rng=int(draw.rng.integers(99)))
+    weights = rnnlm.weights(V, 2, 3, gates=1, dtype=dtype, rng=int(draw.rng.integers(99)))
     corpus = draw.rng.integers(0, V, int(draw.rng.integers(14, 30)))
     xs: Any = corpus[:-1].astype(draw.pick(("i8", "i4", "u1")))
     ts: Any = corpus[1:].copy()
@@ -219,11 +217,11 @@ def rnnlm_fit(draw: Draw) -> Trial:
             raise Refused("the words")  # or taken, where the odd ones are in no batch: see below
         if len(corpus) - 1 < words:
             raise Refused("a short text")
-        plain_model = books.Rnnlm([w.astype("f8") for w in weights], step=books.RNN)
+        plain_model = rnnlm.Rnnlm([w.astype("f8") for w in weights], step=book2.time_layers.RNN)
         interval = options["eval_interval"]
         whole = {name: int(n) for name, n in numbers}
         every = 10**9 if interval is None else int(interval)
-        losses = books.fit(plain_model, corpus, lr=0.1, max_grad=options["max_grad"], eval_interval=every, **whole)
+        losses = rnnlm.fit(plain_model, corpus, lr=0.1, max_grad=options["max_grad"], eval_interval=every, **whole)
         losses = [] if interval is None else losses
         return [Expected(v, CLOSE[dtype] * 10 * (1 + np.abs(v))) for v in (*losses, *plain_model.params)]
 
@@ -278,7 +276,7 @@ def book1_fit(draw: Draw) -> Trial:
     def expect() -> list[Expected]:
         if odd:
             raise Refused("an option")
-        trainer = made(net1.MultiLayerNet, trainer1.Trainer)
+        trainer = made(book1.multi_layer_net.MultiLayerNet, book1.trainer.Trainer)
         trainer.train()
         shares = [*trainer.train_acc_list, *trainer.test_acc_list]
         return [Expected(v, 1e-7 * (1 + abs(v))) for v in trainer.train_loss_list] + [

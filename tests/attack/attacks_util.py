@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from attacks_language import Parrot
 from judge import Expected, Trial, chained, exactly, rounding
+from numpy_books import book2
+from numpy_books.book2.dataset import spiral as book_spiral
 from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number, plain_whole
-from plain_books import trainer2
 from table import attack
 
 from scratchnet import _arrays, util, weights
@@ -65,7 +66,7 @@ def remove_duplicate(draw: Draw) -> Trial:
         return [*kept, *sums]
 
     def expect() -> list[Expected]:
-        kept, sums = trainer2.remove_duplicate(params, copies)
+        kept, sums = book2.trainer.remove_duplicate(params, copies)
         return [Expected(a, 1e-14 * (1 + np.abs(a))) for a in (*kept, *sums)]
 
     return Trial(call, expect, [params])
@@ -280,15 +281,11 @@ def spiral_data(draw: Draw) -> Trial:
     seed = draw.whole(0, 1984, 7, odd=0.4)
 
     def expect() -> list[Any]:
-        from plain_books import SCRIPTS
-
         if seed is None:  # another spiral every time
             return [Expected(np.zeros((300, 2)), np.inf), *exactly(np.eye(3).repeat(100, axis=0))]
 
-        names: dict[str, Any] = {}
-        exec((SCRIPTS / "book2/dataset/spiral.py").read_text(), names)
         try:
-            x, t = names["load_data"](seed)
+            x, t = book_spiral.load_data(seed)
         except Exception as error:
             raise Refused(str(error)) from None
         return [Expected(x, 1e-15), *exactly(t)]

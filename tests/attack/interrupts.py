@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from attacks_trainers import LanguageModel
-from books2_numpy import rnnlm_weights
-from reader import Chain
+from chain_model import Chain
+from numpy_books import rnnlm
 
 from scratchnet import SGD, Adam, RnnlmTrainer, Trainer, TwoLayerNet
 from scratchnet.layers import Affine, Sigmoid, SoftmaxWithLoss
@@ -68,7 +68,7 @@ KINDS: dict[str, Kind] = {
     "lines": fitting(20, 10, verbose=True, eval_interval=1),
     "nothing": fitting(0, 30),
     "words": (
-        lambda: RnnlmTrainer(LanguageModel(rnnlm_weights(5, 2, 3, gates=1, rng=0)), SGD(0.1)),
+        lambda: RnnlmTrainer(LanguageModel(rnnlm.weights(5, 2, 3, gates=1, rng=0)), SGD(0.1)),
         lambda trainer: trainer.fit(WORDS[:-1], WORDS[1:], 2, 2, 5, verbose=False),
     ),
 }

@@ -1,4 +1,4 @@
-"""Every test of the GPU's code runs over CuPy's stand-in; marked `gpu`, once more over CuPy itself."""
+"""Every test of the GPU's code runs over a fake CuPy; marked `gpu`, once more over CuPy itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
 def cupy(request):
-    """CuPy's module, or its stand-in; nothing launched so far."""
+    """CuPy, or the fake one; nothing launched so far."""
     if request.param == "gpu":
         on_device.forget()
         yield cuda.load_cupy()

@@ -12,9 +12,9 @@ from functools import wraps
 from typing import Any
 
 import emulator
+import fake_cupy
 import numpy as np
 import pytest
-import standin
 
 from scratchnet.backends import cuda
 
@@ -23,10 +23,10 @@ CACHED = (cuda.load_cupy, cuda._source, cuda.module, cuda._function, cuda.null)
 
 @contextlib.contextmanager
 def emulated() -> Iterator[Any]:
-    """CuPy's stand-in is `cupy`, for scratchnet too."""
+    """The fake CuPy is `cupy`, for scratchnet too."""
     if reason := emulator.missing():
         pytest.skip(reason)
-    with standin.install() as cupy:
+    with fake_cupy.install() as cupy:
         forget()
         try:
             yield cupy

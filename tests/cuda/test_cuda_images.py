@@ -1,4 +1,4 @@
-"""Book 1's layers on the GPU, against the CPU: over CuPy or its stand-in."""
+"""Book 1's layers on the GPU, against the CPU: over CuPy or a fake of it."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_same_bits_in_every_run(device, name, dtype):
 
 
 @dtypes
-def test_a_row_s_product_does_not_depend_on_the_batch(device, dtype):
+def test_row_product_does_not_depend_on_the_batch(device, dtype):
     case = make_case("affine_forward", dict(N=70, D=100, M=21), dtype)
     case.call(device)
     x, W, b, out = case.values.values()
@@ -352,14 +352,14 @@ def test_description(cupy):
     description = cuda.describe()
     assert description.keys() == {"device", "compute capability", "cupy", "CUDA runtime", "CUDA driver"}
     assert all(type(value) is str for value in description.values())
-    if cupy.__name__ == "standin":
+    if cupy.__name__ == "fake_cupy":
         assert description["device"] == "emulated" and description["CUDA runtime"] == "12.9"
 
 
 def test_nothing_synchronises(cupy):
     """Every kernel can be captured: no copy to the host, no wait."""
-    if cupy.__name__ != "standin":
-        pytest.skip("CuPy refuses allocations in some captures; the stand-in tells copies from them")
+    if cupy.__name__ != "fake_cupy":
+        pytest.skip("CuPy refuses allocations in some captures; the fake CuPy tells copies from them")
     for name in KERNELS:
         case = make_case(name, SMALL[4], np.float32)
         values = {k: cupy.asarray(v) if isinstance(v, np.ndarray) else v for k, v in case.values.items()}

@@ -1,4 +1,4 @@
-"""Book 2's layers for text and its trainer on the GPU, against the CPU: over CuPy or its stand-in."""
+"""Book 2's layers for text and its trainer on the GPU, against the CPU: over CuPy or a fake of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
-import books2_numpy as book
 import numpy as np
 import pytest
+from numpy_books import book2, rnnlm
 from test_time_layers import Model, text
 
 import scratchnet
@@ -171,8 +171,8 @@ def test_a_state_is_kept_on_the_gpu(cupy, kind, gates):
 
 def test_nothing_waits_for_the_gpu(cupy):
     """Neither forward nor backward reads anything back; labels over time on the GPU are the exception."""
-    if cupy.__name__ != "standin":
-        pytest.skip("the stand-in says what waits")
+    if cupy.__name__ != "fake_cupy":
+        pytest.skip("the fake CuPy says what waits")
     for name, (make, inputs, douts) in LAYERS.items():
         layer = make(cupy.asarray)
         there = [cupy.asarray(a) for a in inputs]
@@ -198,7 +198,7 @@ def moved(model, upload):
 
 
 def language_model(sequence, gates, upload=np.copy):
-    return moved(Model(book.rnnlm_weights(25, 12, 14, gates, np.float32, rng=1), sequence), upload)
+    return moved(Model(rnnlm.weights(25, 12, 14, gates, np.float32, rng=1), sequence), upload)
 
 
 @pytest.mark.parametrize("sequence, gates", [(TimeRNN, 1), (TimeLSTM, 4), (TimeGRU, 3)])
@@ -219,7 +219,7 @@ def test_the_trainer_trains_as_on_the_cpu(cupy, sequence, gates, side):
 
 def test_batches_lie_where_the_words_do(cupy):
     corpus, trainer = text(), RnnlmTrainer(language_model(TimeLSTM, 4), SGD())
-    for (xs, ts), _ in zip(book.batches(corpus, 7, 9), range(12), strict=False):
+    for (xs, ts), _ in zip(book2.trainer.batches(corpus, 7, 9), range(12), strict=False):
         there = trainer.get_batch(cupy.asarray(corpus[:-1]), cupy.asarray(corpus[1:]), 7, 9)
         for a, b in zip(there, (xs, ts), strict=True):
             assert isinstance(a, cupy.ndarray)
@@ -227,8 +227,8 @@ def test_batches_lie_where_the_words_do(cupy):
 
 
 def test_losses_wait_on_the_gpu_for_the_next_line(cupy, monkeypatch):
-    if cupy.__name__ != "standin":
-        pytest.skip("the stand-in says what waits")
+    if cupy.__name__ != "fake_cupy":
+        pytest.skip("the fake CuPy says what waits")
     model, corpus, reads = language_model(TimeLSTM, 4, cupy.asarray), text(length=151), []
     get = cupy.ndarray.get
     monkeypatch.setattr(cupy.ndarray, "get", lambda array, *rest: reads.append(array.shape) or get(array, *rest))
@@ -242,7 +242,7 @@ def test_tied_weights_are_trained_once(cupy):
 
     class Tied:
         def __init__(self, upload):
-            embed_W, Wx, Wh, b, _, affine_b = map(upload, book.rnnlm_weights(25, 14, 14, 4, np.float32, rng=1))
+            embed_W, Wx, Wh, b, _, affine_b = map(upload, rnnlm.weights(25, 14, 14, 4, np.float32, rng=1))
             self.layers = [
                 TimeEmbedding(embed_W),
                 TimeDropout(0.3),
@@ -391,13 +391,13 @@ print(type(model.params[0]).__module__, type(to_cpu(model.params[0])).__module__
 
 @pytest.mark.parametrize("package", ["common", "scratchnet"])
 def test_a_reader_s_script_with_the_books_switch(cupy, package, tmp_path):
-    """In real processes: on the CPU, and over the stand-in, which draws NumPy's random numbers."""
-    if cupy.__name__ != "standin":
+    """In real processes: on the CPU, and over the fake CuPy, which draws NumPy's random numbers."""
+    if cupy.__name__ != "fake_cupy":
         pytest.skip("CuPy draws other numbers than NumPy")
     start = dedent("""
-        import sys, standin
+        import sys, fake_cupy
         from scratchnet.dropin import run_script
-        with standin.install():
+        with fake_cupy.install():
             run_script(sys.argv[1], book=2)
     """)
     printed = {}
@@ -414,6 +414,6 @@ def test_a_reader_s_script_with_the_books_switch(cupy, package, tmp_path):
         )
         assert result.returncode == 0, result.stderr
         printed[gpu] = re.sub(r"time \d+", "time", result.stdout).splitlines()
-    assert printed[False][0] == "GPU False numpy" and printed[True][0] == "GPU True standin"
-    assert printed[False][-1] == "numpy numpy" and printed[True][-1] == "standin numpy"
+    assert printed[False][0] == "GPU False numpy" and printed[True][0] == "GPU True fake_cupy"
+    assert printed[False][-1] == "numpy numpy" and printed[True][-1] == "fake_cupy numpy"
     assert printed[True][1:-1] == printed[False][1:-1] and len(printed[True]) > 8

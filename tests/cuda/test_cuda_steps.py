@@ -192,7 +192,7 @@ BY_LAYERS = ["affine_forward_32"] * 2 + ["step_loss_warp"] + ["affine_backward_3
     ],
 )
 def test_launches_of_a_step(cupy, way, max_grad, launches):
-    if cupy.__name__ != "standin":
+    if cupy.__name__ != "fake_cupy":
         pytest.skip("the emulator counts launches")
     layers, parameters, _ = Net((6, 5, 3), ["relu"], "adam_update", np.float32).arrays(cupy.asarray)
     steps = Steps(layers, parameters, "adam_update", 4, max_grad, way=way)
@@ -204,7 +204,7 @@ def test_launches_of_a_step(cupy, way, max_grad, launches):
 
 
 def test_one_launch_for_all_steps(cupy):
-    if cupy.__name__ != "standin":
+    if cupy.__name__ != "fake_cupy":
         pytest.skip("the emulator counts launches")
     layers, parameters, _ = Net((6, 5, 3), ["relu"], "sgd_update", np.float32).arrays(cupy.asarray)
     steps = Steps(layers, parameters, "sgd_update", 4, None, way="persistent")

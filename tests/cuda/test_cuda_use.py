@@ -1,4 +1,4 @@
-"""Layers, models and the Trainer on the GPU, against the CPU: the code that ships, over CuPy or its stand-in."""
+"""Layers, models and the Trainer on the GPU, against the CPU: the code that ships, over CuPy or a fake of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import on_device
 import pytest
-from reader import Chain
+from chain_model import Chain
 
 import scratchnet
 from scratchnet import layers
@@ -339,8 +339,8 @@ def test_the_benchmark_s_contestants_train_right(cupy, name, monkeypatch):
     from dataclasses import replace
     from importlib import import_module
 
-    works, gpu_peers = import_module("works"), import_module("gpu_peers")
-    job = replace(works.job("2-10-3", "float32"), x=spiral()[0], t=spiral()[1])
+    workloads, gpu_peers = import_module("workloads"), import_module("gpu_peers")
+    job = replace(workloads.job("2-10-3", "float32"), x=spiral()[0], t=spiral()[1])
     np.random.seed(0)
     expected = import_module("peers").reference_losses(job, 2)
     contestant = getattr(gpu_peers, name)(job)

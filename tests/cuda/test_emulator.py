@@ -1,4 +1,4 @@
-"""The emulator runs right kernels right and refuses wrong ones; the stand-in is as strict as CuPy."""
+"""The emulator runs right kernels right and refuses wrong ones; the fake CuPy is as strict as CuPy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import subprocess
 import sys
 
 import emulator
+import fake_cupy
 import numpy as np
 import pytest
-import standin
 from emulator import SCHEDULES, EmulatorError, RawModule
 
 needs_compiler = pytest.mark.skipif(emulator.missing() is not None, reason=str(emulator.missing()))
@@ -307,7 +307,7 @@ def with_lines(text: str) -> str:
 @pytest.fixture(autouse=True)
 def fresh():
     emulator.launches.clear()
-    with standin.install():
+    with fake_cupy.install():
         yield
 
 
@@ -330,7 +330,7 @@ def wrong():
 
 
 def filled(shape, dtype):
-    return standin.asarray(np.random.default_rng(0).random(shape).astype(dtype))
+    return fake_cupy.asarray(np.random.default_rng(0).random(shape).astype(dtype))
 
 
 # ---- right kernels ---------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def filled(shape, dtype):
 @needs_compiler
 @schedules
 def test_reductions_are_right_in_every_order(right, dtype, order):
-    x, out = filled((5, 300), dtype), standin.empty(5, dtype)
+    x, out = filled((5, 300), dtype), fake_cupy.empty(5, dtype)
     with emulator.schedule(order, 7):
         right.get_function("sums")((5,), (128,), (x, out, np.int32(300)))
     np.testing.assert_allclose(out.get(), 3 * x.get().sum(axis=1), rtol=1e-5)
@@ -349,7 +349,7 @@ def test_reductions_are_right_in_every_order(right, dtype, order):
 @needs_compiler
 @schedules
 def test_shuffles_and_votes(right, order):
-    out = standin.empty(196, np.int32)
+    out = fake_cupy.empty(196, np.int32)
     with emulator.schedule(order):
         right.get_function("shuffles")((1,), (32,), (out,))
     lane = np.arange(32)
@@ -368,9 +368,9 @@ def test_shuffles_and_votes(right, order):
 @needs_compiler
 @schedules
 def test_dynamic_shared_memory_and_grid_sync(right, dtype, order):
-    x, out = filled(100, dtype), standin.empty(100, dtype)
-    arrivals, count = standin.zeros(1, np.uint32), standin.zeros(1, np.uint32)
-    parts, totals = standin.empty(3, dtype), standin.empty(12, dtype)
+    x, out = filled(100, dtype), fake_cupy.empty(100, dtype)
+    arrivals, count = fake_cupy.zeros(1, np.uint32), fake_cupy.zeros(1, np.uint32)
+    parts, totals = fake_cupy.empty(3, dtype), fake_cupy.empty(12, dtype)
     with emulator.schedule(order):
         right.get_function("reverse")((1,), (100,), (x, out, np.int32(100)), shared_mem=x.nbytes)
         right.get_function("gather")((3,), (4,), (arrivals, count, parts, totals))
@@ -382,7 +382,7 @@ def test_dynamic_shared_memory_and_grid_sync(right, dtype, order):
 @needs_compiler
 @schedules
 def test_every_thread_of_every_block_runs_once(right, order):
-    out = standin.empty(2 * 3 * 4 * 30, np.int32)
+    out = fake_cupy.empty(2 * 3 * 4 * 30, np.int32)
     with emulator.schedule(order):
         right.get_function("place")((2, 3, 4), (5, 3, 2), (out,))
     np.testing.assert_array_equal(out.get(), np.add.outer(1000 * np.arange(24), np.arange(30)).ravel())
@@ -390,7 +390,7 @@ def test_every_thread_of_every_block_runs_once(right, order):
 
 @needs_compiler
 def test_arithmetic_is_of_the_type_and_contracts_nothing(right, dtype):
-    out = standin.empty(4, dtype)
+    out = fake_cupy.empty(4, dtype)
     right.get_function("arithmetic")((1,), (1,), (out,))
     x, y = dtype.type(0.1), dtype.type(0.01)
     exact = np.longdouble(x) * np.longdouble(x) - np.longdouble(y)
@@ -402,7 +402,7 @@ def test_arithmetic_is_of_the_type_and_contracts_nothing(right, dtype):
 
 @needs_compiler
 def test_names_of_templates(right):
-    x = standin.ones(3, np.uint32)
+    x = fake_cupy.ones(3, np.uint32)
     right.get_function("twice<unsigned>")((1,), (3,), (x,))
     assert x.tolist() == [2, 2, 2]
     with pytest.raises(AttributeError, match="there is no kernel 'thrice'"):
@@ -413,7 +413,7 @@ def test_names_of_templates(right):
 def test_portable_fibers():
     """What other processors than x86-64 use."""
     module = RawModule(RIGHT, options=("-DREAL=float", "-DEMULATOR_UCONTEXT"))
-    x, out = filled((2, 64), np.float32), standin.empty(2, np.float32)
+    x, out = filled((2, 64), np.float32), fake_cupy.empty(2, np.float32)
     module.get_function("sums")((2,), (64,), (x, out, np.int32(64)))
     np.testing.assert_allclose(out.get(), 3 * x.get().sum(axis=1), rtol=1e-5)
 
@@ -424,7 +424,7 @@ def test_portable_fibers():
 @needs_compiler
 @pytest.mark.parametrize(("name", "threads", "thread", "text"), ERRORS, ids=[e[0] for e in ERRORS])
 def test_errors_name_kernel_block_thread_and_line(wrong, name, threads, thread, text):
-    kernel, out = wrong.get_function(name), standin.empty(1, np.float32)
+    kernel, out = wrong.get_function(name), fake_cupy.empty(1, np.float32)
     with pytest.raises(EmulatorError) as caught:
         kernel((2,), (threads,), (out,))
     where = f"{name}, block (0, 0, 0), thread ({thread}, 0, 0), line {line_of(name)}: "
@@ -440,14 +440,14 @@ def test_errors_of_cooperative_launches(name, block, thread, text):
     module = RawModule(WRONG, enable_cooperative_groups=True)
     for order in SCHEDULES:
         with emulator.schedule(order), pytest.raises(EmulatorError) as caught:
-            module.get_function(name)((2,), (8,), (standin.empty(1, np.float32),))
+            module.get_function(name)((2,), (8,), (fake_cupy.empty(1, np.float32),))
         where = f"{name}, block ({block}, 0, 0), thread ({thread}, 0, 0), line {line_of(name)}: "
         assert str(caught.value) == where + text
 
 
 @needs_compiler
 def test_writing_behind_dynamic_shared_memory(wrong):
-    kernel, out = wrong.get_function("behind_shared"), standin.empty(1, np.float32)
+    kernel, out = wrong.get_function("behind_shared"), fake_cupy.empty(1, np.float32)
     kernel((1,), (32,), (out,), shared_mem=128)
     with pytest.raises(EmulatorError, match="wrote behind the 124 bytes of dynamic shared memory"):
         kernel((1,), (32,), (out,), shared_mem=124)
@@ -459,7 +459,7 @@ def test_a_missing_barrier_shows_in_some_order(right, dtype, name):
     x = filled((4, 300), dtype)
     wrong_in = set()
     for order in SCHEDULES:
-        out = standin.empty(4, dtype)
+        out = fake_cupy.empty(4, dtype)
         with emulator.schedule(order, 1):
             right.get_function(name)((4,), (128,), (x, out, np.int32(300)))
         if not np.allclose(out.get(), 3 * x.get().sum(axis=1), rtol=1e-5):
@@ -469,7 +469,7 @@ def test_a_missing_barrier_shows_in_some_order(right, dtype, name):
 
 @needs_compiler
 def test_shared_memory_that_nobody_wrote_is_nan(right, dtype):
-    out = standin.empty(32, dtype)
+    out = fake_cupy.empty(32, dtype)
     right.get_function("reads_unwritten")((2,), (32,), (out,))
     assert np.isnan(out.get()).tolist() == [False] * 16 + [True] * 16
 
@@ -477,7 +477,7 @@ def test_shared_memory_that_nobody_wrote_is_nan(right, dtype):
 @needs_compiler
 def test_a_guard_that_is_off_by_one_shows_behind_the_array(right, dtype):
     for name, behind in (("add", 0), ("add_one_too_far", 1)):
-        buffer = standin.zeros(50, dtype)
+        buffer = fake_cupy.zeros(50, dtype)
         right.get_function(name)((2,), (32,), (buffer[8:48], dtype.type(1), np.int32(40)))
         np.testing.assert_array_equal(buffer.get(), [0] * 8 + [1] * 40 + [behind, 0])
 
@@ -485,11 +485,15 @@ def test_a_guard_that_is_off_by_one_shows_behind_the_array(right, dtype):
 @needs_compiler
 def test_every_array_lies_between_fences(right, dtype):
     stray, one = right.get_function("add_one_too_far"), dtype.type(1)
-    for x in (standin.zeros(40, dtype), standin.asarray(np.zeros(40, dtype)), standin.zeros(40, dtype) * one):
+    for x in (
+        fake_cupy.zeros(40, dtype),
+        fake_cupy.asarray(np.zeros(40, dtype)),
+        fake_cupy.zeros(40, dtype) * one,
+    ):
         stray((2,), (32,), (x, one, np.int32(39)))
         with pytest.raises(EmulatorError, match="add_one_too_far: wrote outside the memory of an array"):
             stray((2,), (32,), (x, one, np.int32(40)))
-    x, out = filled(40, dtype), standin.empty(40, dtype)
+    x, out = filled(40, dtype), fake_cupy.empty(40, dtype)
     right.get_function("double_from")((1,), (39,), (x, out, np.int32(1)))
     with pytest.raises(EmulatorError, match="double_from: read outside the memory of an array"):
         right.get_function("double_from")((1,), (40,), (x, out, np.int32(1)))
@@ -513,7 +517,7 @@ def test_every_array_lies_between_fences(right, dtype):
     ],
 )
 def test_illegal_launches(right, dtype, grid, block, shared_mem, text):
-    arguments = (standin.zeros(4, dtype), dtype.type(1), np.int32(4))
+    arguments = (fake_cupy.zeros(4, dtype), dtype.type(1), np.int32(4))
     with pytest.raises(EmulatorError, match=re.escape(f"add: {text}")):
         right.get_function("add")(grid, block, arguments, shared_mem=shared_mem)
     with pytest.raises(TypeError, match="must be a tuple"):
@@ -522,8 +526,8 @@ def test_illegal_launches(right, dtype, grid, block, shared_mem, text):
 
 @needs_compiler
 def test_wrong_arguments(right, wrong, dtype):
-    add, x, term, n = right.get_function("add"), standin.zeros((4, 4), dtype), dtype.type(1), np.int32(16)
-    other = standin.zeros((4, 4), np.float16)
+    add, x, term, n = right.get_function("add"), fake_cupy.zeros((4, 4), dtype), dtype.type(1), np.int32(16)
+    other = fake_cupy.zeros((4, 4), np.float16)
     for arguments, text in [
         ((x, term), "2 arguments for 3 parameters"),
         ((other, term, n), f"argument 0: float16 array for a pointer to {dtype}"),
@@ -545,10 +549,10 @@ def test_wrong_arguments(right, wrong, dtype):
 
 @needs_compiler
 def test_empty_arrays_are_null_pointers_and_none_is_refused(right):
-    out = standin.empty(1, np.int32)
+    out = fake_cupy.empty(1, np.int32)
     with pytest.raises(EmulatorError, match="is_null: argument 0: some versions of CuPy pass None"):
         right.get_function("is_null")((1,), (1,), (None, out))
-    for argument, expected in ((standin.empty((3, 0)), 1), (standin.empty(1, np.int8), 0)):
+    for argument, expected in ((fake_cupy.empty((3, 0)), 1), (fake_cupy.empty(1, np.int8), 0)):
         right.get_function("is_null")((1,), (1,), (argument, out))
         assert int(out[0]) == expected
 
@@ -585,10 +589,10 @@ def test_without_a_compiler(monkeypatch):
 def test_undefined_behaviour_can_be_asked_for():
     """EMULATOR_SANITIZE builds with the compiler's checks; the process stops at the first error."""
     script = (
-        "import numpy as np, standin\n"
+        "import numpy as np, fake_cupy\n"
         "from emulator import RawModule\n"
         "code = 'extern \"C\" __global__ void k(int *x, int i) { __shared__ int s[4]; s[i] = 1; *x = s[i]; }'\n"
-        "RawModule(code).get_function('k')((1,), (1,), (standin.zeros(1, np.int32), np.int32(5)))\n"
+        "RawModule(code).get_function('k')((1,), (1,), (fake_cupy.zeros(1, np.int32), np.int32(5)))\n"
     )
     environment = {**os.environ, "EMULATOR_SANITIZE": "1", "PYTHONPATH": os.path.dirname(emulator.__file__)}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
@@ -597,7 +601,7 @@ def test_undefined_behaviour_can_be_asked_for():
     assert result.returncode and "index 5 out of bounds" in result.stderr
 
 
-# ---- the stand-in ----------------------------------------------------------------------------------------
+# ---- the fake CuPy ----------------------------------------------------------------------------------------
 
 
 def test_arrays_of_host_and_device_do_not_mix():
@@ -677,7 +681,7 @@ def test_capture_records_and_replays(right, dtype):
 
 @needs_compiler
 def test_a_graph_does_not_keep_its_arrays(right, dtype):
-    x, stream = standin.zeros(8, dtype), standin.cuda.Stream()
+    x, stream = fake_cupy.zeros(8, dtype), fake_cupy.cuda.Stream()
     with stream:
         stream.begin_capture()
         right.get_function("add")((1,), (32,), (x, dtype.type(1), np.int32(8)))

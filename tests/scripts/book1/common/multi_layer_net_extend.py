@@ -1,5 +1,0 @@
-"""Book 1's network with batch normalization and dropout: `multi_layer_net` can do both."""
-
-from common.multi_layer_net import MultiLayerNet
-
-MultiLayerNetExtend = MultiLayerNet

@@ -1,6 +1,0 @@
-"""Where book 2's scripts take NumPy from."""
-
-import numpy as np
-from common.config import GPU
-
-__all__ = ["GPU", "np"]
