@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from processes import fresh
 
 from scratchnet import layers, time_layers, util
 from scratchnet.book1 import layers as layers1
@@ -288,7 +287,7 @@ def test_book_2_s_nesterov_moves_the_velocity_before_the_parameters():
         "[o.update(params, [np.array([0.5, 0.25]) * k, -1.0 * k]) for k in (1, 2, 3)];"
         "print(*params[0].tolist(), params[1])"
     )
-    printed = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
+    printed = fresh(code)
     p, v = np.array([1.0, -2.0, 3.0]), np.zeros(3)
     for k in (1, 2, 3):
         g = np.array([0.5, 0.25, -1.0]) * k

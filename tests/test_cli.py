@@ -9,26 +9,19 @@ import sys
 import time
 
 import numpy as np
+import processes
 import pytest
+from processes import PYTHON, fresh
 
 import scratchnet
 import scratchnet._commands as commands
 from scratchnet.__main__ import main
 
-COMMAND = [sys.executable, "-P", "-m", "scratchnet"]
+COMMAND = [*PYTHON, "-m", "scratchnet"]
 
 
-def run(*arguments, cwd, env=None, check=True):
-    result = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **(env or {})},
-    )
-    if check:
-        assert result.returncode == 0, result.stderr
-    return result
+def run(*arguments, **settings):
+    return processes.run(*COMMAND, *arguments, **settings)
 
 
 def run_here(*arguments):
@@ -207,9 +200,7 @@ def test_options_reach_the_training(tmp_path):
 
 
 def test_the_korean_lines(tmp_path):
-    out = run(
-        "train", "spiral", "--epochs", "1", cwd=tmp_path, env={"SCRATCHNET_LANG": "ko", "PYTHONUTF8": "1"}
-    ).stdout
+    out = run("train", "spiral", "--epochs", "1", cwd=tmp_path, SCRATCHNET_LANG="ko", PYTHONUTF8="1").stdout
     assert out.splitlines()[0] == "| 에폭 1 |  반복 1 / 10 | 시간 0[s] | 손실 1.10"
 
 
@@ -282,9 +273,7 @@ def test_an_environment_that_keeps_the_kernels_from_loading_is_one_line(tmp_path
     script = tmp_path / "scratchnet"  # what pip writes
     script.write_text("import sys\nfrom scratchnet.__main__ import main\nsys.exit(main())\n")
     command = [sys.executable, "-P", script] if start == "script" else [sys.executable, "-Pm", "scratchnet"]
-    result = subprocess.run(
-        [*command, "info"], env={**os.environ, "SCRATCHNET_ISA": "foo"}, capture_output=True, text=True
-    )
+    result = processes.run(*command, "info", check=False, SCRATCHNET_ISA="foo")
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr.startswith("scratchnet: error: SCRATCHNET_ISA is 'foo', but this processor runs ")
     assert result.stderr.count("\n") == 1
@@ -339,7 +328,7 @@ def test_streams_that_are_closed_or_full(tmp_path, command, code, said):
     ours, bar, reader = command.partition("|")
     # sleep: the reader has gone before anything is written
     script = f'{{ sleep 0.01; "$0" -P -m scratchnet {ours}; echo $? >code; }} {bar} {reader}'
-    result = subprocess.run(["sh", "-c", script, sys.executable], cwd=tmp_path, capture_output=True, text=True)
+    result = processes.run("sh", "-c", script, sys.executable, cwd=tmp_path, check=False)
     assert (tmp_path / "code").read_text().strip() == str(code)
     assert result.stderr.strip() == said and result.stdout == ""
 
@@ -362,9 +351,7 @@ def test_without_matplotlib_training_still_ends_well(tmp_path):
         "m.find_spec = lambda name: None if name == 'matplotlib' else find(name);"
         "from scratchnet.__main__ import main; sys.exit(main(['train', 'spiral', '--epochs', '1', '--quiet']))"
     )
-    result = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 0
-    assert 'pip install "scratchnet[plot]"' in result.stdout
+    assert 'pip install "scratchnet[plot]"' in fresh(code, cwd=tmp_path)
 
 
 @pytest.mark.skipif(

@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import os
 import struct
-import subprocess
 import sys
 import threading
 import tracemalloc
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import PYTHON, run
 
 from scratchnet.book1.dataset import mnist as book1
 from scratchnet.dataset import mnist
@@ -460,7 +460,7 @@ def test_importing_the_data_sets_imports_no_optional_package():
         "assert dataset.mnist is mnist and dataset.spiral is spiral; "
         "print([m for m in ('pooch', 'requests', 'tqdm', 'matplotlib', 'cupy') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run(*PYTHON, "-c", code)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from processes import PYTHON, run
 
 from scratchnet.dataset import sequence
 
@@ -102,13 +100,7 @@ def test_beside_the_script(tmp_path):
     (tmp_path / "dataset" / "addition.txt").write_text(TEN)
     script = tmp_path / "ch07" / "script.py"
     script.write_text("from dataset import sequence\nprint(len(sequence.load_data('addition.txt')[0][0]))\n")
-    result = subprocess.run(
-        [sys.executable, "-P", "-m", "scratchnet", "run", script],
-        capture_output=True,
-        text=True,
-        env={k: v for k, v in os.environ.items() if k != "SCRATCHNET_DATA"},
-    )
-    assert result.stdout == "9\n", result.stderr
+    assert run(*PYTHON, "-m", "scratchnet", "run", script, SCRATCHNET_DATA=None).stdout == "9\n"
 
 
 def test_bad_files_are_named(tmp_path):

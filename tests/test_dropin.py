@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import subprocess
@@ -12,11 +11,12 @@ from pathlib import Path
 from statistics import median
 from textwrap import dedent
 
+import processes
 import pytest
+from processes import PYTHON
 
 from scratchnet.dropin import book_of
 
-PYTHON = [sys.executable, "-P"]
 RUN = [*PYTHON, "-m", "scratchnet", "run"]
 
 
@@ -34,17 +34,9 @@ def write(tmp_path):
     return write_files
 
 
-def run(*command, cwd, check=True, **settings):
-    result = subprocess.run(
-        [*map(str, command)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONSAFEPATH": "", **settings},  # else Python itself leaves the folder out
-    )
-    if check:
-        assert result.returncode == 0, result.stderr
-    return result
+def run(*command, **settings):
+    """Without PYTHONSAFEPATH, in which case Python itself would leave the script's folder out."""
+    return processes.run(*command, **{"PYTHONSAFEPATH": ""} | settings)
 
 
 def test_a_script_is_run_as_python_runs_it(write):

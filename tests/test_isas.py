@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import PYTHON, run
 
 from scratchnet.backends import isa, isas
 
@@ -15,10 +15,7 @@ HERE = Path(__file__).parent
 
 
 def python(*arguments: str, name: str | None) -> subprocess.CompletedProcess[str]:
-    env = {key: value for key, value in os.environ.items() if key != "SCRATCHNET_ISA"}
-    if name is not None:
-        env["SCRATCHNET_ISA"] = name
-    return subprocess.run([sys.executable, "-P", *arguments], env=env, capture_output=True, text=True)
+    return run(*PYTHON, *arguments, check=False, SCRATCHNET_ISA=name)
 
 
 @pytest.mark.parametrize("name", [name for name in isas() if name != isa()])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import SMALL, make_case
+from processes import PYTHON, run
 from test_kernels import assert_refused, backends, check_parity, kernels
 
 from scratchnet import Adam, MultiLayerNet, Trainer
@@ -105,8 +104,7 @@ def test_a_window_whose_places_do_not_fit_into_32_bits_is_refused(backend):
 def test_what_takes_no_memory_takes_no_time():
     """In a process of its own: a loop over such an axis holds the GIL for days."""
     program = Path(__file__).with_name("without_memory.py")
-    run = subprocess.run([sys.executable, "-P", program], capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0 and int(run.stdout) > 200, run.stderr
+    assert int(run(*PYTHON, program, timeout=60).stdout) > 200
 
 
 def test_without_columns_the_output_is_the_bias():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from printed import TIME, assert_same
+from processes import run
 from test_dataset_mnist import write as write_mnist
 from tolerances import FLOAT32_LOSSES, FLOAT64_LOSSES
 
@@ -20,11 +20,9 @@ SERVED = {1: "scratchnet.book1", 2: "scratchnet"}
 
 
 def lines(*command, cwd, **settings):
-    env = {**os.environ, "MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1", **settings}
-    env["PYTHONSAFEPATH"] = env["SCRATCHNET_LANG"] = ""  # else Python itself leaves the folder out
-    result = subprocess.run([*map(str, command)], capture_output=True, text=True, env=env, cwd=cwd)
-    assert result.returncode == 0, result.stderr
-    return result.stdout.splitlines()
+    settings |= dict(MPLBACKEND="Agg", OPENBLAS_NUM_THREADS="1", SCRATCHNET_LANG="")
+    settings["PYTHONSAFEPATH"] = ""  # else Python itself leaves the script's folder out
+    return run(*command, cwd=cwd, **settings).stdout.splitlines()
 
 
 def check(folder, name, book, *arguments, bound=FLOAT64_LOSSES, **settings):

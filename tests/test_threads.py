@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import sysconfig
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from cases import make_case
+from processes import PYTHON, fresh, run
 
 import scratchnet
 from scratchnet import SGD, Adam, MultiLayerNet, Trainer, layers
@@ -117,12 +117,7 @@ print("alive")
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_forked_children_compute_and_end():
-    result = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore::DeprecationWarning", "-c", FORK],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    result = run(*PYTHON, "-W", "ignore::DeprecationWarning", "-c", FORK, check=False, timeout=120)
     assert result.stdout.strip() == "alive", result.stderr
 
 
@@ -135,10 +130,9 @@ def test_a_number_of_threads_is_a_whole_number(n):
 
 
 def threads_in(**environment: str) -> subprocess.CompletedProcess[str]:
-    names = ("SCRATCHNET_NUM_THREADS", "OMP_NUM_THREADS")
-    env = {k: v for k, v in os.environ.items() if k not in names} | environment
+    settings = {"SCRATCHNET_NUM_THREADS": None, "OMP_NUM_THREADS": None} | environment
     code = "import scratchnet; print(scratchnet.get_num_threads())"
-    return subprocess.run([sys.executable, "-P", "-c", code], env=env, capture_output=True, text=True)
+    return run(*PYTHON, "-c", code, check=False, **settings)
 
 
 def test_the_environment_says_how_many():
@@ -190,9 +184,7 @@ print("all")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_the_environment_counts_threads_or_says_what_it_is_not():
     """Our own variable is an error where it is no number; OpenMP's, which is not ours, is passed over."""
-    arguments = [sys.executable, "-P", "-W", "ignore::DeprecationWarning", "-c", ENVIRONMENTS]
-    result = subprocess.run(arguments, capture_output=True, text=True)
-    assert result.stdout.strip() == "all", result.stderr
+    assert fresh(ENVIRONMENTS, "-W", "ignore::DeprecationWarning").strip() == "all"
 
 
 def test_helpers_sleep_when_there_is_nothing_to_do():
@@ -203,10 +195,7 @@ def test_helpers_sleep_when_there_is_nothing_to_do():
         "cpu.affine_forward(x, W, None, out); time.sleep(0.2);"
         "start = time.process_time(); time.sleep(1.0); print(time.process_time() - start)"
     )
-    used = float(
-        subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
-    )
-    assert used < 0.2
+    assert float(fresh(code)) < 0.2
 
 
 def test_lists_of_parameters_may_change_while_they_are_updated():
@@ -254,5 +243,4 @@ def test_many_threads_with_layers_of_their_own_share_weights_and_data():
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
 def test_a_python_without_gil_stays_without():
     code = "import sys, scratchnet; print(sys._is_gil_enabled())"
-    result = subprocess.run([sys.executable, "-P", "-W", "error", "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == "False", result.stderr
+    assert fresh(code, "-W", "error").strip() == "False"

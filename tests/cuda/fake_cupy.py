@@ -1,4 +1,4 @@
-"""Stands in for the `cupy` module: its arrays lie in host memory, its kernels run in the emulator.
+"""A fake `cupy` module: its arrays are in host memory, its kernels run in the emulator.
 
 As strict as CuPy where host code could go wrong: arrays of the two kinds do not mix, nothing is converted
 silently, nothing synchronises in a capture, and `empty` holds no zeros. `install` puts it in CuPy's place.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from importlib.util import find_spec
 
 import numpy as np
 import on_device
 import pytest
+from processes import fresh
 
 import scratchnet
 from scratchnet.__main__ import main
@@ -32,18 +31,6 @@ def pretend(monkeypatch, cupy):
 def look_again():
     yield
     on_device.forget()
-
-
-def fresh(code: str, **environment: str) -> str:
-    """What a new interpreter prints."""
-    run = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", "-c", code],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
 
 
 @pytest.mark.parametrize("ask", ASKING)
@@ -98,7 +85,7 @@ def test_scratchnet_never_imports_cupy_by_itself():
         "scratchnet.Trainer(net, scratchnet.SGD()).fit(x, numpy.zeros(4, int), 1, 2, verbose=False);"
         "print('cupy' in sys.modules)"
     )
-    assert fresh(code) == "False\n"
+    assert fresh(code, "-W", "ignore") == "False\n"
 
 
 def test_the_books_switch_without_a_gpu():
@@ -111,7 +98,7 @@ for module in ("np", "layers", "util"):
     except Exception as error:
         print(type(error).__name__)
 """
-    assert fresh(code, CUDA_VISIBLE_DEVICES="") == "NoGPUError\n" * 3
+    assert fresh(code, "-W", "ignore", CUDA_VISIBLE_DEVICES="") == "NoGPUError\n" * 3
 
 
 REASON = """
@@ -126,7 +113,7 @@ print(scratchnet.show_config("dicts")["gpu"])
 
 @has_cupy
 def test_cupy_without_a_gpu():
-    said = fresh(REASON, CUDA_VISIBLE_DEVICES="")
+    said = fresh(REASON, "-W", "ignore", CUDA_VISIBLE_DEVICES="")
     assert said.startswith("CuPy finds no GPU: ") and said.count("CuPy finds no GPU") == 2
     assert "NVIDIA GPU and its driver" in said
 
@@ -134,7 +121,7 @@ def test_cupy_without_a_gpu():
 @has_cupy
 def test_cupy_without_a_folder_for_its_kernels():
     environment = dict.fromkeys(("HOME", "CUPY_CACHE_DIR"), "/dev/null/none")
-    said = fresh(REASON, **environment)
+    said = fresh(REASON, "-W", "ignore", **environment)
     assert (
         said.startswith("CuPy is installed, but its import failed: ")
         and "set CUPY_CACHE_DIR to a folder that can be written" in said

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
+import processes
 import pytest
 from numpy_books import book2, rnnlm
+from processes import PYTHON
 from test_time_layers import Model, text
 
 import scratchnet
@@ -405,15 +405,8 @@ def test_a_reader_s_script_with_the_books_switch(cupy, package, tmp_path):
         script = tmp_path / f"script{gpu}.py"
         script.write_text(SCRIPT.format(gpu=gpu).replace("from common", f"from {package}"))
         paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-        result = subprocess.run(
-            [sys.executable, "-P", "-c", start, script],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": paths},
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, result.stderr
-        printed[gpu] = re.sub(r"time \d+", "time", result.stdout).splitlines()
+        said = processes.run(*PYTHON, "-c", start, script, cwd=tmp_path, PYTHONPATH=paths).stdout
+        printed[gpu] = re.sub(r"time \d+", "time", said).splitlines()
     assert printed[False][0] == "GPU False numpy" and printed[True][0] == "GPU True fake_cupy"
     assert printed[False][-1] == "numpy numpy" and printed[True][-1] == "fake_cupy numpy"
     assert printed[True][1:-1] == printed[False][1:-1] and len(printed[True]) > 8

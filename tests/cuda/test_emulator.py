@@ -6,14 +6,13 @@ import copy
 import os
 import pickle
 import re
-import subprocess
-import sys
 
 import emulator
 import fake_cupy
 import numpy as np
 import pytest
 from emulator import SCHEDULES, EmulatorError, RawModule
+from processes import PYTHON, run
 
 needs_compiler = pytest.mark.skipif(emulator.missing() is not None, reason=str(emulator.missing()))
 schedules = pytest.mark.parametrize("order", SCHEDULES)
@@ -594,8 +593,8 @@ def test_undefined_behaviour_can_be_asked_for():
         "code = 'extern \"C\" __global__ void k(int *x, int i) { __shared__ int s[4]; s[i] = 1; *x = s[i]; }'\n"
         "RawModule(code).get_function('k')((1,), (1,), (fake_cupy.zeros(1, np.int32), np.int32(5)))\n"
     )
-    environment = {**os.environ, "EMULATOR_SANITIZE": "1", "PYTHONPATH": os.path.dirname(emulator.__file__)}
-    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    settings = dict(EMULATOR_SANITIZE="1", PYTHONPATH=os.path.dirname(emulator.__file__))
+    result = run(*PYTHON, "-c", script, check=False, **settings)
     if "cannot find" in result.stderr or "undefined symbol" in result.stderr:
         pytest.skip("the compiler has no sanitizer for shared libraries")
     assert result.returncode and "index 5 out of bounds" in result.stderr
