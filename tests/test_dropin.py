@@ -35,7 +35,7 @@ def write(tmp_path):
 
 
 def run(*command, **settings):
-    """Without PYTHONSAFEPATH, in which case Python itself would leave the script's folder out."""
+    """With PYTHONSAFEPATH empty: otherwise Python itself leaves the script's folder out."""
     return processes.run(*command, **{"PYTHONSAFEPATH": ""} | settings)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chain_model import Chain
 from printed import assert_same
 from test_scripts import lines
 from tolerances import FLOAT32_LOSSES
@@ -150,27 +151,14 @@ def test_differences_of_a_loss_have_all_digits(float32):
 
 
 def test_trainers_keep_parameters_and_the_optimizer_s_state(float32):
-    class Model:
-        def __init__(self):
-            self.layers = [layers.Affine(x(D, H), np.zeros(H)), layers.Relu(), layers.Affine(x(H, 3), np.zeros(3))]
-            self.loss_layer = layers.SoftmaxWithLoss()
-            self.params = [p for layer in self.layers for p in layer.params]
-            self.grads = [g for layer in self.layers for g in layer.grads]
+    def chain():
+        affine = [layers.Affine(x(D, H), np.zeros(H)), layers.Affine(x(H, 3), np.zeros(3))]
+        return Chain([affine[0], layers.Relu(), affine[1]], layers.SoftmaxWithLoss())
 
-        def forward(self, x, t):
-            for layer in self.layers:
-                x = layer.forward(x)
-            return self.loss_layer.forward(x, t)
-
-        def backward(self):
-            dout = self.loss_layer.backward()
-            for layer in reversed(self.layers):
-                dout = layer.backward(dout)
-
-    whole = Trainer(Model(), optimizer.SGD(lr=0.1), compile=True)
+    whole = Trainer(chain(), optimizer.SGD(lr=0.1), compile=True)
     whole.fit(x(30, D), np.arange(30) % 3, max_epoch=3, batch_size=10, verbose=False)
     assert whole.engine == "plan"  # which computes as the weights are
-    model, adam = Model(), optimizer.Adam(lr=0.01)
+    model, adam = chain(), optimizer.Adam(lr=0.01)
     trainer = Trainer(model, adam)
     trainer.fit(x(30, D), np.arange(30) % 3, max_epoch=3, batch_size=10, verbose=False)
     assert {p.dtype for p in (*model.params, *model.grads, *adam.m, *adam.v)} == {np.dtype(np.float64)}

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from chain_model import Chain
 
 from scratchnet import SGD, RnnlmTrainer, Trainer, TwoLayerNet, _fitting
 from scratchnet.time_layers import TimeAffine, TimeEmbedding, TimeSoftmaxWithLoss
@@ -138,28 +139,11 @@ def a_fit_in_a_callback():
     trainer().fit(X, T, 1, 12, verbose=False, callbacks=[lambda tr: plan()])
 
 
-class LanguageModel:
-    def __init__(self):
-        draw = np.random.default_rng(0).standard_normal
-        self.layers = [TimeEmbedding(draw((5, 3))), TimeAffine(draw((3, 5)), np.zeros(5))]
-        self.loss_layer = TimeSoftmaxWithLoss()
-        self.params = [p for layer in self.layers for p in layer.params]
-        self.grads = [g for layer in self.layers for g in layer.grads]
-
-    def forward(self, xs, ts):
-        for layer in self.layers:
-            xs = layer.forward(xs)
-        return self.loss_layer.forward(xs, ts)
-
-    def backward(self, dout=1):
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
-
-
 def language_model():
     words = np.arange(12) % 5
-    RnnlmTrainer(LanguageModel(), SGD(0.1)).fit(words, words, 1, 2, 3, verbose=False)
+    draw = np.random.default_rng(0).standard_normal
+    model = Chain([TimeEmbedding(draw((5, 3))), TimeAffine(draw((3, 5)), np.zeros(5))], TimeSoftmaxWithLoss())
+    RnnlmTrainer(model, SGD(0.1)).fit(words, words, 1, 2, 3, verbose=False)
 
 
 def of_trainers(code):

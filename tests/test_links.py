@@ -8,6 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
+from chain_model import Chain
 
 from scratchnet import models, optimizer
 from scratchnet.base_model import BaseModel
@@ -191,33 +192,15 @@ def test_a_network_loads_and_moves_after_it_was_read(tmp_path):
 # Models of readers, that extend the books' base
 
 
-class Tied(BaseModel):
+class Tied(Chain, BaseModel):
     """Chapter 6's language model in small: the words' vectors are the last weights too, transposed."""
 
     def __init__(self):
         rng = np.random.default_rng(0)
         E, Wx, Wh = (rng.normal(size=s).astype("f") for s in ((7, 3), (3, 12), (3, 12)))
-        self.layers = [
-            TimeEmbedding(E),
-            TimeLSTM(Wx, Wh, np.zeros(12, "f"), stateful=True),
-            TimeAffine(E.T, np.zeros(7, "f")),
-        ]
-        self.loss_layer = TimeSoftmaxWithLoss()
-        self.lstm_layers = {"first": self.layers[1]}
-        self.params, self.grads = [], []
-        for layer in self.layers:
-            self.params += layer.params
-            self.grads += layer.grads
-
-    def forward(self, xs, ts):
-        for layer in self.layers:
-            xs = layer.forward(xs)
-        return self.loss_layer.forward(xs, ts)
-
-    def backward(self, dout=1):
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
+        lstm = TimeLSTM(Wx, Wh, np.zeros(12, "f"), stateful=True)
+        super().__init__([TimeEmbedding(E), lstm, TimeAffine(E.T, np.zeros(7, "f"))], TimeSoftmaxWithLoss())
+        self.lstm_layers = {"first": lstm}
 
 
 @EVERY_WAY

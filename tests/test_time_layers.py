@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from chain_model import Chain
 from differences import assert_gradient, central_differences
 from numpy_books import book2, rnnlm
 
@@ -421,15 +422,13 @@ def test_labels_out_of_range(wrong):
 # Whole models
 
 
-class Model(rnnlm.Rnnlm):
-    """The book's model with scratchnet's layers in the place of its own."""
+class Model(Chain):
+    """The book's language model, of scratchnet's layers."""
 
     def __init__(self, weights, sequence, stateful=True):
         embed_W, Wx, Wh, b, affine_W, affine_b = weights
-        self.layers = [TimeEmbedding(embed_W), sequence(Wx, Wh, b, stateful), TimeAffine(affine_W, affine_b)]
-        self.loss = TimeSoftmaxWithLoss()
-        self.params = [p for layer in self.layers for p in layer.params]
-        self.grads = [g for layer in self.layers for g in layer.grads]
+        layers = [TimeEmbedding(embed_W), sequence(Wx, Wh, b, stateful), TimeAffine(affine_W, affine_b)]
+        super().__init__(layers, TimeSoftmaxWithLoss())
 
     def reset_state(self):
         self.layers[1].reset_state()

@@ -11,6 +11,7 @@ from itertools import accumulate
 
 import numpy as np
 import pytest
+from chain_model import Chain
 from numpy_books.training import book_weights
 from numpy_books.training import fit as plain_fit
 from tolerances import FLOAT32_EPOCHS, FLOAT32_LOSSES, FLOAT64_EPOCHS, FLOAT64_LOSSES
@@ -257,27 +258,14 @@ def test_max_grad_bounds_the_step():
 # Shared weights
 
 
-class Tied:
+class Tied(Chain):
     """The first layer's weights are the last one's too, as they are or transposed, as in book 2's chapter 6."""
 
     def __init__(self, transposed):
         rng = np.random.default_rng(0)
         width = 5 if transposed else 3
         W, b1, b2 = rng.normal(size=(3, width)), rng.normal(size=width), rng.normal(size=3)
-        self.layers = [Affine(W, b1), Sigmoid(), Affine(W.T if transposed else W, b2)]
-        self.loss_layer = SoftmaxWithLoss()
-        self.params = [p for layer in self.layers for p in layer.params]
-        self.grads = [g for layer in self.layers for g in layer.grads]
-
-    def forward(self, x, t):
-        for layer in self.layers:
-            x = layer.forward(x)
-        return self.loss_layer.forward(x, t)
-
-    def backward(self):
-        dout = self.loss_layer.backward()
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
+        super().__init__([Affine(W, b1), Sigmoid(), Affine(W.T if transposed else W, b2)], SoftmaxWithLoss())
 
 
 @pytest.mark.parametrize("max_grad", [None, 0.1])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from attacks_models import CLOSE, Plain
+from chain_model import Chain
 from judge import Expected, Trial, exactly
 from numpy_books import book1, book2, rnnlm
 from odd import Draw, Refused, plain, plain_labels, plain_number
@@ -145,25 +146,13 @@ def trainer_with_odd_arguments(draw: Draw) -> Trial:
     return Trial(lambda: Trainer(model, with_optimizer, **options) is not None, expect)
 
 
-class LanguageModel:
+class LanguageModel(Chain):
     """scratchnet's layers in a language model."""
 
     def __init__(self, weights: list[np.ndarray]) -> None:
         embed, Wx, Wh, b, W, c = weights
-        self.layers = [TimeEmbedding(embed), TimeRNN(Wx, Wh, b, stateful=True), TimeAffine(W, c)]
-        self.loss_layer = TimeSoftmaxWithLoss()
-        self.params = [p for layer in self.layers for p in layer.params]
-        self.grads = [g for layer in self.layers for g in layer.grads]
-
-    def forward(self, xs: Any, ts: Any) -> float:
-        for layer in self.layers:
-            xs = layer.forward(xs)
-        return self.loss_layer.forward(xs, ts)
-
-    def backward(self, dout: float = 1) -> None:
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
+        layers = [TimeEmbedding(embed), TimeRNN(Wx, Wh, b, stateful=True), TimeAffine(W, c)]
+        super().__init__(layers, TimeSoftmaxWithLoss())
 
 
 @attack("rnnlm_trainer.RnnlmTrainer: fit get_batch", share=1.5)

@@ -10,6 +10,7 @@ from textwrap import dedent
 import numpy as np
 import processes
 import pytest
+from chain_model import Chain
 from numpy_books import book2, rnnlm
 from processes import PYTHON
 from test_time_layers import Model, text
@@ -240,29 +241,20 @@ def test_tied_weights_are_trained_once(cupy):
     """The book's better model: the embedding's matrix, transposed, is the last layer's; dropout between."""
     corpus, results = text(length=151), []
 
-    class Tied:
+    class Tied(Chain):
         def __init__(self, upload):
             embed_W, Wx, Wh, b, _, affine_b = map(upload, rnnlm.weights(25, 14, 14, 4, np.float32, rng=1))
-            self.layers = [
+            layers = [
                 TimeEmbedding(embed_W),
                 TimeDropout(0.3),
                 TimeLSTM(Wx, Wh, b, stateful=True),
                 TimeAffine(embed_W.T, affine_b),
             ]
-            self.loss_layer = TimeSoftmaxWithLoss()
-            self.params = [p for layer in self.layers for p in layer.params]
-            self.grads = [g for layer in self.layers for g in layer.grads]
+            super().__init__(layers, TimeSoftmaxWithLoss())
 
         def forward(self, xs, ts, train_flg=True):
             self.layers[1].train_flg = train_flg
-            for layer in self.layers:
-                xs = layer.forward(xs)
-            return self.loss_layer.forward(xs, ts)
-
-        def backward(self, dout=1):
-            dout = self.loss_layer.backward(dout)
-            for layer in reversed(self.layers):
-                dout = layer.backward(dout)
+            return super().forward(xs, ts)
 
     for upload in (np.copy, cupy.asarray):
         np.random.seed(5)

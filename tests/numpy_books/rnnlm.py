@@ -1,31 +1,20 @@
 """Book 2's language model, and a fit of it as the book's RnnlmTrainer makes one."""
 
 import numpy as np
+from chain_model import Chain
 
 from .book2.common.time_layers import LSTM, Time, TimeAffine, TimeEmbedding, TimeSoftmaxWithLoss
 from .book2.common.trainer import RnnlmTrainer
 from .optimizers import SGD
 
 
-class Rnnlm:
+class Rnnlm(Chain):
     """Embedding, recurrent layer, affine, loss: the book's language model."""
 
     def __init__(self, weights, step=LSTM, stateful=True):
         embed_W, Wx, Wh, b, affine_W, affine_b = weights
-        self.layers = [TimeEmbedding(embed_W), Time(step, Wx, Wh, b, stateful), TimeAffine(affine_W, affine_b)]
-        self.loss = TimeSoftmaxWithLoss()
-        self.params = [p for layer in self.layers for p in layer.params]
-        self.grads = [g for layer in self.layers for g in layer.grads]
-
-    def forward(self, xs, ts):
-        for layer in self.layers:
-            xs = layer.forward(xs)
-        return self.loss.forward(xs, ts)
-
-    def backward(self):
-        dout = self.loss.backward()
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
+        layers = [TimeEmbedding(embed_W), Time(step, Wx, Wh, b, stateful), TimeAffine(affine_W, affine_b)]
+        super().__init__(layers, TimeSoftmaxWithLoss())
 
     def reset_state(self):
         self.layers[1].states = None
