@@ -18,7 +18,7 @@ from scratchnet.dataset import mnist, sequence
 BENCH = Path(__file__).resolve().parent
 TESTS = BENCH.parent / "tests"
 SCRIPTS = BENCH / "scripts"
-SHARED = (BENCH, TESTS / "scripts" / "ch")  # where the scripts have their networks from
+SHARED = (BENCH, TESTS / "scripts")  # where the scripts have their networks from
 
 
 @dataclass

@@ -19,7 +19,7 @@ from scratchnet.book1.multi_layer_net_extend import MultiLayerNetExtend
 from scratchnet.gradient import numerical_gradient
 from scratchnet.trainer import Trainer
 
-SCRIPTS = Path(__file__).parent / "scripts" / "ch"
+SCRIPTS = Path(__file__).parent / "scripts"
 RUN = (sys.executable, "-P", "-m", "scratchnet", "run")
 N, T, D, H = 4, 3, 6, 5
 rng = np.random.default_rng(0)

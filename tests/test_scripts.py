@@ -27,7 +27,7 @@ def lines(*command, cwd, **settings):
 
 def check(folder, name, book, *arguments, bound=FLOAT64_LOSSES, **settings):
     """Run a script in the three ways in a folder; return the lines of plain NumPy."""
-    script = SCRIPTS / "ch" / name
+    script = SCRIPTS / name
     plain_path = os.pathsep.join(map(str, (TESTS / "numpy_books" / f"book{book}", TESTS)))
     plain = lines(sys.executable, script, *arguments, cwd=folder, PYTHONPATH=plain_path)
     command = (sys.executable, "-P", "-m", "scratchnet", "run", script, *arguments)
