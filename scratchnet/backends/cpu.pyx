@@ -76,7 +76,7 @@ cdef struct Call:               # what csrc is called with
     double written              # bytes of all outputs together
 
 
-cdef Contract compiled(str name) except *:
+cdef Contract compile_contract(str name) except *:
     """The contract's line of a kernel, in a form that a call can be checked against in nanoseconds."""
     cdef Contract contract
     cdef Declared *d
@@ -215,7 +215,7 @@ def _prepared(str name, *values):
     """The arguments of a call that was not taken, as those that are; or the error that they are."""
     kernel = _KERNELS[name]
     given = [value if value is None or not argument.is_array or isinstance(value, np.ndarray)
-             else array_over(f"{name}: {argument.name}", value)
+             else view_buffer(f"{name}: {argument.name}", value)
              for argument, value in zip(kernel.arguments, values, strict=True)]
     taken = _check_arguments(kernel, given, compiled=True)
     if all(array is value for array, value in zip(taken, values)):
@@ -223,7 +223,7 @@ def _prepared(str name, *values):
     return taken
 
 
-cdef object array_over(str where, object value):
+cdef object view_buffer(str where, object value):
     """An array over the memory of another object; no copy, so that outputs are written where they lie."""
     try:
         return np.asarray(memoryview(value))
@@ -255,90 +255,6 @@ cdef inline void restore(PyThreadState *state) noexcept:
         PyEval_RestoreThread(state)
 
 
-def isa():
-    """The instruction set whose loops run."""
-    return sn_isa().decode()
-
-
-def isas():
-    """The instruction sets that this processor has, the best first."""
-    names = []
-    while sn_isa_available(len(names)) != NULL:
-        names.append(sn_isa_available(len(names)).decode())
-    return names
-
-
-cdef void choose_isa(str name) except *:
-    """Take the instruction set that SCRATCHNET_ISA names, or the best."""
-    if not name:
-        sn_use_isa(NULL)
-    elif name not in isas() or not sn_use_isa(name.encode()):
-        raise ImportError(f"SCRATCHNET_ISA is {_short(name)}, but this processor runs {', '.join(isas())}; "
-                          "set it to one of these, or unset it")
-
-
-choose_isa(os.environ.get("SCRATCHNET_ISA"))
-
-
-def address(cnp.ndarray array not None):
-    """Return where the memory of an array begins."""
-    return <size_t>cnp.PyArray_DATA(array)
-
-
-def place(cnp.ndarray array not None):
-    """Return how an array lies in memory: address, shape, strides, dtype, and whether it may be written."""
-    cdef object any_array = array  # of its Python attributes
-    return (<size_t>cnp.PyArray_DATA(array), any_array.shape, any_array.strides, any_array.dtype,
-            bool(cnp.PyArray_ISWRITEABLE(array)))
-
-
-def get_num_threads():
-    """Return the number of threads that large work is split over."""
-    return sn_threads()
-
-
-def set_num_threads(n):
-    """Split large work over at most n threads, the calling one included; results do not depend on n.
-
-    Raises
-    ------
-    ValueError
-        n is no whole number of 1 or more.
-    """
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"set_num_threads: n must be a whole number, 1 or more, got {n!r}")
-    sn_set_threads(min(n, MOST_THREADS))
-
-
-cdef int threads_in(str text) except -1:
-    """The number of threads that a text asks for, at most a million; 0 if it asks for none."""
-    text = text.strip()
-    return min(int(text), MOST_THREADS) if text.isdecimal() and len(text) < 19 else 0
-
-
-cdef int default_threads() except -1:
-    """What the environment says, else the processors that this process may use.
-
-    Of OMP_NUM_THREADS the first number counts, for it may hold a list, for nested teams. It belongs to others, so
-    what makes no sense in it is passed over, as they do.
-    """
-    cdef int n
-    ours = os.environ.get("SCRATCHNET_NUM_THREADS", "")
-    if ours.strip():
-        n = threads_in(ours)
-        if n == 0:
-            raise ImportError(f"SCRATCHNET_NUM_THREADS is {_short(ours)}, expected a whole number, 1 or more, "
-                              "of at most 18 digits; set it to one, or unset it")
-        return n
-    n = threads_in(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])
-    if n:
-        return n
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-sn_set_threads(default_threads())
-
-
 cdef inline bint has_places(Py_ssize_t size, Py_ssize_t window, Py_ssize_t stride, Py_ssize_t pad,
                             Py_ssize_t places) noexcept:
     """Whether a window has so many places along an axis, as `window_places` counts them."""
@@ -353,6 +269,7 @@ cdef inline bint windows_fit(const Call *c, Py_ssize_t p, Py_ssize_t q, Py_ssize
 
 
 # More rooms of the same module, which share the checks above
+include "cpu_machine.pxi"  # instruction set, threads, memory
 include "cpu_kernels.pxi"  # a function for each kernel, written from the contract
 include "cpu_ops.pxi"      # a function for each operation of the layers: a kernel with its output
 include "cpu_steps.pxi"    # whole training steps

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from inspect import Parameter, Signature
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -609,7 +610,10 @@ def _elementwise(kernel: Kernel) -> Callable[..., None]:
     Its threads go through as many elements as its smallest output has.
     """
 
-    def launcher(*arguments: Any) -> None:
+    signature = Signature([Parameter(a.name, Parameter.POSITIONAL_OR_KEYWORD) for a in kernel.arguments])
+
+    def launcher(*given: Any, **named: Any) -> None:
+        arguments = signature.bind(*given, **named).args
         sizes: dict[str, int] = {}
         outputs: list[int] = []
         real = next(v.dtype for a, v in zip(kernel.arguments, arguments, strict=True) if a.kind == "real")
@@ -623,6 +627,7 @@ def _elementwise(kernel: Kernel) -> Callable[..., None]:
         launch(kernel.name, real, element_blocks(min(outputs)), *values, *(sizes[k] for k in kernel.letters))
 
     launcher.__name__ = kernel.name
+    launcher.__signature__ = signature  # type: ignore[attr-defined]
     return _kernel(launcher)
 
 

@@ -284,7 +284,8 @@ class Launch:
         host = getattr(argument, "_host", None)
         if not isinstance(host, np.ndarray):
             raise self._error(f"{where}: the parameter is a pointer, got {type(argument).__name__}")
-        if parameter != "*void" and host.dtype != np.dtype(parameter[1:]):
+        number = np.dtype(np.uint8) if host.dtype == bool else host.dtype  # C++ has no name for NumPy's bool
+        if parameter != "*void" and number != np.dtype(parameter[1:]):
             raise self._error(f"{where}: {host.dtype} array for a pointer to {parameter[1:]}")
         if not host.flags.c_contiguous:
             raise self._error(f"{where}: the array is not C-contiguous, and kernels see no strides")

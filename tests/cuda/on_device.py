@@ -83,7 +83,8 @@ class _Memory:
                 if _root(other) is root:
                     inside[_span(other)] = True
             filled = root.reshape(-1).copy()
-            filled[~inside] = np.nan if root.dtype.kind == "f" else np.iinfo(root.dtype).min
+            nowhere = {"f": np.nan, "b": True}.get(root.dtype.kind)
+            filled[~inside] = np.iinfo(root.dtype).min if nowhere is None else nowhere
             self.copies[id(root)] = root, inside, filled, cupy.asarray(filled)
 
     def on_device(self, value: Any) -> Any:
@@ -99,12 +100,14 @@ class _Memory:
             flat[inside] = now[inside]
             before, after = (a.view(np.uint8).reshape(a.size, a.itemsize) for a in (filled, now))
             strayed = ~inside & (before != after).any(axis=1)
-            flat[strayed] += 1  # what the fence's own check will see
+            flat.view(np.uint8 if flat.dtype == bool else flat.dtype)[strayed] += (
+                1  # what the fence's own check will see
+            )
 
 
 def _fits(value: Any) -> bool:
     """Whether a value can be laid out on the device as it is."""
-    return isinstance(value, np.ndarray) and value.dtype.kind in "fi" and value.flags.c_contiguous
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fib" and value.flags.c_contiguous
 
 
 def _root(array: np.ndarray) -> np.ndarray:
