@@ -243,7 +243,7 @@ def cython_function(kernel: Kernel) -> str:
     assert not set(arguments) & {*kernel.letters, "call", "state"}, "an argument that hides a size or a local"
     doubles = [f"{a.name}_" for a in kernel.arguments if not a.is_array and a.least is None]
     wholes = [f"{a.name}_" for a in kernel.arguments if not a.is_array and a.least is not None]
-    lines = [f'cdef Contract _{name} = compiled("{name}")', "", ""]
+    lines = [f'cdef Contract _{name} = compile_contract("{name}")', "", ""]
     lines.append(wrapped(f"def {name}(", arguments, "):"))
     doc = fill(f'    """{in_words(kernel)}', WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     lines.append(doc + ('\n    """' if "\n" in doc or len(doc) + 3 > WIDTH else '"""'))

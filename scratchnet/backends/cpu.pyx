@@ -23,9 +23,6 @@ from cpython.long cimport PyLong_CheckExact
 from cpython.pystate cimport PyThreadState
 from cpython.ref cimport PyObject
 
-import os
-from reprlib import repr as _short
-
 import numpy as np
 
 from .contract import KERNELS as _KERNELS, LARGEST as _LARGEST, check_arguments as _check_arguments

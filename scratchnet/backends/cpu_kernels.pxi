@@ -2,7 +2,7 @@
 
 # Products and sums over rows
 
-cdef Contract _affine_forward = compiled("affine_forward")
+cdef Contract _affine_forward = compile_contract("affine_forward")
 
 
 def affine_forward(x, W, b, out):
@@ -17,7 +17,7 @@ def affine_forward(x, W, b, out):
     restore(state)
 
 
-cdef Contract _affine_backward = compiled("affine_backward")
+cdef Contract _affine_backward = compile_contract("affine_backward")
 
 
 def affine_backward(dout, x, W, dx, dW, db):
@@ -36,7 +36,7 @@ def affine_backward(dout, x, W, dx, dW, db):
     restore(state)
 
 
-cdef Contract _matmul_accumulate = compiled("matmul_accumulate")
+cdef Contract _matmul_accumulate = compile_contract("matmul_accumulate")
 
 
 def matmul_accumulate(x, W, out):
@@ -51,7 +51,7 @@ def matmul_accumulate(x, W, out):
     restore(state)
 
 
-cdef Contract _matmul_transposed = compiled("matmul_transposed")
+cdef Contract _matmul_transposed = compile_contract("matmul_transposed")
 
 
 def matmul_transposed(dout, W, dx):
@@ -66,7 +66,7 @@ def matmul_transposed(dout, W, dx):
     restore(state)
 
 
-cdef Contract _sum_rows = compiled("sum_rows")
+cdef Contract _sum_rows = compile_contract("sum_rows")
 
 
 def sum_rows(x, out):
@@ -80,7 +80,7 @@ def sum_rows(x, out):
     restore(state)
 
 
-cdef Contract _repeat_rows = compiled("repeat_rows")
+cdef Contract _repeat_rows = compile_contract("repeat_rows")
 
 
 def repeat_rows(x, out):
@@ -94,7 +94,7 @@ def repeat_rows(x, out):
     restore(state)
 
 
-cdef Contract _gather_rows = compiled("gather_rows")
+cdef Contract _gather_rows = compile_contract("gather_rows")
 
 
 def gather_rows(x, index, out):
@@ -109,7 +109,7 @@ def gather_rows(x, index, out):
     restore(state)
 
 
-cdef Contract _scatter_add_rows = compiled("scatter_add_rows")
+cdef Contract _scatter_add_rows = compile_contract("scatter_add_rows")
 
 
 def scatter_add_rows(dout, index, out):
@@ -126,7 +126,7 @@ def scatter_add_rows(dout, index, out):
 
 # Activations
 
-cdef Contract _sigmoid_forward = compiled("sigmoid_forward")
+cdef Contract _sigmoid_forward = compile_contract("sigmoid_forward")
 
 
 def sigmoid_forward(x, out):
@@ -140,7 +140,7 @@ def sigmoid_forward(x, out):
     restore(state)
 
 
-cdef Contract _sigmoid_backward = compiled("sigmoid_backward")
+cdef Contract _sigmoid_backward = compile_contract("sigmoid_backward")
 
 
 def sigmoid_backward(dout, y, dx):
@@ -154,7 +154,7 @@ def sigmoid_backward(dout, y, dx):
     restore(state)
 
 
-cdef Contract _relu_forward = compiled("relu_forward")
+cdef Contract _relu_forward = compile_contract("relu_forward")
 
 
 def relu_forward(x, out):
@@ -168,7 +168,7 @@ def relu_forward(x, out):
     restore(state)
 
 
-cdef Contract _relu_backward = compiled("relu_backward")
+cdef Contract _relu_backward = compile_contract("relu_backward")
 
 
 def relu_backward(dout, y, dx):
@@ -182,7 +182,7 @@ def relu_backward(dout, y, dx):
     restore(state)
 
 
-cdef Contract _relu_forward_with_mask = compiled("relu_forward_with_mask")
+cdef Contract _relu_forward_with_mask = compile_contract("relu_forward_with_mask")
 
 
 def relu_forward_with_mask(x, out, mask):
@@ -196,7 +196,7 @@ def relu_forward_with_mask(x, out, mask):
     restore(state)
 
 
-cdef Contract _relu_backward_by_mask = compiled("relu_backward_by_mask")
+cdef Contract _relu_backward_by_mask = compile_contract("relu_backward_by_mask")
 
 
 def relu_backward_by_mask(dout, mask, dx):
@@ -210,7 +210,7 @@ def relu_backward_by_mask(dout, mask, dx):
     restore(state)
 
 
-cdef Contract _tanh_forward = compiled("tanh_forward")
+cdef Contract _tanh_forward = compile_contract("tanh_forward")
 
 
 def tanh_forward(x, out):
@@ -224,7 +224,7 @@ def tanh_forward(x, out):
     restore(state)
 
 
-cdef Contract _tanh_backward = compiled("tanh_backward")
+cdef Contract _tanh_backward = compile_contract("tanh_backward")
 
 
 def tanh_backward(dout, y, dx):
@@ -238,7 +238,7 @@ def tanh_backward(dout, y, dx):
     restore(state)
 
 
-cdef Contract _multiply_by_mask = compiled("multiply_by_mask")
+cdef Contract _multiply_by_mask = compile_contract("multiply_by_mask")
 
 
 def multiply_by_mask(x, mask, out):
@@ -252,7 +252,7 @@ def multiply_by_mask(x, mask, out):
     restore(state)
 
 
-cdef Contract _softmax_forward = compiled("softmax_forward")
+cdef Contract _softmax_forward = compile_contract("softmax_forward")
 
 
 def softmax_forward(x, y):
@@ -266,7 +266,7 @@ def softmax_forward(x, y):
     restore(state)
 
 
-cdef Contract _softmax_backward = compiled("softmax_backward")
+cdef Contract _softmax_backward = compile_contract("softmax_backward")
 
 
 def softmax_backward(dout, y, dx):
@@ -282,7 +282,7 @@ def softmax_backward(dout, y, dx):
 
 # Losses
 
-cdef Contract _cross_entropy_forward = compiled("cross_entropy_forward")
+cdef Contract _cross_entropy_forward = compile_contract("cross_entropy_forward")
 
 
 def cross_entropy_forward(y, t, delta, clip):
@@ -302,7 +302,7 @@ def cross_entropy_forward(y, t, delta, clip):
     return result
 
 
-cdef Contract _softmax_cross_entropy_forward = compiled("softmax_cross_entropy_forward")
+cdef Contract _softmax_cross_entropy_forward = compile_contract("softmax_cross_entropy_forward")
 
 
 def softmax_cross_entropy_forward(x, t, delta, clip, y):
@@ -324,7 +324,7 @@ def softmax_cross_entropy_forward(x, t, delta, clip, y):
     return result
 
 
-cdef Contract _softmax_cross_entropy_backward = compiled("softmax_cross_entropy_backward")
+cdef Contract _softmax_cross_entropy_backward = compile_contract("softmax_cross_entropy_backward")
 
 
 def softmax_cross_entropy_backward(y, t, dout, dx):
@@ -341,7 +341,7 @@ def softmax_cross_entropy_backward(y, t, dout, dx):
     restore(state)
 
 
-cdef Contract _sigmoid_cross_entropy_forward = compiled("sigmoid_cross_entropy_forward")
+cdef Contract _sigmoid_cross_entropy_forward = compile_contract("sigmoid_cross_entropy_forward")
 
 
 def sigmoid_cross_entropy_forward(x, t, delta, clip, y):
@@ -363,7 +363,7 @@ def sigmoid_cross_entropy_forward(x, t, delta, clip, y):
     return result
 
 
-cdef Contract _sigmoid_cross_entropy_backward = compiled("sigmoid_cross_entropy_backward")
+cdef Contract _sigmoid_cross_entropy_backward = compile_contract("sigmoid_cross_entropy_backward")
 
 
 def sigmoid_cross_entropy_backward(y, t, dout, dx):
@@ -382,7 +382,7 @@ def sigmoid_cross_entropy_backward(y, t, dout, dx):
 
 # Windows of images
 
-cdef Contract _im2col = compiled("im2col")
+cdef Contract _im2col = compile_contract("im2col")
 
 
 def im2col(x, stride, pad, col):
@@ -404,7 +404,7 @@ def im2col(x, stride, pad, col):
     restore(state)
 
 
-cdef Contract _col2im = compiled("col2im")
+cdef Contract _col2im = compile_contract("col2im")
 
 
 def col2im(col, stride, pad, dx):
@@ -423,7 +423,7 @@ def col2im(col, stride, pad, dx):
     restore(state)
 
 
-cdef Contract _convolution_forward = compiled("convolution_forward")
+cdef Contract _convolution_forward = compile_contract("convolution_forward")
 
 
 def convolution_forward(col, W, b, out):
@@ -438,7 +438,7 @@ def convolution_forward(col, W, b, out):
     restore(state)
 
 
-cdef Contract _convolution_backward = compiled("convolution_backward")
+cdef Contract _convolution_backward = compile_contract("convolution_backward")
 
 
 def convolution_backward(dout, col, W, dcol, dW, db):
@@ -458,7 +458,7 @@ def convolution_backward(dout, col, W, dcol, dW, db):
     restore(state)
 
 
-cdef Contract _max_pool_forward = compiled("max_pool_forward")
+cdef Contract _max_pool_forward = compile_contract("max_pool_forward")
 
 
 def max_pool_forward(x, P, Q, stride, out, argmax):
@@ -481,7 +481,7 @@ def max_pool_forward(x, P, Q, stride, out, argmax):
     restore(state)
 
 
-cdef Contract _max_pool_backward = compiled("max_pool_backward")
+cdef Contract _max_pool_backward = compile_contract("max_pool_backward")
 
 
 def max_pool_backward(dout, argmax, dx):
@@ -501,7 +501,7 @@ def max_pool_backward(dout, argmax, dx):
 
 # Batch normalization
 
-cdef Contract _batch_normalization_forward = compiled("batch_normalization_forward")
+cdef Contract _batch_normalization_forward = compile_contract("batch_normalization_forward")
 
 
 def batch_normalization_forward(x, gamma, beta, eps, mean, var, std, xhat, out):
@@ -523,7 +523,7 @@ def batch_normalization_forward(x, gamma, beta, eps, mean, var, std, xhat, out):
     restore(state)
 
 
-cdef Contract _batch_normalization_inference = compiled("batch_normalization_inference")
+cdef Contract _batch_normalization_inference = compile_contract("batch_normalization_inference")
 
 
 def batch_normalization_inference(x, gamma, beta, mean, var, eps, out):
@@ -544,7 +544,7 @@ def batch_normalization_inference(x, gamma, beta, mean, var, eps, out):
     restore(state)
 
 
-cdef Contract _batch_normalization_backward = compiled("batch_normalization_backward")
+cdef Contract _batch_normalization_backward = compile_contract("batch_normalization_backward")
 
 
 def batch_normalization_backward(dout, xhat, gamma, std, dx, dgamma, dbeta):
@@ -566,7 +566,7 @@ def batch_normalization_backward(dout, xhat, gamma, std, dx, dgamma, dbeta):
 
 # Recurrent cells
 
-cdef Contract _lstm_forward = compiled("lstm_forward")
+cdef Contract _lstm_forward = compile_contract("lstm_forward")
 
 
 def lstm_forward(c_prev, A, gates, c, h):
@@ -584,7 +584,7 @@ def lstm_forward(c_prev, A, gates, c, h):
     restore(state)
 
 
-cdef Contract _lstm_backward = compiled("lstm_backward")
+cdef Contract _lstm_backward = compile_contract("lstm_backward")
 
 
 def lstm_backward(dh, dc, c_prev, c, gates, dA, dc_prev):
@@ -602,7 +602,7 @@ def lstm_backward(dh, dc, c_prev, c, gates, dA, dc_prev):
     restore(state)
 
 
-cdef Contract _gru_gates_forward = compiled("gru_gates_forward")
+cdef Contract _gru_gates_forward = compile_contract("gru_gates_forward")
 
 
 def gru_gates_forward(h_prev, A, gates, rh):
@@ -618,7 +618,7 @@ def gru_gates_forward(h_prev, A, gates, rh):
     restore(state)
 
 
-cdef Contract _gru_forward = compiled("gru_forward")
+cdef Contract _gru_forward = compile_contract("gru_forward")
 
 
 def gru_forward(h_prev, gates, A, h_hat, h):
@@ -634,7 +634,7 @@ def gru_forward(h_prev, gates, A, h_hat, h):
     restore(state)
 
 
-cdef Contract _gru_backward = compiled("gru_backward")
+cdef Contract _gru_backward = compile_contract("gru_backward")
 
 
 def gru_backward(dh, gates, h_hat, dA):
@@ -648,7 +648,7 @@ def gru_backward(dh, gates, h_hat, dA):
     restore(state)
 
 
-cdef Contract _gru_gates_backward = compiled("gru_gates_backward")
+cdef Contract _gru_gates_backward = compile_contract("gru_gates_backward")
 
 
 def gru_gates_backward(dh, drh, h_prev, gates, h_hat, dA, dh_prev):
@@ -668,7 +668,7 @@ def gru_gates_backward(dh, drh, h_prev, gates, h_hat, dA, dh_prev):
 
 # Optimizers
 
-cdef Contract _sgd_update = compiled("sgd_update")
+cdef Contract _sgd_update = compile_contract("sgd_update")
 
 
 def sgd_update(p, g, lr):
@@ -684,7 +684,7 @@ def sgd_update(p, g, lr):
     restore(state)
 
 
-cdef Contract _momentum_update = compiled("momentum_update")
+cdef Contract _momentum_update = compile_contract("momentum_update")
 
 
 def momentum_update(p, g, v, lr, momentum):
@@ -701,7 +701,7 @@ def momentum_update(p, g, v, lr, momentum):
     restore(state)
 
 
-cdef Contract _nesterov_update = compiled("nesterov_update")
+cdef Contract _nesterov_update = compile_contract("nesterov_update")
 
 
 def nesterov_update(p, g, v, lr, momentum):
@@ -720,7 +720,7 @@ def nesterov_update(p, g, v, lr, momentum):
     restore(state)
 
 
-cdef Contract _adagrad_update = compiled("adagrad_update")
+cdef Contract _adagrad_update = compile_contract("adagrad_update")
 
 
 def adagrad_update(p, g, h, lr):
@@ -736,7 +736,7 @@ def adagrad_update(p, g, h, lr):
     restore(state)
 
 
-cdef Contract _rmsprop_update = compiled("rmsprop_update")
+cdef Contract _rmsprop_update = compile_contract("rmsprop_update")
 
 
 def rmsprop_update(p, g, h, lr, decay_rate):
@@ -755,7 +755,7 @@ def rmsprop_update(p, g, h, lr, decay_rate):
     restore(state)
 
 
-cdef Contract _adam_update = compiled("adam_update")
+cdef Contract _adam_update = compile_contract("adam_update")
 
 
 def adam_update(p, g, m, v, lr, beta1, beta2):
@@ -776,7 +776,7 @@ def adam_update(p, g, m, v, lr, beta1, beta2):
     restore(state)
 
 
-cdef Contract _squared_norm = compiled("squared_norm")
+cdef Contract _squared_norm = compile_contract("squared_norm")
 
 
 def squared_norm(g):
@@ -792,7 +792,7 @@ def squared_norm(g):
     return result
 
 
-cdef Contract _scale = compiled("scale")
+cdef Contract _scale = compile_contract("scale")
 
 
 def scale(x, factor):

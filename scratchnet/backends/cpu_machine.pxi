@@ -1,5 +1,9 @@
 # The machine: instruction set, threads, and how arrays are laid out in memory
 
+import os
+from reprlib import repr as _short
+
+
 def isa():
     """The instruction set whose loops run."""
     return sn_isa().decode()

@@ -609,7 +609,6 @@ def _elementwise(kernel: Kernel) -> Callable[..., None]:
 
     Its threads go through as many elements as its smallest output has.
     """
-
     signature = Signature([Parameter(a.name, Parameter.POSITIONAL_OR_KEYWORD) for a in kernel.arguments])
 
     def launcher(*given: Any, **named: Any) -> None:

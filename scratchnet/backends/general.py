@@ -226,8 +226,9 @@ def relu_backward(dout: Any, mask: Any, owner: Any) -> Array:
     mask = as_mask(where(owner, "mask"), owner._after_forward(mask))
     d = owner._as_dout(dout, mask.shape, mask)
     dx = empty(d.shape, d)
-    is_set = moved(np.ascontiguousarray(mask != 0), to_gpu=is_on_gpu(d))
-    backend_for(d).relu_backward_by_mask(d, is_set, dx)
+    is_set = empty(mask.shape, mask != 0)  # in C's order, whatever the mask's is
+    is_set[...] = mask != 0
+    backend_for(d).relu_backward_by_mask(d, moved(is_set, to_gpu=is_on_gpu(d)), dx)
     return dx
 
 
