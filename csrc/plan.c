@@ -5,11 +5,9 @@
  */
 
 #include <math.h>
-
 #include <string.h>
 
 #include "scratchnet.h"
-#include "threads.h"
 
 #if defined(__GNUC__)
 #define FETCH(p) __builtin_prefetch(p, 0, 2) /* into the second cache, which has room for more reads under way */
@@ -120,64 +118,15 @@ static void clip(const sn_plan *plan)
         }
 }
 
-static void update_stretch(sn_type type, sn_optimizer optimizer, const sn_parameter *q, const double numbers[3])
+static void update(const sn_plan *plan, double rate)
 {
-    const double lr = numbers[0], a = numbers[1], b = numbers[2];
-    void *first = q->state[0], *second = q->state[1];
-    switch (optimizer) {
-    case SN_SGD: sn_sgd_update(type, q->n, q->p, q->g, lr); break;
-    case SN_MOMENTUM: sn_momentum_update(type, q->n, q->p, q->g, first, lr, a); break;
-    case SN_NESTEROV: sn_nesterov_update(type, q->n, q->p, q->g, first, lr, a); break;
-    case SN_ADAGRAD: sn_adagrad_update(type, q->n, q->p, q->g, first, lr); break;
-    case SN_RMSPROP: sn_rmsprop_update(type, q->n, q->p, q->g, first, lr, a); break;
-    case SN_ADAM: sn_adam_update(type, q->n, q->p, q->g, first, second, lr, a, b); break;
-    }
-}
-
-enum { STRETCH = 1 << 16 }; /* parameters that one thread updates at a time */
-
-typedef struct {
-    sn_type type;
-    sn_optimizer optimizer;
-    const sn_parameter *parameter;
-    const double *numbers;
-} update_job;
-
-static void update_chunk(void *context, sn_size chunk)
-{
-    const update_job *job = context;
-    const sn_parameter *q = job->parameter;
-    const sn_size start = chunk * STRETCH, left = q->n - start;
-    const size_t skip = (size_t)start * (job->type == SN_FLOAT64 ? sizeof(double) : sizeof(float));
-    const sn_parameter part = {
-        left < STRETCH ? left : STRETCH, (char *)q->p + skip, (char *)q->g + skip,
-        { q->state[0] ? (char *)q->state[0] + skip : NULL, q->state[1] ? (char *)q->state[1] + skip : NULL },
-    };
-    update_stretch(job->type, job->optimizer, &part, job->numbers);
-}
-
-void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double numbers[3])
-{
-    if (parameter->n < 4 * STRETCH || sn_threads() == 1) {
-        update_stretch(type, optimizer, parameter, numbers);
-        return;
-    }
-    update_job job = { type, optimizer, parameter, numbers };
-    sn_parallel((parameter->n + STRETCH - 1) / STRETCH, update_chunk, &job);
-}
-
-static void update(sn_plan *plan)
-{
-    double numbers[3] = { plan->numbers[0], plan->numbers[1], plan->numbers[2] };
-    const double steps = (double)++plan->updates;
-    if (plan->optimizer == SN_ADAM)
-        numbers[0] = numbers[0] * sqrt(1 - pow(numbers[2], steps)) / (1 - pow(numbers[1], steps));
+    const double numbers[3] = { rate, plan->numbers[0], plan->numbers[1] };
     for (int k = 0; k < plan->parameters; k++)
         sn_update(plan->type, plan->optimizer, &plan->parameter[k], numbers);
 }
 
-void sn_plan_run(sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
-                 sn_size row_bytes, const sn_label *labels, double *loss)
+void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
+                 sn_size row_bytes, const sn_label *labels, const double *rates, double *loss)
 {
     for (sn_size step = 0; step < steps; step++, order += plan->batch) {
         gather(plan->type, plan->batch, plan->layer[0].D, data, data_type, row_bytes, order, plan->x);
@@ -187,6 +136,6 @@ void sn_plan_run(sn_plan *plan, sn_size steps, const sn_label *order, const void
         backward(plan);
         if (plan->max_grad >= 0)
             clip(plan);
-        update(plan);
+        update(plan, rates[step]);
     }
 }

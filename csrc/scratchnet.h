@@ -67,12 +67,12 @@ typedef struct {                     /* out = activation(x W + b), with x the la
     void *out;                       /* [batch,M] */
 } sn_layer;
 
-typedef struct {                     /* a stretch of parameters that lie side by side */
+typedef struct {                     /* coalesced parameters: neighbours in memory */
     sn_size n;
     void *p, *g, *state[2];          /* [n]; the states that the optimizer has, in its kernel's order */
 } sn_parameter;
 
-/* The optimizer's kernel on one parameter; numbers are the kernel's. */
+/* update.c: the optimizer's kernel on coalesced parameters; numbers are the kernel's. */
 void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double numbers[3]);
 
 typedef struct {
@@ -82,8 +82,7 @@ typedef struct {
     sn_layer *layer;                 /* the last one has no activation: softmax and cross entropy follow */
     sn_parameter *parameter;
     sn_optimizer optimizer;
-    double numbers[3];               /* of its kernel; Adam's lr is uncorrected */
-    int64_t updates;                 /* Adam: steps made before */
+    double numbers[2];               /* its kernel's, after the learning rate */
     double max_grad;                 /* largest norm of all gradients, or negative: no clipping */
     void *x;                         /* [batch, first D]: the gathered samples */
     sn_label *t;                     /* [batch] */
@@ -92,9 +91,10 @@ typedef struct {
 } sn_plan;
 
 /* Make `steps` training steps, each on the next `batch` entries of order[steps * batch], which index the rows
- * of data (`row_bytes` apart, numbers of type `data_type`, cast on the way) and labels; loss[steps] = the mean
- * loss of each batch before its update. The same kernels in the same order as the layers' own calls. */
-void sn_plan_run(sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
-                 sn_size row_bytes, const sn_label *labels, double *loss);
+ * of data (`row_bytes` apart, numbers of type `data_type`, cast on the way) and labels, each with its learning rate
+ * of rates[steps]; loss[steps] = the mean loss of each batch before its update. The same kernels in the same order
+ * as the layers' own calls. */
+void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
+                 sn_size row_bytes, const sn_label *labels, const double *rates, double *loss);
 
 #endif

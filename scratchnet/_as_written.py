@@ -39,3 +39,13 @@ def is_as_written(thing: Any) -> bool:
         return names.isdisjoint(thing.__dict__) and all(map(is_, now, values)) and not hasattr(cls, "__getattr__")
     except AttributeError:  # somebody deleted a method
         return False
+
+
+def is_unmodified_chain(model: Any) -> bool:
+    """Whether a model is one of scratchnet's own networks, and it and its layers do what their source says."""
+    if not (is_as_written(model) and hasattr(model, "step_chain")):
+        return False
+    try:
+        return all(map(is_as_written, model.step_chain()))
+    except (AttributeError, TypeError):  # somebody took the layers away
+        return False

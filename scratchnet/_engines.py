@@ -17,28 +17,21 @@ import numpy as np
 from ._arrays import Array, as_number, check_labels, is_on_gpu, moved
 from ._proof import Twin, record, streams_put_back
 from ._watching import FirstBackward
-from .plan import NoPlanError, Plan, make_plan, pair_up
+from .plan import Job, NoPlanError, Plan
 from .util import class_indices, clip_grads, flatten, layers_of, remove_duplicate, to_cpu
 
 
-def engine_for(
-    compile: bool | None,
-    model: Any,
-    optimizer: Any,
-    x: Array,
-    t: Array,
-    batch_size: int,
-    max_grad: float | None,
-    *,
-    is_new: bool,
-    kept: Planned | None = None,
+def choose_engine(
+    compile: bool | None, job: Job, *, is_new: bool, kept: Planned | None = None
 ) -> Layers | Planned:
-    """Return the engine that trains a model on the samples x and labels t.
+    """Return the engine that trains a job.
 
     Parameters
     ----------
     compile
         As for the Trainer.
+    job
+        The model, the optimizer and the data.
     is_new
         Whether the model has not been trained in this fit: its first step shows what backward writes.
     kept
@@ -49,41 +42,72 @@ def engine_for(
     NoPlanError
         compile is True, and the model cannot be compiled.
     """
-    arguments = (model, optimizer, x, t, batch_size, max_grad)
     if compile is not False:
         try:
-            if kept is not None and kept.serves_again(*arguments):
-                return kept
-            return Planned(make_plan(*arguments), batch_size)
+            return kept if kept is not None and kept.serves(job) else Planned(Plan(job), job.batch_size)
         except NoPlanError:
             pass
     if compile:
-        return Proved(*arguments)
-    return (LayersOnGPU if is_on_gpu(x) else Layers)(*arguments, is_new=is_new)
+        return Proved(job)
+    return (LayersOnGPU if is_on_gpu(job.x) else Layers)(job, is_new=is_new)
+
+
+class TrainStep:
+    """A training step by the model's own code: forward, backward, clip, update.
+
+    Parameters
+    ----------
+    model, optimizer, max_grad
+        As in a Job.
+    checks
+        Functions called once, after the first backward and before its update; what they raise ends the training.
+    """
+
+    def __init__(self, model: Any, optimizer: Any, max_grad: float | None, *checks: Callable[[], None]) -> None:
+        self._model, self._optimizer, self._max_grad = model, optimizer, max_grad
+        self._checks = checks
+        arrays = flatten(model.params)
+        self._are_shared = len(remove_duplicate(arrays, [0] * len(arrays))[0]) < len(arrays)
+        # A list for every layer; one list of all arrays is what any optimizer can take.
+        self._are_nested = any(isinstance(entry, list | tuple) for entry in model.params) and all(
+            isinstance(p, np.ndarray) or is_on_gpu(p) for p in arrays
+        )
+
+    def __call__(self, x: Array, t: Array) -> Any:
+        """Make a step on samples and labels; return the loss: a number, or on the GPU what forward returned."""
+        loss = self._model.forward(x, t)
+        if not is_on_gpu(loss):
+            loss = as_number("fit: the model's loss", loss)
+        self._model.backward()
+        if self._checks:
+            for check in self._checks:
+                check()
+            self._checks = ()
+        params, grads = self._model.params, self._model.grads
+        if self._are_nested or self._are_shared:
+            params, grads = flatten(params), flatten(grads)
+        if self._are_shared:
+            params, grads = remove_duplicate(params, grads)
+        if self._max_grad is not None:
+            clip_grads(grads, self._max_grad)
+        self._optimizer.update(params, grads)
+        return loss
 
 
 class Layers:
-    """Trains layer by layer: the model's own forward and backward, then the optimizer."""
+    """Trains layer by layer."""
 
     name = "layers"
 
-    def __init__(
-        self,
-        model: Any,
-        optimizer: Any,
-        x: Array,
-        t: Array,
-        batch_size: int,
-        max_grad: float | None,
-        *,
-        is_new: bool = False,
-    ) -> None:
-        self.model, self.optimizer = model, optimizer
-        self.x, self.t = x, t
-        self.batch_size, self.max_grad = batch_size, max_grad
-        self._flat = _lists_of_lists(model.params)
-        self._shared = _has_shared(model.params)
-        self._is_new = is_new
+    def __init__(self, job: Job, *, is_new: bool = False) -> None:
+        self._job = job
+        checks = self._first_checks()
+        if is_new:
+            checks.append(FirstBackward("fit", job.model).check)
+        self._step = TrainStep(job.model, job.optimizer, job.max_grad, *checks)
+
+    def _first_checks(self) -> list[Callable[[], None]]:
+        return []
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether nothing has to be looked at anew: parameters may be shared now that were not before."""
@@ -99,29 +123,8 @@ class Layers:
 
     def train(self, rows: Array) -> list[float]:
         """Make one step on the first batch of the rows; return its loss in a list."""
-        return [self.step(rows[: self.batch_size])]
-
-    def step(self, batch: Array) -> Any:
-        """Make one step on the rows of a batch; return its loss."""
-        first = FirstBackward("fit", self.model) if self._is_new else None
-        loss = self._number(self.model.forward(self.x[batch], self.t[batch]))
-        self.model.backward()
-        if first is not None:
-            first.check()
-            self._is_new = False
-        params, grads = self.model.params, self.model.grads
-        if self._flat or self._shared:
-            params, grads = flatten(params), flatten(grads)
-        if self._shared:
-            params, grads = remove_duplicate(params, grads)
-        if self.max_grad is not None:
-            clip_grads(grads, self.max_grad)
-        self.optimizer.update(params, grads)
-        return loss
-
-    def _number(self, loss: Any) -> Any:
-        """Return the loss as a number, or raise before anything is updated."""
-        return as_number("fit: the model's loss", loss)
+        batch = rows[: self._job.batch_size]
+        return [self._step(self._job.x[batch], self._job.t[batch])]
 
 
 class LayersOnGPU(Layers):
@@ -130,34 +133,32 @@ class LayersOnGPU(Layers):
     name = "cuda-layers"
     STEPS = 20  # what the GPU may be behind when Ctrl-C comes
 
-    def __init__(self, *arguments: Any, is_new: bool = False) -> None:
-        super().__init__(*arguments, is_new=is_new)
-        self._are_labels_checked = False
-
     def train(self, rows: Array) -> list[float]:
         """Make some steps on the batches of the rows; return their losses."""
-        batches = moved(rows[: self.STEPS * self.batch_size], to_gpu=True).reshape(-1, self.batch_size)
-        losses = [self.step(batch) for batch in batches]
+        size, x, t = self._job.batch_size, self._job.x, self._job.t
+        batches = moved(rows[: self.STEPS * size], to_gpu=True).reshape(-1, size)
+        losses = [self._step(x[batch], t[batch]) for batch in batches]
         return [float(loss) for loss in losses]
 
-    def _number(self, loss: Any) -> Any:
-        """Return the loss as it is; the first one shows how many classes there are, so that labels are checked."""
-        if not self._are_labels_checked:
-            self._are_labels_checked = True
-            for layer in layers_of(self.model):
-                y: Any = getattr(layer, "y", None)
-                t: Any = getattr(layer, "t", None)
-                if is_on_gpu(y) and is_on_gpu(t) and self.t.ndim == t.ndim == 1 and self.t.dtype.kind in "iu":
-                    check_labels("t", to_cpu(self.t), y.shape[-1])
-        return loss
+    def _first_checks(self) -> list[Callable[[], None]]:
+        return [self._check_labels]
+
+    def _check_labels(self) -> None:
+        """Check the labels: only after the first forward is it known how many classes there are."""
+        labels = self._job.t
+        for layer in layers_of(self._job.model):
+            y: Any = getattr(layer, "y", None)
+            t: Any = getattr(layer, "t", None)
+            if is_on_gpu(y) and is_on_gpu(t) and labels.ndim == t.ndim == 1 and labels.dtype.kind in "iu":
+                check_labels("t", to_cpu(labels), y.shape[-1])
 
 
 class Planned:
     """Trains by a plan: many steps in one call, but never for longer than signals can wait."""
 
-    PATIENCE = 0.05  # seconds
-    MOST_KEPT = 1 << 20  # bytes of activations, between two fits
-    MOST_ROWS = 1 << 14  # drawn ahead, where an epoch has fewer: their numbers stay in the cache
+    MAX_CHUNK_SECONDS = 0.05
+    MAX_KEPT_BYTES = 1 << 20  # of activations, between two fits
+    MAX_ROWS = 1 << 14  # drawn ahead, where an epoch has fewer: their numbers stay in the cache
 
     def __init__(self, plan: Plan, batch_size: int) -> None:
         self.name = "cuda-plan" if plan.is_on_gpu else "plan"
@@ -171,16 +172,16 @@ class Planned:
 
     def kept(self) -> Planned | None:
         """Return itself without the data, if that is worth keeping for the next fit of the same Trainer."""
-        if self.plan.is_on_gpu or self.plan.nbytes > self.MOST_KEPT:
+        if self.plan.is_on_gpu or self.plan.nbytes > self.MAX_KEPT_BYTES:
             return None
         self.plan.forget_data()
         self._is_free = True
         return self
 
-    def serves_again(self, *arguments: Any) -> bool:
-        """Whether it serves another fit, of which these are what a plan is made of: from now on it does."""
+    def serves(self, job: Job) -> bool:
+        """Whether it serves another fit, of this job: from now on it does."""
         is_free, self._is_free = self._is_free, False  # one fit at a time: a copy of the Trainer may have it too
-        return is_free and self.plan.set_data(*arguments)
+        return is_free and self.plan.serves(job)
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether the plan trains what the model's own code would, after somebody else's code has run."""
@@ -188,16 +189,16 @@ class Planned:
 
     def epochs_at_once(self, steps: int) -> int:
         """Return how many epochs of so many steps are worth one call of train."""
-        return max(1, min(self._steps // steps, self.MOST_ROWS // (steps * self.batch_size)))
+        return max(1, min(self._steps // steps, self.MAX_ROWS // (steps * self.batch_size)))
 
     def train(self, rows: Array) -> list[float]:
-        """Make as many steps as patience allows on the batches of the rows; return their losses."""
+        """Make as many steps as there is time for on the batches of the rows; return their losses."""
         start = time.perf_counter()
         losses = self.plan.run(rows[: self._steps * self.batch_size])
         seconds = time.perf_counter() - start
         made = len(losses)
         most = max(self._steps, 4 * made)  # not beyond what was shown: a call may have had few rows
-        self._steps = max(1, min(int(made * self.PATIENCE / (seconds + 1e-9)), most))
+        self._steps = max(1, min(int(made * self.MAX_CHUNK_SECONDS / (seconds + 1e-9)), most))
         return losses
 
 
@@ -216,21 +217,13 @@ class Proved(Planned):
 
     EARLY = (1, 2, 4)  # steps made before
 
-    def __init__(
-        self, model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None
-    ) -> None:
-        spread = np.arange(batch_size) * len(x) // batch_size  # data often are in the order of their classes
-        beside = moved(spread, to_gpu=is_on_gpu(x))
-        chain = record(model, x[beside], t[beside])
-        classes = pair_up(chain)[-1][0].shape[1]
-        labels = class_indices("t", t, classes)
-        if labels is t:
-            labels = t.copy()  # checked once: a callback may change the caller's
-        self._labels, self._classes = labels, classes
-        super().__init__(Plan(lambda _: chain, model, optimizer, x, labels, batch_size, max_grad), batch_size)
-        self._model, self._optimizer = model, optimizer
-        self._arguments: tuple[Array, Array, int, float | None] = (x, t, batch_size, max_grad)
-        self._steps_of_epoch = len(x) // batch_size
+    def __init__(self, job: Job) -> None:
+        samples = len(job.x)
+        spread = np.arange(job.batch_size) * samples // job.batch_size  # data often are in the order of classes
+        batch = moved(spread, to_gpu=is_on_gpu(job.x))
+        super().__init__(Plan(job, record(job.model, job.x[batch], job.t[batch])), job.batch_size)
+        self._job = job
+        self._steps_of_epoch = samples // job.batch_size
         self._made = 0  # steps
         self._batch = spread  # or the last that was trained
         self._twin = self._new_twin()
@@ -245,20 +238,25 @@ class Proved(Planned):
         return None
 
     def _new_twin(self) -> Twin:
-        x, t, batch_size, max_grad = self._arguments
+        x, t, max_grad = self._job.x, self._job.t, self._job.max_grad
 
         def step_of(model: Any, optimizer: Any) -> Callable[[Array], Any]:
-            layers = Layers(model, optimizer, x, t, batch_size, max_grad)
-            return lambda batch: layers.step(moved(batch, to_gpu=is_on_gpu(x)))
+            step = TrainStep(model, optimizer, max_grad)
 
-        return Twin(self._model, self._optimizer, step_of, (x, t))
+            def on_rows(batch: Array) -> Any:
+                rows = moved(batch, to_gpu=is_on_gpu(x))
+                return step(x[rows], t[rows])
+
+            return on_rows
+
+        return Twin(self._job.model, self._job.optimizer, step_of, (x, t))
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether the plan trains what the model's own code would: proved on the batch that was trained last."""
         if not super().is_current(model, optimizer):
             return False
         try:
-            if not np.array_equal(class_indices("t", self._arguments[1], self._classes), self._labels):
+            if not np.array_equal(class_indices("t", self._job.t, self.plan.classes), self.plan.labels):
                 return False
             self._twin = self._new_twin()
             with streams_put_back():
@@ -289,7 +287,7 @@ class Proved(Planned):
         if difference is not None or not keep:
             for array, kept in zip(self.plan.arrays, before, strict=True):
                 array[...] = kept
-            self._optimizer.count_steps(-1)
+            self._job.optimizer.count_steps(-1)
         if difference is not None:
             raise NoPlanError(difference)
         return losses
@@ -297,14 +295,3 @@ class Proved(Planned):
 
 def _nothing() -> None:
     return None
-
-
-def _lists_of_lists(params: Any) -> bool:
-    """Whether there is a list for every layer; one list of the arrays is then what any optimizer can take."""
-    nested = any(isinstance(entry, list | tuple) for entry in params)
-    return nested and all(isinstance(p, np.ndarray) or is_on_gpu(p) for p in flatten(params))
-
-
-def _has_shared(params: Any) -> bool:
-    arrays = flatten(params)
-    return len(remove_duplicate(arrays, [0] * len(arrays))[0]) < len(arrays)

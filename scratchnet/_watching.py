@@ -161,10 +161,12 @@ class LossWatch:
         The function's name, for the warning.
     steps
         Steps in an epoch.
+    depth
+        Calls between the caller, whom the warning names, and `look`.
     """
 
-    def __init__(self, who: str, steps: int) -> None:
-        self._who, self._steps = who, steps
+    def __init__(self, who: str, steps: int, depth: int = 1) -> None:
+        self._who, self._steps, self._depth = who, steps, depth
         self._said = False
 
     def look(self, losses: Sequence[float], made: int, x: Any = None, rows: Any = None) -> None:
@@ -196,5 +198,5 @@ class LossWatch:
         warnings.warn(
             f"{self._who}: the loss is {losses[k]} in epoch {epoch + 1}, step {step + 1} of {self._steps}{cause}",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=self._depth + 2,
         )

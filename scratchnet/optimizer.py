@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys as sys  # book 2's scripts expect it from here, by a star import
 from collections.abc import Iterable, Iterator, Sequence
-from math import nextafter, sqrt
+from math import nextafter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,13 +27,13 @@ from ._as_written import as_written, is_as_written
 from ._links import Linked
 from ._passed_on import pass_on_np
 from ._shown import shown
-from .backends import backend_for, check_call, op_update, run_checked
+from .backends import backend_for, bias_corrected_rates, check_call, op_update, run_checked
 from .config import GPU as GPU  # book 2's scripts expect this from here, by a star import
 
 pass_on_np(__name__)
 
 _INF = float("inf")
-_MOST_UPDATES = 1 << 62  # C counts on in 64 bits
+_MAX_UPDATES = 1 << 62  # C counts on in 64 bits
 # What a setting must be, and its range, the upper end excluded.
 _SETTINGS = {
     "lr": ("a number, 0 or more", 0.0, _INF),
@@ -88,10 +88,6 @@ class Optimizer(Linked):
             pass
         raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {described(value)}")
 
-    def _kernel_numbers(self, settings: tuple[float, ...]) -> tuple[float, ...]:
-        """Return the kernel's numbers for the next update, in its order."""
-        return settings
-
     def update(self, params: Sequence[Any], grads: Sequence[Any]) -> None:
         """Change every parameter by its gradient, in place.
 
@@ -120,7 +116,8 @@ class Optimizer(Linked):
 
         `names` are the parameters' names in errors, where they have other ones than their places.
         """
-        numbers = self._kernel_numbers(self._checked_settings())
+        rates, others = self.step_numbers(1)
+        numbers = (rates[0], *others)
         if not self._quick_update(params, grads, states, numbers):
             entries = list(self._entries(params, grads, names))
             states = self._fitting([p for _, _, p, _ in entries], states)
@@ -248,13 +245,10 @@ class Optimizer(Linked):
         self._keep(states)
         return self._kernel, states
 
-    def step_numbers(self) -> tuple[tuple[float, ...], int]:
-        """Return the settings as they are now, and the number of updates made (which Adam's correction needs)."""
-        return self._checked_settings(), self._updates_made()
-
-    def _updates_made(self) -> int:
-        """Return the number of updates made, where the class counts them."""
-        return 0
+    def step_numbers(self, steps: int) -> tuple[list[float], tuple[float, ...]]:
+        """Return the kernel's numbers for the next steps: the learning rate of each, and those after it."""
+        lr, *others = self._checked_settings()
+        return [lr] * steps, tuple(others)
 
     def count_steps(self, steps: int) -> None:
         """Count updates that were made; only Adam needs their number."""
@@ -450,14 +444,13 @@ class Adam(Optimizer):
         """Count updates that were made."""
         self.iter += steps
 
-    def _kernel_numbers(self, settings: tuple[float, ...]) -> tuple[float, ...]:
-        lr, beta1, beta2 = settings
-        steps = self._updates_made() + 1
-        return lr * sqrt(1 - beta2**steps) / (1 - beta1**steps), beta1, beta2
-
-    def _updates_made(self) -> int:
+    def step_numbers(self, steps: int) -> tuple[list[float], tuple[float, ...]]:
+        """Return the rates of the next steps, corrected for the start of m and v at 0, and the betas."""
+        lr, beta1, beta2 = self._checked_settings()
         count = self.iter
-        return count if type(count) is int and 0 <= count < _MOST_UPDATES else _checked_count("Adam", count)
+        if not (type(count) is int and 0 <= count < _MAX_UPDATES):
+            count = _checked_count("Adam", count)
+        return bias_corrected_rates(lr, beta1, beta2, count, steps), (beta1, beta2)
 
     def _saved(self) -> tuple[str, ...]:
         return (*super()._saved(), "iter")
@@ -495,6 +488,6 @@ def _kinds(state: Any) -> Any:
 
 
 def _checked_count(who: str, value: Any) -> int:
-    if isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < _MOST_UPDATES:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < _MAX_UPDATES:
         return int(value)
     raise ValueError(f"{who}: iter must be a whole number, 0 or more, the updates made, got {described(value)}")

@@ -12,16 +12,17 @@ it was, after somebody else's code has run. Functions of modules that somebody r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from operator import is_not
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._arrays import Array, is_on_gpu, is_plain
-from ._as_written import is_as_written
-from .backends import address_of, place_of, steps_for
+from ._as_written import is_as_written, is_unmodified_chain
+from .backends import address_of, place_of, runner_for
+from .util import class_indices
 
 _DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 
@@ -30,146 +31,178 @@ class NoPlanError(ValueError):
     """The model, the optimizer or the data cannot be trained in whole steps; says why."""
 
 
-class Plan:
-    """A model's training steps, prepared for one batch size.
+class Job(NamedTuple):
+    """What a fit trains, and how.
 
-    Parameters
+    Attributes
     ----------
-    chain_of
-        Returns a model's layers in a chain, each of which declares a `step_role`, or raises NoPlanError.
     model, optimizer
         Whose `params`, `grads` and state are trained, in place.
     x, t
-        All samples (rows, D), of a dtype that C casts as it gathers, and their checked class indices (rows,),
-        which nobody else may change: C does not look at them again.
+        All samples and labels, an entry for each sample, where the parameters are: on the CPU or the GPU.
     batch_size : int
         Samples in a step.
     max_grad : float or None
         Largest norm of all gradients together.
+    """
+
+    model: Any
+    optimizer: Any
+    x: Array
+    t: Array
+    batch_size: int
+    max_grad: float | None
+
+
+class ChainLink(NamedTuple):
+    """An Affine layer of a chain, with what follows it: "sigmoid", "relu" or None. W has shape [D,M], b [M]."""
+
+    W: Array
+    b: Array
+    dW: Array
+    db: Array
+    activation: str | None
+
+
+class Plan:
+    """A job's training steps, prepared to run without Python between them.
+
+    Parameters
+    ----------
+    job
+        Its samples are rows [rows, D] of a dtype that C casts as it gathers. The labels of one of scratchnet's own
+        models are checked class indices, which nobody else may change: C does not look at them again.
+    recorded
+        The layers that a reader's own model calls, in their order; each declares a `step_role`. The labels are
+        then checked here. None: the model is one of scratchnet's own, and names its layers.
+
+    Attributes
+    ----------
+    arrays : list
+        Parameters, gradients and the optimizer's state: all that training writes.
+    classes : int
+        Outputs of the last layer.
+    labels : array of int64
+        Class indices [rows].
+    nbytes : int
+        Of activations and their gradients, at most.
 
     Raises
     ------
     NoPlanError
-        Something in the chain, the parameters or the optimizer has no place in a plan.
+        Something in the chain, the parameters, the optimizer or the data has no place in a plan.
     """
 
-    def __init__(
-        self,
-        chain_of: Callable[[Any], Sequence[Any]],
-        model: Any,
-        optimizer: Any,
-        x: Array,
-        t: Array,
-        batch_size: int,
-        max_grad: float | None,
-    ) -> None:
-        self.optimizer = optimizer
-        self._model, self._chain_of = model, chain_of
-        self._batch_size, self._max_grad = batch_size, max_grad
-        layers = chain_of(model)
-        chain = pair_up(layers)
-        _check_arrays(chain, model)
-        self._steps_class = steps_for(chain[0][0])
-        _check_data(self._steps_class, x, t)
-        kernel, states = _state(optimizer, model)
+    def __init__(self, job: Job, recorded: Sequence[Any] | None = None) -> None:
+        self._recorded = recorded
+        layers = self._layers_of(job.model)
+        chain = match_chain(layers)
+        self.classes = chain[-1].W.shape[1]
+        if recorded is not None:
+            labels = class_indices("t", job.t, self.classes)
+            if labels is job.t:
+                labels = labels.copy()  # checked once: a callback may change the caller's
+            job = job._replace(t=labels)
+        self._job: Job = job
+        _check_arrays(chain, job.model)
+        self.is_on_gpu = is_on_gpu(chain[0].W)
+        self._runner_class = runner_for(chain[0].W)
+        _check_data(self._runner_class, job)
+        kernel, states = _state(job)
         try:
-            parameters = _stretches(model.params, model.grads, states)
-            self._steps = self._steps_class(chain, parameters, kernel, batch_size, max_grad)
-            self._steps.set_data(x, t)
+            parameters = coalesce(job.model.params, job.model.grads, states)
+            self._runner = self._runner_class(chain, parameters, kernel, job.batch_size, job.max_grad)
+            self._set_data(job)
         except ValueError as error:
             raise NoPlanError(str(error)) from None
-        self.is_on_gpu = is_on_gpu(chain[0][0])
-        widths = [chain[0][0].shape[0], *(W.shape[1] for W, *_ in chain)]
-        self.nbytes = 4 * sum(widths) * batch_size * chain[0][0].itemsize  # of activations and gradients, at most
-        self.arrays: list[Array] = [*model.params, *model.grads, *(array for state in states for array in state)]
-        self._data: Array | None = x
+        widths = [chain[0].W.shape[0], *(link.W.shape[1] for link in chain)]
+        self.nbytes = 4 * sum(widths) * job.batch_size * chain[0].W.itemsize
+        self.arrays: list[Array] = [*job.model.params, *job.model.grads, *(a for state in states for a in state)]
         self._parts = self._what_decides(layers, kernel, states)
         self._places = list(map(place_of, self.arrays))
-        self._place_of_data: tuple[Any, ...] | None = place_of(x)
 
-    def _what_decides(self, chain: Sequence[Any], kernel: str, states: list[list[Array]]) -> list[Any]:
+    def _layers_of(self, model: Any) -> Sequence[Any]:
+        if self._recorded is None:
+            return _own_layers(model)
+        for layer in self._recorded:
+            _role(layer)  # raises if somebody has changed it
+        return self._recorded
+
+    def _what_decides(self, layers: Sequence[Any], kernel: str, states: list[list[Array]]) -> list[Any]:
         """Return all that decides what a step is: model, optimizer and layers, their classes and arrays."""
-        lists = [self._model.params, self._model.grads, *states]
-        lists += [arrays for layer in chain for arrays in (layer.params, layer.grads)]
-        objects = [self._model, self.optimizer, *chain]
+        model, optimizer = self._job.model, self._job.optimizer
+        lists = [model.params, model.grads, *states]
+        lists += [arrays for layer in layers for arrays in (layer.params, layer.grads)]
+        objects = [model, optimizer, *layers]
         return [kernel, *objects, *map(type, objects), *(array for arrays in lists for array in arrays)]
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether these are the model and the optimizer that the plan was made for, in all that it leans on."""
-        is_there = self._data is not None and place_of(self._data) == self._place_of_data
-        return is_there and self._is_for(model, optimizer)
+        return place_of(self._job.x) == self._place_of_data and self._is_for(model, optimizer)
 
     def _is_for(self, model: Any, optimizer: Any) -> bool:
-        if model is not self._model or optimizer is not self.optimizer:
+        if model is not self._job.model or optimizer is not self._job.optimizer:
             return False
         try:
-            chain = self._chain_of(model)
-            if not all(map(is_as_written, chain)):
-                return False
-            parts = self._what_decides(chain, *_state(optimizer, model))
+            parts = self._what_decides(self._layers_of(model), *_state(self._job))
         except (NoPlanError, AttributeError, TypeError):  # a layer that is none, a list that is no longer there
             return False
         same = len(parts) == len(self._parts) and not any(map(is_not, parts, self._parts))
         return same and list(map(place_of, self.arrays)) == self._places
 
-    def set_data(
-        self, model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None
-    ) -> bool:
-        """Train on other samples from now on, if the plan is current and all else is as it was made for.
+    def serves(self, job: Job) -> bool:
+        """Whether the plan, current, serves a job that differs in nothing but the data: from now on it does.
 
         Raises
         ------
         NoPlanError
-            They cannot be trained on in whole steps.
+            The data cannot be trained on in whole steps.
         """
-        if (batch_size, max_grad) != (self._batch_size, self._max_grad) or not self._is_for(model, optimizer):
+        same = (job.batch_size, job.max_grad) == (self._job.batch_size, self._job.max_grad)
+        if not same or not self._is_for(job.model, job.optimizer):
             return False
-        _check_data(self._steps_class, x, t)
+        _check_data(self._runner_class, job)
         try:
-            self._steps.set_data(x, t)
+            self._set_data(job)
         except ValueError as error:
             raise NoPlanError(str(error)) from None
-        self._data, self._place_of_data = x, place_of(x)
         return True
+
+    def _set_data(self, job: Job) -> None:
+        self._runner.set_data(job.x, job.t)
+        self._job, self._place_of_data = job, place_of(job.x)
 
     def forget_data(self) -> None:
         """Hold the samples and labels no longer."""
-        self._data = self._place_of_data = None
-        self._steps.forget_data()
+        nothing = np.empty(0)
+        self._job = self._job._replace(x=nothing, t=nothing)
+        self._runner.forget_data()
+
+    @property
+    def labels(self) -> Array:
+        """The labels that are trained on."""
+        return self._job.t
 
     def run(self, order: Array) -> list[float]:
         """Train on the rows in `order`, batch after batch; return the loss of each step."""
-        numbers, updates = self.optimizer.step_numbers()
-        losses: list[float] = self._steps.run(order, numbers, updates)
-        self.optimizer.count_steps(len(losses))
+        optimizer = self._job.optimizer
+        losses: list[float] = self._runner.run(order, *optimizer.step_numbers(len(order) // self._job.batch_size))
+        optimizer.count_steps(len(losses))
         return losses
 
 
-def make_plan(model: Any, optimizer: Any, x: Array, t: Array, batch_size: int, max_grad: float | None) -> Plan:
-    """Return the plan of one of scratchnet's own models.
-
-    Raises
-    ------
-    NoPlanError
-        It is not one, or has been changed, or something else speaks against a plan.
-    """
-    return Plan(_own_chain, model, optimizer, x, t, batch_size, max_grad)
+def _own_layers(model: Any) -> Sequence[Any]:
+    if not is_unmodified_chain(model):
+        raise NoPlanError(f"{type(model).__name__} is not one of scratchnet's own models, or it was changed")
+    layers: Sequence[Any] = model.step_chain()
+    return layers
 
 
-def _own_chain(model: Any) -> list[Any]:
-    if not (is_as_written(model) and hasattr(model, "step_chain")):
-        raise NoPlanError(f"{type(model).__name__} is not one of scratchnet's own models; ask with compile=True")
+def _state(job: Job) -> tuple[str, list[list[Array]]]:
+    """Return the kernel of the optimizer's update, and its state's arrays."""
+    optimizer = job.optimizer
     try:
-        chain: list[Any] = model.step_chain()
-    except (AttributeError, TypeError):  # somebody took the layers away
-        raise NoPlanError("the model has no list of layers") from None
-    return chain
-
-
-def _state(optimizer: Any, model: Any) -> tuple[str, list[list[Array]]]:
-    """Return the kernel of an optimizer's update, and its state's arrays."""
-    try:
-        state: Any = getattr(optimizer, "step_state", lambda params: None)(model.params)
+        state: Any = getattr(optimizer, "step_state", lambda params: None)(job.model.params)
     except ValueError as error:
         raise NoPlanError(str(error)) from None
     if state is None:
@@ -186,8 +219,8 @@ def _role(layer: Any) -> str:
     return str(role)
 
 
-def pair_up(layers: Sequence[Any]) -> list[tuple[Array, Array, Array, Array, str | None]]:
-    """Return (W, b, dW, db, activation) for each Affine of a chain.
+def match_chain(layers: Sequence[Any]) -> list[ChainLink]:
+    """Return a link for each Affine layer of a chain.
 
     Raises
     ------
@@ -197,7 +230,7 @@ def pair_up(layers: Sequence[Any]) -> list[tuple[Array, Array, Array, Array, str
     roles = [_role(layer) for layer in layers]
     if not roles or roles[-1] != "softmax_cross_entropy":
         raise NoPlanError("the chain does not end with SoftmaxWithLoss")
-    chain: list[tuple[Array, Array, Array, Array, str | None]] = []
+    chain: list[ChainLink] = []
     for layer, role in zip(layers[:-1], roles, strict=False):
         if role == "affine":
             lists = layer.params, layer.grads
@@ -205,20 +238,20 @@ def pair_up(layers: Sequence[Any]) -> list[tuple[Array, Array, Array, Array, str
             if len(arrays) != 4 or not all(isinstance(a, np.ndarray) or is_on_gpu(a) for a in arrays):
                 raise NoPlanError(f"{type(layer).__name__} does not hold [W, b] and [dW, db]")
             W, b, dW, db = arrays
-            chain.append((W, b, dW, db, None))
-        elif role in ("sigmoid", "relu") and chain and chain[-1][4] is None:
-            chain[-1] = (*chain[-1][:4], role)
+            chain.append(ChainLink(W, b, dW, db, None))
+        elif role in ("sigmoid", "relu") and chain and chain[-1].activation is None:
+            chain[-1] = chain[-1]._replace(activation=role)
         else:
             raise NoPlanError(f"{type(layer).__name__} does not follow an Affine layer")
-    if not chain or chain[-1][4] is not None:
+    if not chain or chain[-1].activation is not None:
         raise NoPlanError("SoftmaxWithLoss does not follow an Affine layer")
     return chain
 
 
-def _check_arrays(chain: Sequence[tuple[Array, Array, Array, Array, str | None]], model: Any) -> None:
+def _check_arrays(chain: Sequence[ChainLink], model: Any) -> None:
     """The chain's arrays are exactly the model's parameters and gradients, all apart, of one compiled dtype."""
-    params = [a for W, b, *_ in chain for a in (W, b)]
-    grads = [a for _, _, dW, db, _ in chain for a in (dW, db)]
+    params = [a for link in chain for a in (link.W, link.b)]
+    grads = [a for link in chain for a in (link.dW, link.db)]
     for ours, theirs, what in ((params, model.params, "params"), (grads, model.grads, "grads")):
         if not isinstance(theirs, list | tuple) or len(ours) != len(theirs) or any(map(is_not, ours, theirs)):
             raise NoPlanError(f"the model's {what} are not those of its layers, in their order")
@@ -236,20 +269,21 @@ def _check_arrays(chain: Sequence[tuple[Array, Array, Array, Array, str | None]]
         raise NoPlanError("layers share parameters")
 
 
-def _check_data(steps_class: Any, x: Array, t: Array) -> None:
-    if not steps_class.takes(x):
+def _check_data(runner_class: Any, job: Job) -> None:
+    x, t = job.x, job.t
+    if not runner_class.takes(x):
         raise NoPlanError(f"the samples, of shape {x.shape} and dtype {x.dtype}, are not rows of plain numbers")
     if t.dtype != np.int64 or t.ndim != 1 or not t.flags.c_contiguous:
         raise NoPlanError("the labels are not class indices")
 
 
-def _stretches(
+def coalesce(
     params: Sequence[Array], grads: Sequence[Array], states: Sequence[Sequence[Array]]
 ) -> list[tuple[Array, Array, list[Array]]]:
-    """Return parameter, gradient and states as flat arrays; neighbours in memory become one.
+    """Return parameters with gradients and states as flat arrays, coalesced: those that follow in memory are one.
 
-    scratchnet's own models keep all parameters in one buffer, and the optimizers their states: then there is
-    one stretch, and one call of the update kernel.
+    scratchnet's own models keep all parameters in one buffer, and the optimizers their states: then all are
+    coalesced, and updated by one call of the kernel.
     """
     columns = [params, grads, *states]
     runs: list[list[int]] = []
@@ -267,7 +301,7 @@ def _follows(a: Array, b: Array) -> bool:
 
 
 def _join(arrays: Sequence[Array]) -> Array:
-    """Return one flat array over the memory of arrays that lie side by side."""
+    """Return one flat array over the memory of neighbours."""
     first = arrays[0]
     if len(arrays) == 1:
         return first.reshape(-1)

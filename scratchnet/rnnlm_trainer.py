@@ -5,22 +5,15 @@ Source: *Deep Learning from Scratch* 2, ch. 5.5.3.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_array, as_number, is_on_gpu
-from ._fitting import (
-    check_numbers,
-    check_trainable,
-    finish_step_on_interrupt,
-    log_line,
-    show_where_there_is_a_window,
-)
+from ._arrays import Array, as_array, is_on_gpu
+from ._engines import TrainStep
+from ._training import BaseTrainer, LogLines, check_numbers, finish_step_on_interrupt
 from ._watching import FirstBackward, LossWatch, check_links
 from .evaluation import stretches, taken
-from .util import clip_grads, flatten, remove_duplicate
 
 _LINES = {
     "en": "| epoch %d |  iter %d / %d | time %d[s] | perplexity %.2f",
@@ -28,7 +21,7 @@ _LINES = {
 }
 
 
-class RnnlmTrainer:
+class RnnlmTrainer(BaseTrainer):
     """Trains a language model on a text, in batches of stretches that follow each other.
 
     Parameters
@@ -63,17 +56,9 @@ class RnnlmTrainer:
     """
 
     def __init__(self, model: Any, optimizer: Any, *, lang: str | None = None) -> None:
-        check_trainable("RnnlmTrainer", model, optimizer)
-        self._line = log_line("RnnlmTrainer", _LINES, lang)
-        self.model = model
-        self.optimizer = optimizer
+        super().__init__("RnnlmTrainer", model, optimizer, _LINES, lang)
         self.time_idx = 0
         self.ppl_list: list[float] = []
-        self.eval_interval: int | None = None
-        self.current_epoch = 0
-
-    def __repr__(self) -> str:
-        return f"RnnlmTrainer({self.model!r}, {self.optimizer!r}, current_epoch={self.current_epoch})"
 
     def get_batch(self, x: Any, t: Any, batch_size: int, time_size: int) -> tuple[Array, Array]:
         """Return the next batch of words and of the words after them, (batch_size, time_size) each.
@@ -156,16 +141,15 @@ class RnnlmTrainer:
             )
         check_links("fit", self.model)
         self.time_idx, self.ppl_list, self.eval_interval = 0, [], eval_interval
-        watch = LossWatch("fit", steps)
-        first: FirstBackward | None = FirstBackward("fit", self.model)
+        watch, lines = LossWatch("fit", steps), LogLines(self, steps, print if verbose else None)
+        step_on = TrainStep(self.model, self.optimizer, max_grad, FirstBackward("fit", self.model).check)
         total: Any = 0.0  # on the GPU it stays there until a line needs it
-        count, start = 0, time.perf_counter()
+        count = 0
         with finish_step_on_interrupt() as interrupted:
             for epoch in range(max_epoch):
                 for step in range(steps):
                     interrupted()
-                    loss = self._step(*self.get_batch(xs, ts, batch_size, time_size), max_grad, first)
-                    first = None
+                    loss = step_on(*self.get_batch(xs, ts, batch_size, time_size))
                     if not is_on_gpu(loss):
                         watch.look([loss], epoch * steps + step)
                     total = total + loss
@@ -174,47 +158,7 @@ class RnnlmTrainer:
                         total = float(total)
                         watch.look([total], epoch * steps + step)
                         self.ppl_list.append(float(np.exp(total / count)))
+                        lines.print(step + 1, self.ppl_list[-1])
                         total, count = 0.0, 0
-                        if verbose:
-                            seconds = time.perf_counter() - start
-                            numbers = (self.current_epoch + 1, step + 1, steps, seconds, self.ppl_list[-1])
-                            print(self._line % numbers)
                 self.current_epoch += 1
             interrupted()
-
-    def _step(self, xs: Array, ts: Array, max_grad: float | None, first: FirstBackward | None) -> Any:
-        loss = self.model.forward(xs, ts)
-        if not is_on_gpu(loss):
-            loss = as_number("fit: the model's loss", loss)
-        self.model.backward()
-        if first is not None:
-            first.check()
-        params, grads = remove_duplicate(flatten(self.model.params), flatten(self.model.grads))
-        if max_grad is not None:
-            clip_grads(grads, max_grad)
-        self.optimizer.update(params, grads)
-        return loss
-
-    def plot(self, ylim: tuple[float, float] | None = None, *, ax: Any = None) -> Any:
-        """Draw `ppl_list`; return the matplotlib axes.
-
-        Parameters
-        ----------
-        ylim : (float, float), optional
-            Limits of the vertical axis.
-        ax : matplotlib axes, optional
-            Where to draw; without it a new picture is made, and shown if matplotlib has a window to show it in.
-
-        Raises
-        ------
-        ValueError
-            There is nothing to draw yet.
-        ImportError
-            matplotlib is not installed.
-        """
-        from .plotting import plot_loss
-
-        axes = plot_loss(self, ylim, ax=ax)
-        if ax is None:
-            show_where_there_is_a_window(axes)
-        return axes

@@ -8,27 +8,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 import numpy as np
 
 from ._arrays import Array, as_array, as_number, is_on_gpu, moved
-from ._engines import Layers, Planned, engine_for
-from ._fitting import (
-    check_numbers,
-    check_trainable,
-    finish_step_on_interrupt,
-    log_line,
-    show_where_there_is_a_window,
-)
+from ._engines import Layers, Planned, choose_engine
 from ._orders import Orders
 from ._passed_on import pass_on_np
 from ._progress import show_progress
+from ._training import BaseTrainer, LogLines, check_numbers, check_trainable, finish_step_on_interrupt
 from ._watching import LossWatch, check_links
 from .backends import LossMeans
 from .config import GPU
-from .plan import NoPlanError
+from .plan import Job, NoPlanError
 from .rnnlm_trainer import RnnlmTrainer
 from .util import accuracy, clip_grads, flatten, random_stream, remove_duplicate, row_blocks
 
@@ -54,7 +48,7 @@ _LINES = {
 }
 
 
-class Trainer:
+class Trainer(BaseTrainer):
     """Trains a model with an optimizer.
 
     Parameters
@@ -108,21 +102,13 @@ class Trainer:
     def __init__(
         self, model: Any, optimizer: Any, *, compile: bool | None = None, lang: str | None = None
     ) -> None:
-        check_trainable("Trainer", model, optimizer)
+        super().__init__("Trainer", model, optimizer, _LINES, lang)
         if compile not in (None, False, True):
             raise ValueError(f"Trainer: compile must be None, False or True, got {compile!r}")
-        self._line = log_line("Trainer", _LINES, lang)
-        self.model = model
-        self.optimizer = optimizer
         self.loss_list: list[float] = []
-        self.eval_interval: int | None = None
-        self.current_epoch = 0
         self.history: list[dict[str, Any]] = []
         self.engine = "layers"
         self._compile = compile
-
-    def __repr__(self) -> str:
-        return f"Trainer({self.model!r}, {self.optimizer!r}, current_epoch={self.current_epoch})"
 
     def fit(
         self,
@@ -197,91 +183,36 @@ class Trainer:
         """
         x, t = as_array(x, "fit: x"), as_array(t, "fit: t")
         callbacks = [callbacks] if callable(callbacks) else callbacks
-        steps = self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks)
-        # Not in a NumPy type of their own, in which products overflow.
-        max_epoch, batch_size = int(max_epoch), int(batch_size)
-        eval_interval = None if eval_interval is None else int(eval_interval)
+        self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks)
+        left, batch_size = int(max_epoch), int(batch_size)  # Python's numbers: NumPy's overflow in products
+        steps = len(x) // batch_size
         orders = Orders(random_stream("fit: rng", rng).permutation, len(x))
-        if validation is not None:
-            validation = self._check_validation(*validation)
-        labels = self._labels(t)
-        data, model = self._prepared(x, labels, validation), self.model
-        kept, self._kept = self._kept, None  # a fit in a callback makes its own
-        engine = self._engine(data, batch_size, max_grad, kept=kept)
-        self.eval_interval = eval_interval
-        means = LossMeans(steps, eval_interval)
-        start = time.perf_counter()
-        left, step = max_epoch, 0
-        watch = LossWatch("fit", steps)
-        with show_progress(progress, max_epoch * steps) as bar, finish_step_on_interrupt() as interrupted:
+        run = _Run(self, x, t, validation, batch_size, max_grad)
+        self.eval_interval = None if eval_interval is None else int(eval_interval)
+        with show_progress(progress, left * steps) as bar, finish_step_on_interrupt() as interrupted:
+            log = _LossLog(self, steps, bar, verbose)
             while left:
                 interrupted()  # before the stream is drawn from: what is drawn ahead is one call
                 # Where nothing looks at the model between them, several small epochs are one call.
-                epochs = 1 if callbacks or validation is not None else min(left, engine.epochs_at_once(steps))
+                is_watched = bool(callbacks) or validation is not None
+                epochs = 1 if is_watched else min(left, run.engine.epochs_at_once(steps))
                 left -= epochs
                 rows = orders.draw(epochs, steps * batch_size)
                 while len(rows):
-                    try:
-                        losses = engine.train(rows)
-                    except NoPlanError as difference:
-                        place = f"epoch {self.current_epoch + 1}, step {step + 1} of {steps}"
-                        raise RuntimeError(f"fit: compile=True, but in {place} {difference}") from None
-                    watch.look(losses, self.current_epoch * steps + step, x, rows[: len(losses) * batch_size])
-                    rows = rows[len(losses) * batch_size :]
-                    bar.update(len(losses))
-                    step = (step + len(losses)) % steps
-                    for at, line, epoch in means.add(losses):
-                        if line is not None:
-                            self.loss_list.append(line)
-                            if verbose:
-                                seconds = time.perf_counter() - start
-                                bar.write(self._line % (self.current_epoch + 1, at, steps, seconds, line))
-                        if epoch is not None:
-                            self.current_epoch += 1
-                            self.history.append({"epoch": self.current_epoch, "loss": epoch})
+                    losses = run.train(rows, log)
+                    made = len(losses) * batch_size
+                    log.add(losses, x, rows[:made])
+                    rows = rows[made:]
                     if len(rows):
                         interrupted()
                 if validation is not None:
-                    self.history[-1] |= self._validate(data, batch_size)
-                answers = [callback(self) for callback in callbacks]
-                if any(isinstance(answer, bool | np.bool_) and answer for answer in answers):
+                    self.history[-1] |= run.validate()
+                if _is_stopped_by([callback(self) for callback in callbacks]):
                     break
-                if left and (callbacks or validation is not None):  # somebody else's code has run
-                    check_trainable("fit", self.model, self.optimizer)
-                    labels, before = self._labels(t), labels
-                    if not (engine.is_current(self.model, self.optimizer) and _are_same(labels, before)):
-                        data = self._prepared(x, labels, validation)
-                        engine = self._engine(
-                            data, batch_size, max_grad, is_first=False, is_new=self.model is not model
-                        )
-                        model = self.model
-                    self.engine = engine.name  # a callback may have called fit
+                if left and is_watched:  # somebody else's code has run
+                    run.look_again()
             interrupted()
-        self._kept = engine.kept()
-
-    def plot(self, ylim: tuple[float, float] | None = None, *, ax: Any = None) -> Any:
-        """Draw `loss_list`; return the matplotlib axes.
-
-        Parameters
-        ----------
-        ylim : (float, float), optional
-            Limits of the vertical axis.
-        ax : matplotlib axes, optional
-            Where to draw; without it a new picture is made, and shown if matplotlib has a window to show it in.
-
-        Raises
-        ------
-        ValueError
-            There is nothing to draw yet.
-        ImportError
-            matplotlib is not installed.
-        """
-        from .plotting import plot_loss
-
-        axes = plot_loss(self, ylim, ax=ax)
-        if ax is None:
-            show_where_there_is_a_window(axes)
-        return axes
+        self._kept = run.engine.kept()
 
     def _check(
         self,
@@ -293,8 +224,8 @@ class Trainer:
         eval_interval: int | None,
         validation: tuple[Any, Any] | None,
         callbacks: Sequence[Callable[[Trainer], Any]],
-    ) -> int:
-        """Return the number of steps in an epoch, or say what is wrong."""
+    ) -> None:
+        """Say what is wrong with what fit was given."""
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
             raise ValueError(f"fit: x has shape {x.shape} and t {t.shape}, expected as many labels as samples")
         check_numbers(
@@ -310,87 +241,158 @@ class Trainer:
         if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
             raise ValueError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
         check_links("fit", self.model)
-        return len(x) // int(batch_size)
 
-    def _labels(self, t: Array) -> Array:
-        """Return labels as the model wants them for all steps, checked; of a reader's model, as they are."""
-        prepare = getattr(self.model, "prepare_labels", None)
-        if prepare is None:
-            return t
-        labels = as_array(prepare(t))
-        return labels.copy() if labels is t else labels  # checked once: a callback may change the caller's
 
-    def _check_validation(self, x: Any, t: Any) -> tuple[Array, Array]:
-        x, t = as_array(x, "fit: validation's x"), as_array(t, "fit: validation's t")
-        if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
-            samples, labels = (len(a) if a.ndim else 0 for a in (x, t))
-            raise ValueError(
-                f"fit: validation has {samples} samples and {labels} labels, expected as many of each, and some"
-            )
-        self.model.predict(moved(x[:1], to_gpu=_is_on_gpu(self.model)))  # says now what does not fit
-        return x, t
+class _LossLog:
+    """Keeps a trainer's losses, epochs and history, and prints the lines of its log, during a fit.
 
-    def _prepared(self, x: Array, labels: Array, validation: tuple[Array, Array] | None) -> _Data:
-        """Return the data as the model takes them, on the side of the parameters."""
-        on_gpu = _is_on_gpu(self.model)
+    Parameters
+    ----------
+    trainer
+        Its eval_interval is that of this fit.
+    steps : int
+        Of an epoch.
+    bar
+        What shows the steps that were made, and writes lines.
+    verbose : bool
+        Whether there are lines.
+    """
 
-        def prepared(samples: Array, labels: Array) -> tuple[Array, Array]:
-            return moved(samples, to_gpu=on_gpu), moved(labels, to_gpu=on_gpu)
+    def __init__(self, trainer: Trainer, steps: int, bar: Any, verbose: bool) -> None:
+        self._trainer, self._steps, self._bar = trainer, steps, bar
+        self._means = LossMeans(steps, trainer.eval_interval)
+        self._watch = LossWatch("fit", steps, depth=2)
+        self._lines = LogLines(trainer, steps, bar.write if verbose else None)
+        self._step = 0  # made in the running epoch
 
-        if validation is not None:
-            validation = prepared(validation[0], self._labels(validation[1]))
-        return _Data(*prepared(x, labels), validation)
+    @property
+    def place(self) -> str:
+        """The step that comes next."""
+        return f"epoch {self._trainer.current_epoch + 1}, step {self._step + 1} of {self._steps}"
 
-    def _engine(
+    def add(self, losses: list[float], x: Array, rows: Array) -> None:
+        """Note the losses of the next steps, which were made on these rows of the samples x."""
+        trainer = self._trainer
+        self._watch.look(losses, trainer.current_epoch * self._steps + self._step, x, rows)
+        self._bar.update(len(losses))
+        self._step = (self._step + len(losses)) % self._steps
+        for step, since_line, of_epoch in self._means.add(losses):
+            if since_line is not None:
+                trainer.loss_list.append(since_line)
+                self._lines.print(step, since_line)
+            if of_epoch is not None:
+                trainer.current_epoch += 1
+                trainer.history.append({"epoch": trainer.current_epoch, "loss": of_epoch})
+
+
+class _Run:
+    """A fit's data, as the model takes them, and the engine that trains on them.
+
+    Parameters
+    ----------
+    trainer
+        Its model and optimizer are trained.
+    x, t, validation, batch_size, max_grad
+        As fit got them.
+    """
+
+    engine: Layers | Planned
+
+    def __init__(
         self,
-        data: _Data,
+        trainer: Trainer,
+        x: Array,
+        t: Array,
+        validation: tuple[Any, Any] | None,
         batch_size: int,
         max_grad: float | None,
-        *,
-        is_first: bool = True,
-        is_new: bool = True,
-        kept: Planned | None = None,
-    ) -> Layers | Planned:
-        """Return what makes the steps from now on; later in a fit, layer by layer where compile=True cannot be."""
-        arguments = (self.model, self.optimizer, data.x, data.t, batch_size, max_grad)
+    ) -> None:
+        self._trainer, self._model = trainer, trainer.model
+        self._given = x, t, None if validation is None else _checked_validation(trainer.model, *validation)
+        self._batch_size, self._max_grad = batch_size, max_grad
+        self._labels = _labels_for(trainer.model, t)
+        job = self._arranged()
+        kept, trainer._kept = trainer._kept, None  # a fit in a callback makes its own
         try:
-            engine = engine_for(self._compile, *arguments, is_new=is_new, kept=kept)
-        except (
-            Exception
-        ) as error:  # a changed model's own code may raise anything, and then does so layer by layer
-            if is_first:
-                if not isinstance(error, NoPlanError):
-                    raise
-                raise ValueError(f"fit: compile=True, but {error}") from None
-            engine = engine_for(False, *arguments, is_new=is_new)
-        self.engine = engine.name
-        return engine
+            self.engine = choose_engine(trainer._compile, job, is_new=True, kept=kept)
+        except NoPlanError as error:
+            raise ValueError(f"fit: compile=True, but {error}") from None
+        trainer.engine = self.engine.name
 
-    def _validate(self, data: _Data, batch_size: int) -> dict[str, float]:
-        assert data.validation is not None
-        x, t = data.validation
+    def _arranged(self) -> Job:
+        """Return what is trained now; all data as the model takes them, on the side of the parameters."""
+        model, optimizer = self._trainer.model, self._trainer.optimizer
+        x, _, validation = self._given
+        on_gpu = _is_on_gpu(model)
+        self._x, self._t = moved(x, to_gpu=on_gpu), moved(self._labels, to_gpu=on_gpu)
+        if validation is not None:
+            samples, labels = validation[0], _labels_for(model, validation[1])
+            self._validation = moved(samples, to_gpu=on_gpu), moved(labels, to_gpu=on_gpu)
+        return Job(model, optimizer, self._x, self._t, self._batch_size, self._max_grad)
+
+    def train(self, rows: Array, log: _LossLog) -> list[float]:
+        """Make some steps on the batches of the rows; return their losses."""
+        try:
+            return self.engine.train(rows)
+        except NoPlanError as difference:
+            raise RuntimeError(f"fit: compile=True, but in {log.place} {difference}") from None
+
+    def look_again(self) -> None:
+        """Go on with what trainer, model and data are now that somebody else's code has run."""
+        trainer = self._trainer
+        check_trainable("fit", trainer.model, trainer.optimizer)
+        before, self._labels = self._labels, _labels_for(trainer.model, self._given[1])
+        if not (self.engine.is_current(trainer.model, trainer.optimizer) and _are_same(self._labels, before)):
+            job, is_new = self._arranged(), trainer.model is not self._model
+            try:
+                self.engine = choose_engine(trainer._compile, job, is_new=is_new)
+            except Exception:  # what a changed model's own code raises, it raises layer by layer
+                self.engine = choose_engine(False, job, is_new=is_new)
+            self._model = trainer.model
+        trainer.engine = self.engine.name  # a callback may have called fit
+
+    def validate(self) -> dict[str, float]:
+        """Return the accuracy on the training data, and loss and accuracy on the validation data."""
+        model, (x, t) = self._trainer.model, self._validation
         total = 0.0
-        for part in row_blocks(len(x), batch_size):
-            loss = as_number("fit: the model's loss", self.model.forward(x[part], t[part]))
+        for part in row_blocks(len(x), self._batch_size):
+            loss = as_number("fit: the model's loss", model.forward(x[part], t[part]))
             total += loss * len(x[part])
         return {
-            "accuracy": _accuracy_of(self.model, data.x, data.t),
+            "accuracy": _accuracy_of(model, self._x, self._t),
             "val_loss": total / len(x),
-            "val_accuracy": _accuracy_of(self.model, x, t),
+            "val_accuracy": _accuracy_of(model, x, t),
         }
 
 
-class _Data(NamedTuple):
-    """Samples and labels of a fit, and of its validation."""
+def _labels_for(model: Any, t: Array) -> Array:
+    """Return labels as the model wants them for all steps, checked; of a reader's model, as they are."""
+    prepare = getattr(model, "prepare_labels", None)
+    if prepare is None:
+        return t
+    labels = as_array(prepare(t))
+    return labels.copy() if labels is t else labels  # checked once: a callback may change the caller's
 
-    x: Array
-    t: Array
-    validation: tuple[Array, Array] | None
+
+def _checked_validation(model: Any, x: Any, t: Any) -> tuple[Array, Array]:
+    x, t = as_array(x, "fit: validation's x"), as_array(t, "fit: validation's t")
+    if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
+        samples, labels = (len(a) if a.ndim else 0 for a in (x, t))
+        raise ValueError(
+            f"fit: validation has {samples} samples and {labels} labels, expected as many of each, and some"
+        )
+    model.predict(moved(x[:1], to_gpu=_is_on_gpu(model)))  # says now what does not fit
+    return x, t
 
 
 def _are_same(labels: Array, before: Array) -> bool:
     """Whether labels are those that they were; of those on the GPU nobody waits to see it."""
     return labels is before or is_on_gpu(labels) or np.array_equal(labels, before)
+
+
+def _is_stopped_by(answers: Iterable[Any]) -> bool:
+    """Whether a callback returned True."""
+    return any(isinstance(answer, bool | np.bool_) and answer for answer in answers)
 
 
 def _is_on_gpu(model: Any) -> bool:

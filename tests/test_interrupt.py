@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from chain_model import Chain
 
-from scratchnet import SGD, RnnlmTrainer, Trainer, TwoLayerNet, _fitting
+from scratchnet import SGD, RnnlmTrainer, Trainer, TwoLayerNet, _training
 from scratchnet.time_layers import TimeAffine, TimeEmbedding, TimeSoftmaxWithLoss
 
 X = np.random.default_rng(0).standard_normal((12, 2))
@@ -57,12 +57,12 @@ def press_at(presses, function, *, traced, opcodes):
     return count
 
 
-def of_fitting(code):
-    return code.co_filename == _fitting.__file__
+def of_training(code):
+    return code.co_filename == _training.__file__
 
 
 def of_the_block(code):
-    return of_fitting(code) or code.co_name == "block"
+    return of_training(code) or code.co_name == "block"
 
 
 def is_pythons_own():
@@ -71,7 +71,7 @@ def is_pythons_own():
 
 def plain():
     def block():
-        with _fitting.finish_step_on_interrupt() as interrupted:
+        with _training.finish_step_on_interrupt() as interrupted:
             interrupted()
 
     block()
@@ -81,9 +81,9 @@ def nested():
     """The second block stands for a fit in a callback."""
 
     def block():
-        with _fitting.finish_step_on_interrupt() as interrupted:
+        with _training.finish_step_on_interrupt() as interrupted:
             interrupted()
-            with _fitting.finish_step_on_interrupt() as inner:
+            with _training.finish_step_on_interrupt() as inner:
                 inner()
             interrupted()
 
@@ -92,7 +92,7 @@ def nested():
 
 def under_way():
     def block():
-        with _fitting.finish_step_on_interrupt() as interrupted:
+        with _training.finish_step_on_interrupt() as interrupted:
             interrupted()
             raise ZeroDivisionError
 
@@ -147,7 +147,7 @@ def language_model():
 
 
 def of_trainers(code):
-    return code.co_name == "fit" or of_fitting(code)
+    return code.co_name == "fit" or of_training(code)
 
 
 @pytest.mark.parametrize("fit", [plan, layers, callbacks, a_fit_in_a_callback, language_model])

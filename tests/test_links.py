@@ -17,7 +17,7 @@ from scratchnet.book1 import optimizer as book1_optimizer
 from scratchnet.book1.multi_layer_net import MultiLayerNet
 from scratchnet.book1.multi_layer_net_extend import MultiLayerNetExtend
 from scratchnet.layers import Affine, SoftmaxWithLoss
-from scratchnet.plan import _stretches
+from scratchnet.plan import coalesce
 from scratchnet.time_layers import TimeAffine, TimeBiLSTM, TimeEmbedding, TimeLSTM, TimeSoftmaxWithLoss
 from scratchnet.trainer import Trainer
 
@@ -105,7 +105,7 @@ def test_a_network_trains_as_before_in_whole_steps_over_one_buffer(make, fitted,
     assert got[2] == "plan" and got[1:] == expected[1:]
     for a, b in zip(got[0], expected[0], strict=True):
         np.testing.assert_array_equal(a, b)
-    assert len(_stretches(other.params, other.grads, [other_opt.m, other_opt.v])) == 1
+    assert len(coalesce(other.params, other.grads, [other_opt.m, other_opt.v])) == 1
 
 
 def test_a_network_whose_arrays_lie_in_files_trains(tmp_path):
@@ -325,4 +325,4 @@ def test_the_libraries_that_are_installed(library, tmp_path):
     assert same(other.params[:2], other.layers[0].params)
     assert np.shares_memory(tied.params[0], tied.params[4]) and same(tied.params[:1], tied.layers[0].params)
     expected, got = trained(model, opt), trained(other, other_opt)
-    assert got[1:] == expected[1:] and len(_stretches(other.params, other.grads, [other_opt.m])) == 1
+    assert got[1:] == expected[1:] and len(coalesce(other.params, other.grads, [other_opt.m])) == 1

@@ -278,7 +278,7 @@ def test_a_number_of_updates_that_is_none_is_refused(Class, count):
     with pytest.raises(ValueError, match="Adam: iter must be a whole number, 0 or more"):
         opt.update(params, arguments(Class, [np.ones(3)]))
     with pytest.raises(ValueError, match="Adam: iter must be a whole number, 0 or more"):
-        opt.step_numbers()
+        opt.step_numbers(1)
     assert (values(params)[0] == 1).all() and opt.m is None
 
 

@@ -157,7 +157,7 @@ def test_a_long_epoch_is_run_in_pieces(monkeypatch):
     monkeypatch.setattr(scratchnet.plan.Plan, "run", lambda *a: calls.append(len(a[1])) or run(*a))
     whole = fit(TwoLayerNet(4, 5, 3, rng=0), SGD(), x, t, None, batch_size=2, max_epoch=2)[1]
     assert calls[0] == 2 and 2 < max(calls) <= 500 and sum(calls) == 1000
-    monkeypatch.setattr(scratchnet._engines.Planned, "PATIENCE", 0)
+    monkeypatch.setattr(scratchnet._engines.Planned, "MAX_CHUNK_SECONDS", 0)
     assert fit(TwoLayerNet(4, 5, 3, rng=0), SGD(), x, t, None, batch_size=2, max_epoch=2)[1] == whole
     assert set(calls[-500:]) == {2}
 
@@ -400,17 +400,19 @@ def test_steps_refuse_what_does_not_fit(spiral):
     x, t = spiral
     labels = t.argmax(axis=1).astype(np.int64)
     model = TwoLayerNet(2, 5, 3, dtype=np.float64, rng=0)
-    plan = scratchnet.plan.make_plan(model, SGD(0.1), x, labels, 30, None)
-    steps, order, numbers = plan._steps, np.arange(300), (0.1,)
+    plan = scratchnet.plan.Plan(scratchnet.plan.Job(model, SGD(0.1), x, labels, 30, None))
+    steps, order, rates = plan._runner, np.arange(300), [0.1] * 10
     before = [p.copy() for p in model.params]
     for data in (x[:, :1].copy(), np.zeros((300, 3)), x[:200], x.astype(np.complex128), x[0]):
         with pytest.raises(ValueError):
             steps.set_data(data, labels)
     for wrong in (-1, 300, 2**40):
         with pytest.raises(IndexError):
-            steps.run(np.where(order == 17, wrong, order), numbers, 0)
+            steps.run(np.where(order == 17, wrong, order), rates, ())
     with pytest.raises(ValueError):
-        steps.run(order.astype(np.int32), numbers, 0)
-    assert steps.run(order[:29], numbers, 0) == []
+        steps.run(order.astype(np.int32), rates, ())
+    with pytest.raises(ValueError, match="9 learning rates for 10 steps"):
+        steps.run(order, rates[1:], ())
+    assert steps.run(order[:29], rates, ()) == []
     for kept, now in zip(before, model.params, strict=True):
         np.testing.assert_array_equal(kept, now)

@@ -32,8 +32,8 @@ def state_of(trainer):
 def plans(monkeypatch):
     """Return a list that gets an entry for every plan that is made."""
     made = []
-    make_plan = _engines.make_plan
-    monkeypatch.setattr(_engines, "make_plan", lambda *a: made.append(a[0]) or make_plan(*a))
+    Plan = _engines.Plan
+    monkeypatch.setattr(_engines, "Plan", lambda *a: made.append(a[0]) or Plan(*a))
     return made
 
 
@@ -145,7 +145,7 @@ def test_one_plan_serves_all_fits_of_a_trainer(monkeypatch):
 
 def test_a_large_plan_is_made_anew(monkeypatch):
     made = plans(monkeypatch)
-    monkeypatch.setattr(_engines.Planned, "MOST_KEPT", 100)
+    monkeypatch.setattr(_engines.Planned, "MAX_KEPT_BYTES", 100)
     trainer = make()
     for _ in range(2):
         fit(trainer)

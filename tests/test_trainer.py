@@ -399,7 +399,7 @@ def test_the_steps_of_a_call_are_estimated_from_what_was_done(monkeypatch, secon
     for _ in range(1000):
         engine.train(order)
     assert engine._steps <= max(4 * rows, 1) and max(asked) <= rows
-    assert engine.epochs_at_once(1) <= engine.MOST_ROWS
+    assert engine.epochs_at_once(1) <= engine.MAX_ROWS
     if seconds == 1.0:
         assert set(asked) == {1}
 

@@ -20,8 +20,9 @@ from .contract import CONTRACT, KERNELS, LARGEST, Argument, Kernel, check_argume
 try:
     from .cpu import (
         LossMeans,
-        Steps,
+        PlanRunner,
         address,
+        bias_corrected_rates,
         get_num_threads,
         isa,
         isas,
@@ -57,6 +58,7 @@ __all__ = [
     "NoGPUError",
     "address_of",
     "backend_for",
+    "bias_corrected_rates",
     "check_arguments",
     "check_call",
     "cpu",
@@ -71,9 +73,9 @@ __all__ = [
     "reference",
     "reference_uses",
     "run_checked",
+    "runner_for",
     "set_num_threads",
     "shuffle_epochs",
-    "steps_for",
     "to_device",
     "to_host",
     "window_places",
@@ -159,13 +161,13 @@ def place_of(array: Any) -> tuple[Any, ...]:
     return (address_of(array), array.shape, array.strides, array.dtype) if is_on_gpu(array) else place(array)
 
 
-def steps_for(array: np.ndarray) -> Any:
-    """Return the class that makes whole training steps with parameters like this array."""
+def runner_for(array: np.ndarray) -> Any:
+    """Return the class that runs whole training steps with parameters like this array."""
     if is_on_gpu(array):
-        from .cuda_steps import Steps as StepsOnGPU
+        from .cuda_steps import PlanRunner as PlanRunnerOnGPU
 
-        return StepsOnGPU
-    return Steps
+        return PlanRunnerOnGPU
+    return PlanRunner
 
 
 def reference_uses() -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Types of the compiled kernels; the contract that they keep is in contract.py."""
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -107,7 +108,7 @@ def op_update(
 def shuffle_epochs(bit_generator: np.random.BitGenerator, order: _Array, epochs: _Array) -> None: ...
 
 @final
-class Steps:
+class PlanRunner:
     def __new__(
         cls,
         layers: list[tuple[_Array, _Array, _Array, _Array, str | None]],
@@ -115,12 +116,14 @@ class Steps:
         optimizer: str,
         batch: int,
         max_grad: float | None,
-    ) -> Steps: ...
+    ) -> PlanRunner: ...
     @staticmethod
     def takes(data: object) -> bool: ...
     def set_data(self, data: _Array, labels: _Array) -> None: ...
     def forget_data(self) -> None: ...
-    def run(self, order: _Array, numbers: tuple[float, ...], updates: int) -> list[float]: ...
+    def run(self, order: _Array, rates: list[float], others: Sequence[float]) -> list[float]: ...
+
+def bias_corrected_rates(lr: float, beta1: float, beta2: float, updates: int, steps: int) -> list[float]: ...
 
 @final
 class LossMeans:

@@ -1,9 +1,11 @@
 # Whole training steps
 
 cimport cython
+from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 
 _ACTIVATIONS = {None: SN_NO_ACTIVATION, "sigmoid": SN_SIGMOID, "relu": SN_RELU}
+_UPDATES = [name for name in _KERNELS if name.endswith("_update")]  # in the order of sn_optimizer
 _DATA_TYPES = {np.dtype(name): code for name, code in (
     ("uint8", SN_DATA_U8), ("bool", SN_DATA_BOOL), ("int8", SN_DATA_I8), ("int16", SN_DATA_I16),
     ("int32", SN_DATA_I32), ("int64", SN_DATA_I64), ("float32", SN_DATA_F32), ("float64", SN_DATA_F64),
@@ -13,12 +15,12 @@ _DATA_TYPES = {np.dtype(name): code for name, code in (
 def _refuse(str name, *values):
     """Say what is wrong with plain arrays that a kernel of the steps does not take."""
     _prepared(name, *values)
-    raise ValueError(f"Steps: an array has a dtype or layout that {name} does not take")
+    raise ValueError(f"PlanRunner: an array has a dtype or layout that {name} does not take")
 
 
 @cython.final
 @cython.auto_pickle(False)
-cdef class Steps:
+cdef class PlanRunner:
     """Whole training steps of a chain of layers in C, the arrays being the layers' and the optimizer's own.
 
     Parameters
@@ -26,7 +28,7 @@ cdef class Steps:
     layers : list of (W, b, dW, db, activation)
         Of each layer, in order; activation is "sigmoid", "relu" or None.
     parameters : list of (p, g, states)
-        What the optimizer updates: every parameter or stretch of parameters, flat, with its state arrays.
+        What the optimizer updates: the coalesced parameters, flat, with its state arrays.
     optimizer : str
         The optimizer's kernel.
     batch : int
@@ -48,7 +50,7 @@ cdef class Steps:
 
     def __cinit__(self, layers, parameters, optimizer, batch, max_grad):
         if batch < 1:
-            raise ValueError(f"Steps: batch must be 1 or more, got {batch}")
+            raise ValueError(f"PlanRunner: batch must be 1 or more, got {batch}")
         dtype = layers[0][0].dtype
         self.held = [layers, parameters]
         x = self.scratch((batch, layers[0][0].shape[0]), dtype)
@@ -60,7 +62,7 @@ cdef class Steps:
         self.plan.y = cnp.PyArray_DATA(self.scratch((batch, layers[len(layers) - 1][0].shape[1]), dtype))
         self.plan.batch = batch
         self.plan.max_grad = -1 if max_grad is None else max_grad
-        self.plan.optimizer = _OPTIMIZERS[optimizer]
+        self.plan.optimizer = _UPDATES.index(optimizer)
         self.plan.layers = len(layers)
         self.plan.layer = <sn_layer *>cnp.PyArray_DATA(self.scratch((len(layers) * sizeof(sn_layer),), np.uint8))
         for k, (W, b, dW, db, activation) in enumerate(layers):
@@ -136,39 +138,58 @@ cdef class Steps:
         """Hold the samples and labels no longer."""
         self.data = self.labels = None
 
-    def run(self, const int64_t[::1] order not None, numbers, int64_t updates):
+    def run(self, const int64_t[::1] order not None, list rates not None, others):
         """Train on the rows in order, batch after batch, and return the loss of each step.
 
         Parameters
         ----------
         order
             Rows to train on; numbers left over from whole batches are not used.
-        numbers
-            Of the optimizer's kernel (Adam's learning rate uncorrected).
-        updates
-            Updates made before.
+        rates
+            The learning rate of each step.
+        others
+            The numbers after the learning rate that the optimizer's kernel takes, at most two.
 
         Raises
         ------
         IndexError
             A number in order is no row.
         ValueError
-            There is no data yet.
+            There is no data yet, or there are too few rates.
         """
         cdef sn_size steps = order.shape[0] // self.plan.batch
-        cdef cnp.ndarray loss
+        cdef cnp.ndarray loss, rate_of_step
         cdef double *losses
+        cdef double *step_rates
+        cdef Py_ssize_t step
         if self.data is None:
             raise ValueError("run: set_data comes first")
         if steps == 0:
             return []
         if sn_find_label_outside(order.shape[0], &order[0], self.labels.shape[0]) != -1:
             raise IndexError("run: order holds a number that is no row of the data")
-        fill_numbers(self.plan.numbers, numbers)
-        self.plan.updates = updates
-        loss = np.empty(steps)
-        losses = <double *>cnp.PyArray_DATA(loss)
+        if len(rates) < steps:
+            raise ValueError(f"run: there are {len(rates)} learning rates for {steps} steps")
+        self.plan.numbers[0], self.plan.numbers[1] = (*others, 0.0, 0.0)[:2]
+        loss, rate_of_step = np.empty(steps), np.empty(steps)
+        losses, step_rates = <double *>cnp.PyArray_DATA(loss), <double *>cnp.PyArray_DATA(rate_of_step)
+        for step in range(steps):
+            step_rates[step] = rates[step]
         with nogil:
             sn_plan_run(&self.plan, steps, &order[0], cnp.PyArray_DATA(self.data), self.data_type,
-                        cnp.PyArray_STRIDE(self.data, 0), &self.labels[0], losses)
+                        cnp.PyArray_STRIDE(self.data, 0), &self.labels[0], step_rates, losses)
         return loss.tolist()
+
+
+def bias_corrected_rates(double lr, double beta1, double beta2, int64_t updates, Py_ssize_t steps):
+    """Return lr sqrt(1 - beta2^k) / (1 - beta1^k), Adam's learning rate, for the `steps` updates k after `updates`.
+
+    With it m and v need no correction for their start at 0. Source: D. Kingma and J. Ba, *Adam*, 2015, section 2.
+    """
+    cdef double k
+    cdef Py_ssize_t step
+    rates = []
+    for step in range(1, steps + 1):
+        k = <double>(updates + step)
+        rates.append(lr * sqrt(1 - pow(beta2, k)) / (1 - pow(beta1, k)))
+    return rates

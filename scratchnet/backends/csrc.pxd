@@ -50,8 +50,7 @@ cdef extern from "scratchnet.h" nogil:
         sn_layer *layer
         sn_parameter *parameter
         sn_optimizer optimizer
-        double numbers[3]
-        int64_t updates
+        double numbers[2]
         double max_grad
         void *x
         sn_label *t
@@ -59,5 +58,5 @@ cdef extern from "scratchnet.h" nogil:
         void *dout
         void *dx
 
-    void sn_plan_run(sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
-                     sn_size row_bytes, const sn_label *labels, double *loss)
+    void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data,
+                     sn_data data_type, sn_size row_bytes, const sn_label *labels, const double *rates, double *loss)

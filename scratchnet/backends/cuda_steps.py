@@ -29,7 +29,7 @@ DATA_TYPES = {
     name: number
     for number, name in enumerate(("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"))
 }
-MOST_STATES = 2
+MAX_STATES = 2
 
 # Choices that change nothing but the speed. None of them has been measured yet.
 STEPS_OF_GRAPH = 16
@@ -37,7 +37,7 @@ ROWS_WIDTH = 128  # up to this width of every layer's output a sample is one blo
 ROWS_CLASSES = 32
 
 
-class Steps:
+class PlanRunner:
     """Whole training steps of a chain of layers, the arrays being the layers' and the optimizer's own.
 
     Parameters
@@ -45,7 +45,7 @@ class Steps:
     layers : list of (W, b, dW, db, activation)
         Of each layer, in order; activation is "sigmoid", "relu" or None.
     parameters : list of (p, g, states)
-        What the optimizer updates: every parameter or stretch of parameters, flat, with its state arrays.
+        What the optimizer updates: the coalesced parameters, flat, with its state arrays.
     optimizer : str
         The optimizer's kernel.
     batch : int
@@ -105,7 +105,7 @@ class Steps:
             cuda.check_call("affine_forward", x, W, b, out)
             cuda.check_call("affine_backward", out, x, W, None, dW, db)
         for p, g, states in parameters:
-            spare = [self._cupy.empty_like(p) for _ in range(MOST_STATES - len(states))]
+            spare = [self._cupy.empty_like(p) for _ in range(MAX_STATES - len(states))]
             cuda.check_call("adam_update", p, g, *states, *spare, 0, 0, 0)
 
     def _rows_of_layers(self, parameters: Parameters) -> np.ndarray:
@@ -158,17 +158,17 @@ class Steps:
             raise ValueError("set_data: samples and labels are not those that these steps can train on")
         self._data, self._labels = cuda.to_device(data), cuda.to_device(labels)
 
-    def run(self, order: np.ndarray, numbers: Sequence[float], updates: int) -> list[float]:
+    def run(self, order: np.ndarray, rates: Sequence[float], others: Sequence[float]) -> list[float]:
         """Train on the rows in order, batch after batch, and return the loss of each step.
 
         Parameters
         ----------
         order
             Rows to train on; numbers left over from whole batches are not used.
-        numbers
-            Of the optimizer's kernel (Adam's learning rate uncorrected).
-        updates
-            Updates made before.
+        rates
+            The learning rate of each step.
+        others
+            The numbers after the learning rate that the optimizer's kernel takes, at most two.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class Steps:
             raise ValueError(f"run: order must hold row numbers, got dtype {order.dtype}")
         if order.min() < 0 or order.max() >= len(self._data):
             raise IndexError("run: order holds a number that is no row of the data")
-        self._upload(order, numbers, updates, steps)
+        self._upload(order, rates, others, steps)
         self._cupy.cuda.get_current_stream().synchronize()  # what the caller does to the parameters
         try:
             with self._stream:
@@ -199,15 +199,11 @@ class Steps:
         losses: list[float] = self._losses[:steps].get().tolist()
         return losses
 
-    def _upload(self, order: np.ndarray, numbers: Sequence[float], updates: int, steps: int) -> None:
+    def _upload(self, order: np.ndarray, rates: Sequence[float], others: Sequence[float], steps: int) -> None:
         """Bring everything that this run needs to the device."""
-        lr, a, b = (*map(float, numbers), 0.0, 0.0)[:3]
-        rates = np.full(steps, lr)
-        if self._optimizer == "adam_update":
-            counts = np.arange(updates + 1, updates + steps + 1, dtype=np.float64)
-            rates = lr * np.sqrt(1 - b**counts) / (1 - a**counts)
+        a, b = (*others, 0.0, 0.0)[:2]
         self._order = self._filled(self._order, np.asarray(order, np.int64))
-        self._numbers = self._filled(self._numbers, np.concatenate([[a, b, self._max_grad], rates]))
+        self._numbers = self._filled(self._numbers, np.array([a, b, self._max_grad, *rates[:steps]]))
         if self._losses is None or len(self._losses) < steps:
             self._losses = self._cupy.zeros(steps, np.float64)
         self._run_table.set(self._row_of_run(steps))
@@ -282,7 +278,7 @@ class Steps:
 
 _RUN_NUMBERS = 17  # of cuda.cu's struct Run
 _PROGRESS_NUMBERS = 3
-_NUMBERS = 3  # the optimizer's two behind lr and the largest norm, before the learning rates
+_NUMBERS = 3  # the optimizer's two after lr and the largest norm, before the learning rates
 
 
 def _checked_way(way: str | None, widths: Sequence[int]) -> str:
@@ -294,14 +290,14 @@ def _checked_way(way: str | None, widths: Sequence[int]) -> str:
         It is none, or the layers are too wide for it.
     """
     if widths[-1] == 0:
-        raise ValueError("Steps: the last layer has no outputs, so there are no classes")
+        raise ValueError("PlanRunner: the last layer has no outputs, so there are no classes")
     if way is None:
         is_small = min(widths) > 0 and max(widths) <= ROWS_WIDTH and widths[-1] <= ROWS_CLASSES
         return "rows" if is_small else "layers"
     if way not in ("layers", "rows", "persistent"):
-        raise ValueError(f'Steps: way must be "layers", "rows" or "persistent", got {way!r}')
+        raise ValueError(f'PlanRunner: way must be "layers", "rows" or "persistent", got {way!r}')
     if way != "layers" and not 0 < min(widths) <= max(widths) <= cuda.THREADS:
-        raise ValueError(f"Steps: {way!r} takes layers of 1 to {cuda.THREADS} outputs, got {list(widths)}")
+        raise ValueError(f"PlanRunner: {way!r} takes layers of 1 to {cuda.THREADS} outputs, got {list(widths)}")
     return way
 
 
@@ -324,9 +320,9 @@ def _states_of(array: Array, parameters: Parameters) -> list[int]:
         The optimizer does not update the array.
     """
     if array.size == 0:
-        return [0] * MOST_STATES
+        return [0] * MAX_STATES
     for p, _, states in parameters:
         offset = array.data.ptr - p.data.ptr
         if 0 <= offset < p.nbytes:
-            return ([_pointer(state) + offset for state in states] + [0] * MOST_STATES)[:MOST_STATES]
-    raise ValueError("Steps: a layer's array is none of the optimizer's parameters")
+            return ([_pointer(state) + offset for state in states] + [0] * MAX_STATES)[:MAX_STATES]
+    raise ValueError("PlanRunner: a layer's array is none of the optimizer's parameters")

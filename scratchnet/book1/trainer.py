@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, as_array
-from .._fitting import check_numbers
+from .._training import check_numbers
 from .._watching import LossWatch
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 

@@ -8,9 +8,9 @@ import emulator
 import numpy as np
 import pytest
 
-from scratchnet.backends import Steps as CPUSteps
+from scratchnet.backends import PlanRunner as CPURunner
 from scratchnet.backends import cuda, cuda_steps
-from scratchnet.backends.cuda_steps import Steps
+from scratchnet.backends.cuda_steps import PlanRunner
 
 WAYS = ["layers", "rows", "persistent"]
 OPTIMIZERS = {
@@ -31,7 +31,7 @@ class Net:
 
     def __init__(self, widths, activations, optimizer, dtype, side_by_side=True, seed=0):
         rng = np.random.default_rng(seed)
-        self.optimizer, self.numbers = optimizer, OPTIMIZERS[optimizer][1]
+        self.optimizer = optimizer
         self.activations = [*activations, None]
         self.shapes = [s for D, M in pairwise(widths) for s in ((D, M), (M,))]
         self.sizes = [int(np.prod(s)) for s in self.shapes]
@@ -40,8 +40,13 @@ class Net:
         self.buffers += [np.zeros(n, dtype) for _ in range(OPTIMIZERS[optimizer][0])]
         self.side_by_side = side_by_side
 
+    def numbers(self, steps):
+        """(rates, others): the optimizer's numbers for some steps, whose learning rates fall."""
+        lr, *others = OPTIMIZERS[self.optimizer][1]
+        return [lr / (1 + k) for k in range(steps)], others
+
     def arrays(self, upload):
-        """(layers, parameters, buffers): what Steps takes, over uploaded buffers."""
+        """(layers, parameters, buffers): what PlanRunner takes, over uploaded buffers."""
         buffers = [upload(buffer) for buffer in self.buffers]
         ends = np.cumsum(self.sizes).tolist()
         columns = [[b[e - s : e] for s, e in zip(self.sizes, ends, strict=True)] for b in buffers]
@@ -67,16 +72,16 @@ def make_data(D, C, rows=23, dtype=np.float64, seed=1):
 def check_alike(cupy, net, data, labels, *, way, batch=5, max_grad=None, steps=3, runs=2):
     """The same runs on both: the same losses, parameters, gradients and states."""
     layers, parameters, expected = net.arrays(np.copy)
-    cpu = CPUSteps(layers, parameters, net.optimizer, batch, max_grad)
+    cpu = CPURunner(layers, parameters, net.optimizer, batch, max_grad)
     layers, parameters, buffers = net.arrays(cupy.asarray)
-    gpu = Steps(layers, parameters, net.optimizer, batch, max_grad, way=way)
+    gpu = PlanRunner(layers, parameters, net.optimizer, batch, max_grad, way=way)
     rng = np.random.default_rng(2)
     for engine in (cpu, gpu):
         engine.set_data(data, labels)
-    for k in range(runs):
+    for _ in range(runs):
         order = rng.integers(0, len(data), steps * batch + batch - 1)
-        losses = cpu.run(order, net.numbers, k * steps)
-        mine = gpu.run(order, net.numbers, k * steps)
+        losses = cpu.run(order, *net.numbers(steps))
+        mine = gpu.run(order, *net.numbers(steps))
         assert len(mine) == steps and all(type(loss) is float for loss in mine)
         bound = BOUND[expected[0].dtype.type]
         np.testing.assert_allclose(mine, losses, rtol=bound, atol=bound)
@@ -153,15 +158,15 @@ def test_parameters_that_lie_apart(cupy, way):
 def test_data_on_the_device_and_other_data_later(cupy, way):
     net = Net((6, 5, 3), ["relu"], "sgd_update", np.float64)
     layers, parameters, _ = net.arrays(cupy.asarray)
-    steps = Steps(layers, parameters, "sgd_update", 4, None, way=way)
-    cpu = CPUSteps(*net.arrays(np.asarray)[:2], "sgd_update", 4, None)
+    steps = PlanRunner(layers, parameters, "sgd_update", 4, None, way=way)
+    cpu = CPURunner(*net.arrays(np.asarray)[:2], "sgd_update", 4, None)
     for seed, rows in ((1, 10), (2, 30)):
         data, labels = make_data(6, 3, rows, seed=seed)
         steps.set_data(cupy.asarray(data), cupy.asarray(labels))
         cpu.set_data(data, labels)
         for length in (8, 4 * rows):
-            order = np.arange(length) % rows
-            np.testing.assert_allclose(steps.run(order, (0.1,), 0), cpu.run(order, (0.1,), 0), rtol=1e-11)
+            order, rates = np.arange(length) % rows, [0.1] * length
+            np.testing.assert_allclose(steps.run(order, rates, ()), cpu.run(order, rates, ()), rtol=1e-11)
 
 
 @pytest.mark.parametrize("way", ["layers", "rows"])
@@ -171,9 +176,9 @@ def test_graphs_and_single_steps_are_the_same(cupy, way, monkeypatch):
     for length in (2, 10**9):
         monkeypatch.setattr(cuda_steps, "STEPS_OF_GRAPH", length)
         layers, parameters, buffers = Net((6, 5, 3), ["relu"], "adam_update", np.float32).arrays(cupy.asarray)
-        steps = Steps(layers, parameters, "adam_update", 4, 0.5, way=way)
+        steps = PlanRunner(layers, parameters, "adam_update", 4, 0.5, way=way)
         steps.set_data(data, labels)
-        losses = [steps.run(np.arange(4 * k) % 23, (0.01, 0.9, 0.999), 0) for k in (7, 1, 4)]
+        losses = [steps.run(np.arange(4 * k) % 23, [0.01] * k, (0.9, 0.999)) for k in (7, 1, 4)]
         assert (steps._graph is not None) == (length == 2)
         results.append((losses, [cuda.to_host(b).tobytes() for b in buffers]))
     assert results[0] == results[1]
@@ -195,10 +200,10 @@ def test_launches_of_a_step(cupy, way, max_grad, launches):
     if cupy.__name__ != "fake_cupy":
         pytest.skip("the emulator counts launches")
     layers, parameters, _ = Net((6, 5, 3), ["relu"], "adam_update", np.float32).arrays(cupy.asarray)
-    steps = Steps(layers, parameters, "adam_update", 4, max_grad, way=way)
+    steps = PlanRunner(layers, parameters, "adam_update", 4, max_grad, way=way)
     steps.set_data(*make_data(6, 3))
     emulator.launches.clear()
-    steps.run(np.zeros(4 * 40, int), (0.01, 0.9, 0.999), 0)
+    steps.run(np.zeros(4 * 40, int), [0.01] * 40, (0.9, 0.999))
     assert emulator.launches == (["step_gather"] if way == "layers" else []) + launches * 40
     assert steps._graph is not None
 
@@ -207,41 +212,41 @@ def test_one_launch_for_all_steps(cupy):
     if cupy.__name__ != "fake_cupy":
         pytest.skip("the emulator counts launches")
     layers, parameters, _ = Net((6, 5, 3), ["relu"], "sgd_update", np.float32).arrays(cupy.asarray)
-    steps = Steps(layers, parameters, "sgd_update", 4, None, way="persistent")
+    steps = PlanRunner(layers, parameters, "sgd_update", 4, None, way="persistent")
     steps.set_data(*make_data(6, 3))
     emulator.launches.clear()
-    assert len(steps.run(np.zeros(4 * 40, int), (0.01,), 0)) == 40
+    assert len(steps.run(np.zeros(4 * 40, int), [0.01] * 40, ())) == 40
     assert emulator.launches == ["step_persistent"]
 
 
 def test_the_way_is_chosen_by_the_widths(cupy):
     for widths, way in (((784, 50, 10), "rows"), ((2, 129, 3), "layers"), ((2, 10, 33), "layers")):
         layers, parameters, _ = Net(widths, ["relu"], "sgd_update", np.float32).arrays(cupy.asarray)
-        assert Steps(layers, parameters, "sgd_update", 4, None).way == way
+        assert PlanRunner(layers, parameters, "sgd_update", 4, None).way == way
 
 
 def test_errors(cupy):
     net = Net((6, 5, 3), ["relu"], "sgd_update", np.float32)
     layers, parameters, _ = net.arrays(cupy.asarray)
     with pytest.raises(ValueError, match="way must be"):
-        Steps(layers, parameters, "sgd_update", 4, None, way="fast")
+        PlanRunner(layers, parameters, "sgd_update", 4, None, way="fast")
     wide, wide_parameters, _ = Net((2, 300, 3), ["relu"], "sgd_update", np.float32).arrays(cupy.asarray)
     with pytest.raises(ValueError, match="1 to 256 outputs"):
-        Steps(wide, wide_parameters, "sgd_update", 4, None, way="rows")
+        PlanRunner(wide, wide_parameters, "sgd_update", 4, None, way="rows")
     with pytest.raises(ValueError, match="none of the optimizer's parameters"):
-        Steps(layers, wide_parameters, "sgd_update", 4, None)
+        PlanRunner(layers, wide_parameters, "sgd_update", 4, None)
     with pytest.raises(ValueError, match="must be a CuPy array, got NumPy array"):
-        Steps(*net.arrays(np.copy)[:2], "sgd_update", 4, None)
-    steps = Steps(layers, parameters, "sgd_update", 4, None)
+        PlanRunner(*net.arrays(np.copy)[:2], "sgd_update", 4, None)
+    steps = PlanRunner(layers, parameters, "sgd_update", 4, None)
     with pytest.raises(ValueError, match="set_data comes first"):
-        steps.run(np.zeros(4, int), (0.1,), 0)
+        steps.run(np.zeros(4, int), [0.1], ())
     data, labels = make_data(6, 3)
     for wrong in ((data[:, :5], labels), (data[:-1], labels), (data, labels.astype(np.int32)), (data[0], labels)):
         with pytest.raises(ValueError, match="samples and labels are not those"):
             steps.set_data(*wrong)
     assert not steps.takes(data.astype(complex)) and not steps.takes(data.tolist())
     steps.set_data(data, labels)
-    assert steps.run(np.zeros(3, int), (0.1,), 0) == []
+    assert steps.run(np.zeros(3, int), [0.1], ()) == []
     for wrong in (-1, 23):
         with pytest.raises(IndexError, match="no row of the data"):
-            steps.run(np.array([0, 1, 2, wrong]), (0.1,), 0)
+            steps.run(np.array([0, 1, 2, wrong]), [0.1], ())

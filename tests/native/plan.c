@@ -52,11 +52,12 @@ void test_plan(sn_type type, sn_data data_type, sn_activation activation)
     sn_label batch_t[B];
     sn_plan plan = {
         .type = type, .batch = B, .layers = 2, .parameters = 4, .layer = layer, .parameter = parameter,
-        .optimizer = SN_SGD, .numbers = { 0.1, 0, 0 }, .max_grad = 0.5, .x = output(type, B * D).data, .t = batch_t,
+        .optimizer = SN_SGD, .max_grad = 0.5, .x = output(type, B * D).data, .t = batch_t,
         .y = output(type, B * C).data, .dout = output(type, B * H).data, .dx = output(type, B * H).data,
     };
+    const double rates[STEPS] = { 0.1, 0.05, 0.2 };
     double losses[STEPS];
-    sn_plan_run(&plan, STEPS, order, data, data_type, (sn_size)row, t, losses);
+    sn_plan_run(&plan, STEPS, order, data, data_type, (sn_size)row, t, rates, losses);
 
     const array x = output(type, B * D), y = output(type, B * C), dy = output(type, B * C), dh = output(type, B * H);
     const array *grads[] = { &b.dW1, &b.db1, &b.dW2, &b.db2 }, *params[] = { &b.W1, &b.b1, &b.W2, &b.b2 };
@@ -88,7 +89,7 @@ void test_plan(sn_type type, sn_data data_type, sn_activation activation)
         for (int k = 0; k < 4; k++) {
             if (rate < 1)
                 sn_scale(type, grads[k]->n, grads[k]->data, rate);
-            sn_sgd_update(type, params[k]->n, params[k]->data, grads[k]->data, 0.1);
+            sn_sgd_update(type, params[k]->n, params[k]->data, grads[k]->data, rates[step]);
         }
     }
     same("plan_run W1", a.W1, b.W1);

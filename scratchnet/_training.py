@@ -1,4 +1,4 @@
-"""What the trainers share: checks of what they are given, the log's language, Ctrl-C, and showing a picture.
+"""What the trainers share: checks of what they are given, the log and its language, Ctrl-C, and the picture.
 
 Checks of what a model does with its gradients and its loss are in `_watching.py`.
 """
@@ -8,11 +8,76 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
 import numpy as np
+
+
+class BaseTrainer:
+    """A model, an optimizer, the line of the log, and a picture of what is logged."""
+
+    def __init__(self, who: str, model: Any, optimizer: Any, lines: Mapping[str, str], lang: str | None) -> None:
+        check_trainable(who, model, optimizer)
+        self._line = log_line(who, lines, lang)
+        self.model = model
+        self.optimizer = optimizer
+        self.eval_interval: int | None = None
+        self.current_epoch = 0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r}, {self.optimizer!r}, current_epoch={self.current_epoch})"
+
+    def plot(self, ylim: tuple[float, float] | None = None, *, ax: Any = None) -> Any:
+        """Draw the losses, or of a language model the perplexities, of the log; return the matplotlib axes.
+
+        Parameters
+        ----------
+        ylim : (float, float), optional
+            Limits of the vertical axis.
+        ax : matplotlib axes, optional
+            Where to draw; without it a new picture is made, and shown if matplotlib has a window to show it in.
+
+        Raises
+        ------
+        ValueError
+            There is nothing to draw yet.
+        ImportError
+            matplotlib is not installed.
+        """
+        from .plotting import plot_loss
+
+        axes = plot_loss(self, ylim, ax=ax)
+        if ax is None:
+            show_where_there_is_a_window(axes)
+        return axes
+
+
+class LogLines:
+    """Prints the lines of a fit's log.
+
+    Parameters
+    ----------
+    trainer
+        Whose line it is.
+    steps : int
+        Of an epoch.
+    write
+        What prints a line; None: nothing.
+    """
+
+    def __init__(self, trainer: BaseTrainer, steps: int, write: Callable[[str], None] | None) -> None:
+        self._trainer, self._steps, self._write = trainer, steps, write
+        self._start = time.perf_counter()
+
+    def print(self, step: int, number: float) -> None:
+        """Print the line of a step of the running epoch, from 1 on."""
+        if self._write is not None:
+            seconds = time.perf_counter() - self._start
+            epoch = self._trainer.current_epoch + 1
+            self._write(self._trainer._line % (epoch, step, self._steps, seconds, number))
 
 
 def check_trainable(who: str, model: Any, optimizer: Any) -> None:
