@@ -41,11 +41,12 @@ def is_as_written(thing: Any) -> bool:
         return False
 
 
-def is_unmodified_chain(model: Any) -> bool:
-    """Whether a model is one of scratchnet's own networks, and it and its layers do what their source says."""
+def unmodified_chain(model: Any) -> list[Any] | None:
+    """Return the layers of one of scratchnet's own networks; None: it is not one, or it or a layer was changed."""
     if not (is_as_written(model) and hasattr(model, "step_chain")):
-        return False
+        return None
     try:
-        return all(map(is_as_written, model.step_chain()))
+        layers: list[Any] = model.step_chain()
     except (AttributeError, TypeError):  # somebody took the layers away
-        return False
+        return None
+    return layers if all(map(is_as_written, layers)) else None

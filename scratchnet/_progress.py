@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 
 class _Lines:
     """Prints each line of the log."""
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is no bar to close."""
 
     def update(self, steps: int) -> None:
         """There is no bar to move on."""
@@ -31,18 +37,19 @@ class _Bar:
         self._bar.set_postfix_str(f"{epoch.strip()}, {loss.strip()}", refresh=False)
 
 
-@contextmanager
-def show_progress(show_bar: bool, total: int) -> Iterator[_Lines | _Bar]:
-    """Yield what shows the steps of a fit, of which there are `total`.
+def show_progress(show_bar: bool, total: int) -> AbstractContextManager[_Lines | _Bar]:
+    """Return a context manager that gives what shows the steps of a fit, of which there are `total`.
 
     Raises
     ------
     ImportError
         A bar is wanted, and tqdm is not installed.
     """
-    if not show_bar:
-        yield _Lines()
-        return
+    return _shown_bar(total) if show_bar else _Lines()
+
+
+@contextmanager
+def _shown_bar(total: int) -> Iterator[_Bar]:
     try:
         # tqdm.auto warns in a notebook that lacks ipywidgets, where the bar of a terminal does as well
         if find_spec("ipywidgets") is None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+_WHOLE = (int, np.integer)
+
 
 class BaseTrainer:
     """A model, an optimizer, the line of the log, and a picture of what is logged."""
@@ -65,19 +67,17 @@ class LogLines:
     steps : int
         Of an epoch.
     write
-        What prints a line; None: nothing.
+        What prints a line.
     """
 
-    def __init__(self, trainer: BaseTrainer, steps: int, write: Callable[[str], None] | None) -> None:
+    def __init__(self, trainer: BaseTrainer, steps: int, write: Callable[[str], None]) -> None:
         self._trainer, self._steps, self._write = trainer, steps, write
         self._start = time.perf_counter()
 
     def print(self, step: int, number: float) -> None:
         """Print the line of a step of the running epoch, from 1 on."""
-        if self._write is not None:
-            seconds = time.perf_counter() - self._start
-            epoch = self._trainer.current_epoch + 1
-            self._write(self._trainer._line % (epoch, step, self._steps, seconds, number))
+        trainer, seconds = self._trainer, time.perf_counter() - self._start
+        self._write(trainer._line % (trainer.current_epoch + 1, step, self._steps, seconds, number))
 
 
 def check_trainable(who: str, model: Any, optimizer: Any) -> None:
@@ -99,7 +99,7 @@ def check_numbers(who: str, max_grad: float | None = None, **numbers: tuple[int 
     for name, (value, least) in numbers.items():
         if name == "eval_interval" and value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        if isinstance(value, bool) or not isinstance(value, _WHOLE) or value < least:
             raise ValueError(f"{who}: {name} must be a whole number, {least} or more, got {value!r}")
     if max_grad is not None and not (
         isinstance(max_grad, int | float | np.integer | np.floating) and max_grad > 0

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, as_array, as_number, as_real_array, as_whole_number, is_on_gpu, is_writable
-from ._as_written import is_unmodified_chain
+from ._as_written import unmodified_chain
 from ._compute import in_full
 from .util import flatten, named_params, remove_duplicate
 
@@ -198,7 +198,7 @@ def _in_float64(model: Any) -> Any:
 
     As for whole steps, a class that extends one of scratchnet's, or was changed, may compute something else.
     """
-    if not is_unmodified_chain(model):
+    if unmodified_chain(model) is None:
         return model
     exact = copy.copy(model)
     exact.layers, exact.loss_layer = copy.deepcopy((model.layers, model.loss_layer))

@@ -88,6 +88,10 @@ class Optimizer(Linked):
             pass
         raise ValueError(f"{type(self).__name__}: {name} must be {expected}, got {described(value)}")
 
+    def _kernel_numbers(self) -> tuple[float, ...]:
+        """Return the kernel's numbers for the next update, in its order: a learning rate, and what is after it."""
+        return self._checked_settings()
+
     def update(self, params: Sequence[Any], grads: Sequence[Any]) -> None:
         """Change every parameter by its gradient, in place.
 
@@ -116,8 +120,7 @@ class Optimizer(Linked):
 
         `names` are the parameters' names in errors, where they have other ones than their places.
         """
-        rates, others = self.step_numbers(1)
-        numbers = (rates[0], *others)
+        numbers = self._kernel_numbers()
         if not self._quick_update(params, grads, states, numbers):
             entries = list(self._entries(params, grads, names))
             states = self._fitting([p for _, _, p, _ in entries], states)
@@ -246,9 +249,9 @@ class Optimizer(Linked):
         return self._kernel, states
 
     def step_numbers(self, steps: int) -> tuple[list[float], tuple[float, ...]]:
-        """Return the kernel's numbers for the next steps: the learning rate of each, and those after it."""
-        lr, *others = self._checked_settings()
-        return [lr] * steps, tuple(others)
+        """Return the kernel's numbers for the next updates: the learning rate of each, and those after it."""
+        numbers = self._checked_settings()
+        return [numbers[0]] * steps, numbers[1:]
 
     def count_steps(self, steps: int) -> None:
         """Count updates that were made; only Adam needs their number."""
@@ -444,8 +447,12 @@ class Adam(Optimizer):
         """Count updates that were made."""
         self.iter += steps
 
+    def _kernel_numbers(self) -> tuple[float, ...]:
+        (rate,), betas = self.step_numbers(1)
+        return rate, *betas
+
     def step_numbers(self, steps: int) -> tuple[list[float], tuple[float, ...]]:
-        """Return the rates of the next steps, corrected for the start of m and v at 0, and the betas."""
+        """Return the rates of the next updates, corrected for the start of m and v at 0, and the betas."""
         lr, beta1, beta2 = self._checked_settings()
         count = self.iter
         if not (type(count) is int and 0 <= count < _MAX_UPDATES):

@@ -12,19 +12,20 @@ it was, after somebody else's code has run. Functions of modules that somebody r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from itertools import pairwise
 from operator import is_not
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._arrays import Array, is_on_gpu, is_plain
-from ._as_written import is_as_written, is_unmodified_chain
+from ._as_written import is_as_written, unmodified_chain
 from .backends import address_of, place_of, runner_for
 from .util import class_indices
 
 _DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
+_NOTHING = np.empty(0)
 
 
 class NoPlanError(ValueError):
@@ -134,7 +135,7 @@ class Plan:
         lists = [model.params, model.grads, *states]
         lists += [arrays for layer in layers for arrays in (layer.params, layer.grads)]
         objects = [model, optimizer, *layers]
-        return [kernel, *objects, *map(type, objects), *(array for arrays in lists for array in arrays)]
+        return [kernel, *objects, *map(type, objects), *itertools.chain.from_iterable(lists)]
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether these are the model and the optimizer that the plan was made for, in all that it leans on."""
@@ -174,8 +175,8 @@ class Plan:
 
     def forget_data(self) -> None:
         """Hold the samples and labels no longer."""
-        nothing = np.empty(0)
-        self._job = self._job._replace(x=nothing, t=nothing)
+        model, optimizer, _, _, batch_size, max_grad = self._job
+        self._job = Job(model, optimizer, _NOTHING, _NOTHING, batch_size, max_grad)
         self._runner.forget_data()
 
     @property
@@ -192,9 +193,9 @@ class Plan:
 
 
 def _own_layers(model: Any) -> Sequence[Any]:
-    if not is_unmodified_chain(model):
+    layers = unmodified_chain(model)
+    if layers is None:
         raise NoPlanError(f"{type(model).__name__} is not one of scratchnet's own models, or it was changed")
-    layers: Sequence[Any] = model.step_chain()
     return layers
 
 
@@ -265,7 +266,7 @@ def _check_arrays(chain: Sequence[ChainLink], model: Any) -> None:
     if not all(is_plain(a) for a in (*params, *grads)):
         raise NoPlanError("a parameter or gradient is not contiguous, or is read-only")
     spans = sorted((address_of(a), a.nbytes) for a in (*params, *grads))
-    if any(start + size > following for (start, size), (following, _) in pairwise(spans)):
+    if any(start + size > following for (start, size), (following, _) in itertools.pairwise(spans)):
         raise NoPlanError("layers share parameters")
 
 

@@ -141,7 +141,7 @@ class RnnlmTrainer(BaseTrainer):
             )
         check_links("fit", self.model)
         self.time_idx, self.ppl_list, self.eval_interval = 0, [], eval_interval
-        watch, lines = LossWatch("fit", steps), LogLines(self, steps, print if verbose else None)
+        watch, lines = LossWatch("fit", steps), LogLines(self, steps, print)
         step_on = TrainStep(self.model, self.optimizer, max_grad, FirstBackward("fit", self.model).check)
         total: Any = 0.0  # on the GPU it stays there until a line needs it
         count = 0
@@ -158,7 +158,8 @@ class RnnlmTrainer(BaseTrainer):
                         total = float(total)
                         watch.look([total], epoch * steps + step)
                         self.ppl_list.append(float(np.exp(total / count)))
-                        lines.print(step + 1, self.ppl_list[-1])
+                        if verbose:
+                            lines.print(step + 1, self.ppl_list[-1])
                         total, count = 0.0, 0
                 self.current_epoch += 1
             interrupted()

@@ -197,20 +197,13 @@ class Trainer(BaseTrainer):
                 is_watched = bool(callbacks) or validation is not None
                 epochs = 1 if is_watched else min(left, run.engine.epochs_at_once(steps))
                 left -= epochs
-                rows = orders.draw(epochs, steps * batch_size)
-                while len(rows):
-                    losses = run.train(rows, log)
-                    made = len(losses) * batch_size
-                    log.add(losses, x, rows[:made])
-                    rows = rows[made:]
-                    if len(rows):
-                        interrupted()
+                run.train(orders.draw(epochs, steps * batch_size), log, interrupted)
                 if validation is not None:
                     self.history[-1] |= run.validate()
                 if _is_stopped_by([callback(self) for callback in callbacks]):
                     break
-                if left and is_watched:  # somebody else's code has run
-                    run.look_again()
+                if left and is_watched:
+                    run.look_again()  # somebody else's code has run
             interrupted()
         self._kept = run.engine.kept()
 
@@ -243,7 +236,7 @@ class Trainer(BaseTrainer):
         check_links("fit", self.model)
 
 
-class _LossLog:
+class _LossLog(LogLines):
     """Keeps a trainer's losses, epochs and history, and prints the lines of its log, during a fit.
 
     Parameters
@@ -258,11 +251,13 @@ class _LossLog:
         Whether there are lines.
     """
 
+    _trainer: Trainer
+
     def __init__(self, trainer: Trainer, steps: int, bar: Any, verbose: bool) -> None:
-        self._trainer, self._steps, self._bar = trainer, steps, bar
+        super().__init__(trainer, steps, bar.write)
+        self._bar, self._verbose = bar, verbose
         self._means = LossMeans(steps, trainer.eval_interval)
-        self._watch = LossWatch("fit", steps, depth=2)
-        self._lines = LogLines(trainer, steps, bar.write if verbose else None)
+        self._watch = LossWatch("fit", steps, depth=3)
         self._step = 0  # made in the running epoch
 
     @property
@@ -271,7 +266,7 @@ class _LossLog:
         return f"epoch {self._trainer.current_epoch + 1}, step {self._step + 1} of {self._steps}"
 
     def add(self, losses: list[float], x: Array, rows: Array) -> None:
-        """Note the losses of the next steps, which were made on these rows of the samples x."""
+        """Note the losses of the next steps, made on these rows of the samples x."""
         trainer = self._trainer
         self._watch.look(losses, trainer.current_epoch * self._steps + self._step, x, rows)
         self._bar.update(len(losses))
@@ -279,7 +274,8 @@ class _LossLog:
         for step, since_line, of_epoch in self._means.add(losses):
             if since_line is not None:
                 trainer.loss_list.append(since_line)
-                self._lines.print(step, since_line)
+                if self._verbose:
+                    self.print(step, since_line)
             if of_epoch is not None:
                 trainer.current_epoch += 1
                 trainer.history.append({"epoch": trainer.current_epoch, "loss": of_epoch})
@@ -307,35 +303,41 @@ class _Run:
         batch_size: int,
         max_grad: float | None,
     ) -> None:
-        self._trainer, self._model = trainer, trainer.model
+        self._trainer = trainer
         self._given = x, t, None if validation is None else _checked_validation(trainer.model, *validation)
         self._batch_size, self._max_grad = batch_size, max_grad
         self._labels = _labels_for(trainer.model, t)
-        job = self._arranged()
+        self._arrange()
         kept, trainer._kept = trainer._kept, None  # a fit in a callback makes its own
         try:
-            self.engine = choose_engine(trainer._compile, job, is_new=True, kept=kept)
+            self.engine = choose_engine(trainer._compile, self._job, is_new=True, kept=kept)
         except NoPlanError as error:
             raise ValueError(f"fit: compile=True, but {error}") from None
         trainer.engine = self.engine.name
 
-    def _arranged(self) -> Job:
-        """Return what is trained now; all data as the model takes them, on the side of the parameters."""
+    def _arrange(self) -> None:
+        """Arrange the data as the model takes them, on the side of its parameters."""
         model, optimizer = self._trainer.model, self._trainer.optimizer
         x, _, validation = self._given
         on_gpu = _is_on_gpu(model)
-        self._x, self._t = moved(x, to_gpu=on_gpu), moved(self._labels, to_gpu=on_gpu)
+        x, t = moved(x, to_gpu=on_gpu), moved(self._labels, to_gpu=on_gpu)
+        self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad)
         if validation is not None:
             samples, labels = validation[0], _labels_for(model, validation[1])
             self._validation = moved(samples, to_gpu=on_gpu), moved(labels, to_gpu=on_gpu)
-        return Job(model, optimizer, self._x, self._t, self._batch_size, self._max_grad)
 
-    def train(self, rows: Array, log: _LossLog) -> list[float]:
-        """Make some steps on the batches of the rows; return their losses."""
-        try:
-            return self.engine.train(rows)
-        except NoPlanError as difference:
-            raise RuntimeError(f"fit: compile=True, but in {log.place} {difference}") from None
+    def train(self, rows: Array, log: _LossLog, interrupted: Callable[[], None]) -> None:
+        """Make steps on the rows, batch after batch; between the engine's calls, hear Ctrl-C."""
+        while len(rows):
+            try:
+                losses = self.engine.train(rows)
+            except NoPlanError as difference:
+                raise RuntimeError(f"fit: compile=True, but in {log.place} {difference}") from None
+            made = len(losses) * self._batch_size
+            log.add(losses, self._given[0], rows[:made])
+            rows = rows[made:]
+            if len(rows):
+                interrupted()
 
     def look_again(self) -> None:
         """Go on with what trainer, model and data are now that somebody else's code has run."""
@@ -343,12 +345,12 @@ class _Run:
         check_trainable("fit", trainer.model, trainer.optimizer)
         before, self._labels = self._labels, _labels_for(trainer.model, self._given[1])
         if not (self.engine.is_current(trainer.model, trainer.optimizer) and _are_same(self._labels, before)):
-            job, is_new = self._arranged(), trainer.model is not self._model
+            is_new = trainer.model is not self._job.model
+            self._arrange()
             try:
-                self.engine = choose_engine(trainer._compile, job, is_new=is_new)
+                self.engine = choose_engine(trainer._compile, self._job, is_new=is_new)
             except Exception:  # what a changed model's own code raises, it raises layer by layer
-                self.engine = choose_engine(False, job, is_new=is_new)
-            self._model = trainer.model
+                self.engine = choose_engine(False, self._job, is_new=is_new)
         trainer.engine = self.engine.name  # a callback may have called fit
 
     def validate(self) -> dict[str, float]:
@@ -359,7 +361,7 @@ class _Run:
             loss = as_number("fit: the model's loss", model.forward(x[part], t[part]))
             total += loss * len(x[part])
         return {
-            "accuracy": _accuracy_of(model, self._x, self._t),
+            "accuracy": _accuracy_of(model, self._job.x, self._job.t),
             "val_loss": total / len(x),
             "val_accuracy": _accuracy_of(model, x, t),
         }

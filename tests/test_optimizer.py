@@ -1,5 +1,7 @@
 """The books' six optimizers, against their formulas in plain NumPy: the same bits, in place, or nothing at all."""
 
+from math import sqrt
+
 import numpy as np
 import pytest
 from numpy_books import optimizers
@@ -89,6 +91,21 @@ def test_float16_is_the_books_too(Class):
     for grads in steps:
         optimizer.update(params, grads)
     all_equal(params, expected)
+
+
+@pytest.mark.parametrize("updates", [0, 7, 10**6, 2**53])
+def test_adams_rates_of_many_updates_are_those_of_one_after_another(updates):
+    lr, beta1, beta2 = 0.002, 0.9, 0.999
+    opt = Adam(lr, beta1, beta2)
+    opt.iter = updates
+    rates, others = opt.step_numbers(50)
+    counts = range(updates + 1, updates + 51)
+    assert rates == [lr * sqrt(1 - beta2**k) / (1 - beta1**k) for k in counts] and others == (beta1, beta2)
+    one_by_one = []
+    for _ in counts:
+        one_by_one += opt.step_numbers(1)[0]
+        opt.count_steps(1)
+    assert rates == one_by_one and opt.iter == updates + 50
 
 
 @pytest.mark.parametrize("gradient", [1.0, -1.0, 100.0])

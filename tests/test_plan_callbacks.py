@@ -119,7 +119,7 @@ CHANGES = {
     "Sigmoid.forward": lambda tr: doubled_class(Sigmoid, "forward"),
     "Relu.forward": lambda tr: doubled_class(Relu, "forward"),
     "SoftmaxWithLoss.forward": lambda tr: doubled_class(SoftmaxWithLoss, "forward"),
-    "the optimizer's class": lambda tr: doubled_class(type(tr.optimizer), "step_numbers"),
+    "the optimizer's class": lambda tr: doubled_class(type(tr.optimizer), "_kernel_numbers"),
     "class of the model": lambda tr: setattr(tr.model, "__class__", Doubling),
     "class of a layer": lambda tr: setattr(tr.model.layers[1], "__class__", Dropout),
     "class of the optimizer": lambda tr: setattr(tr.optimizer, "__class__", Lazy),

@@ -158,7 +158,7 @@ cdef class PlanRunner:
             There is no data yet, or there are too few rates.
         """
         cdef sn_size steps = order.shape[0] // self.plan.batch
-        cdef cnp.ndarray loss, rate_of_step
+        cdef cnp.ndarray of_steps  # losses and learning rates
         cdef double *losses
         cdef double *step_rates
         cdef Py_ssize_t step
@@ -171,20 +171,21 @@ cdef class PlanRunner:
         if len(rates) < steps:
             raise ValueError(f"run: there are {len(rates)} learning rates for {steps} steps")
         self.plan.numbers[0], self.plan.numbers[1] = (*others, 0.0, 0.0)[:2]
-        loss, rate_of_step = np.empty(steps), np.empty(steps)
-        losses, step_rates = <double *>cnp.PyArray_DATA(loss), <double *>cnp.PyArray_DATA(rate_of_step)
+        of_steps = np.empty((2, steps))
+        losses = <double *>cnp.PyArray_DATA(of_steps)
+        step_rates = losses + steps
         for step in range(steps):
             step_rates[step] = rates[step]
         with nogil:
             sn_plan_run(&self.plan, steps, &order[0], cnp.PyArray_DATA(self.data), self.data_type,
                         cnp.PyArray_STRIDE(self.data, 0), &self.labels[0], step_rates, losses)
-        return loss.tolist()
+        return of_steps[0].tolist()
 
 
 def bias_corrected_rates(double lr, double beta1, double beta2, int64_t updates, Py_ssize_t steps):
-    """Return lr sqrt(1 - beta2^k) / (1 - beta1^k), Adam's learning rate, for the `steps` updates k after `updates`.
+    """Return Adam's learning rates, lr sqrt(1 - beta2^k) / (1 - beta1^k), for some updates k after `updates`.
 
-    With it m and v need no correction for their start at 0. Source: D. Kingma and J. Ba, *Adam*, 2015, section 2.
+    With them m and v need no correction for their start at 0. Source: D. Kingma and J. Ba, *Adam*, 2015, section 2.
     """
     cdef double k
     cdef Py_ssize_t step

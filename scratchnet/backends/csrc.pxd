@@ -59,4 +59,5 @@ cdef extern from "scratchnet.h" nogil:
         void *dx
 
     void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data,
-                     sn_data data_type, sn_size row_bytes, const sn_label *labels, const double *rates, double *loss)
+                     sn_data data_type, sn_size row_bytes, const sn_label *labels, const double *rates,
+                     double *loss)
