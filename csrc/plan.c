@@ -15,7 +15,7 @@
 #define FETCH(p) ((void)(p))
 #endif
 
-/* Row i of the batch; the row after it is asked for, since it lies anywhere in memory: a third less time. */
+/* Row i of the batch; the row after it is asked for, since it may be anywhere in memory: a third less time. */
 static inline const void *batch_row(const void *data, sn_size row_bytes, sn_size used, const sn_label *index,
                                     sn_size i, sn_size B)
 {
@@ -27,7 +27,7 @@ static inline const void *batch_row(const void *data, sn_size row_bytes, sn_size
     return (const char *)data + index[i] * row_bytes;
 }
 
-/* out[B,D] = rows of data, cast; `number` says what row[j] stands for */
+/* out[B,D] = rows of data, cast; `number` is row[j] as a number */
 #define GATHER(FROM, number, TO) \
     for (sn_size i = 0; i < B; i++) { \
         const FROM *row = batch_row(data, row_bytes, D * (sn_size)sizeof(FROM), index, i, B); \

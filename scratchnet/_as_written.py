@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 C = TypeVar("C", bound=type)
 
-# Python looks for these in every class; those of object stand where nobody wrote one.
+# Python looks for these in every class; where nobody wrote one, it finds those of object.
 _LOOKED_FOR = ("__getattribute__", "__setattr__")
 
 _WRITTEN: dict[type, tuple[frozenset[str], tuple[str, ...], tuple[Any, ...]]] = {}

@@ -22,7 +22,7 @@ def check_links(who: str, model: Any) -> None:
 
     Its params may be copies of the layers' arrays. A layer's array that is not among the params may be meant so
     (it is not trained), and so may an array among the params that no layer has; but not both, with the same
-    numbers in them. Or a layer may be of book 1's kind, whose weights stand in W and in no list, and be left out.
+    numbers in them. Or a layer may be of book 1's kind, whose weights are in W and not in a list, and be left out.
     """
     params = flatten(model.params)
     trained = {id(p) for p in params}
@@ -46,7 +46,7 @@ def check_links(who: str, model: Any) -> None:
 
 
 def _listed(layer: Any) -> Sequence[Any]:
-    """Return what stands in a layer's own list of parameters."""
+    """Return a layer's own list of parameters."""
     listed = layer.__dict__.get("params")
     return listed if isinstance(listed, list | tuple) else ()
 
@@ -67,7 +67,7 @@ def _check_book_1_s_layers(who: str, layers: Sequence[Any], trained: set[int]) -
 
 
 def _arrays_in(model: Any) -> Iterator[Any]:
-    """Yield the arrays that a model holds beside its lists params and grads: in attributes, lists and layers."""
+    """Yield the arrays that a model holds outside its lists params and grads: in attributes, lists and layers."""
     seen: set[int] = set()
     todo = [value for name, value in attributes_of(model).items() if name not in ("params", "grads")]
     while todo:

@@ -104,7 +104,7 @@ class Optimizer(Linked):
         Raises
         ------
         ValueError
-            A parameter is read-only or has no floating dtype, a gradient has another shape or lies in its
+            A parameter is read-only or has no floating dtype, a gradient has another shape or shares its
             parameter's memory, the lists have different lengths, a setting is wrong, or the state is that of
             other parameters. Nothing is changed then: no parameter, and no state.
         """

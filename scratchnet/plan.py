@@ -146,7 +146,7 @@ class Plan:
             return False
         try:
             parts = self._what_decides(self._layers_of(model), *_state(self._job))
-        except (NoPlanError, AttributeError, TypeError):  # a layer that is none, a list that is no longer there
+        except (NoPlanError, AttributeError, TypeError):  # something that is not a layer, a list that is gone
             return False
         same = len(parts) == len(self._parts) and not any(map(is_not, parts, self._parts))
         return same and list(map(place_of, self.arrays)) == self._places
@@ -226,7 +226,7 @@ def match_chain(layers: Sequence[Any]) -> list[ChainLink]:
     Raises
     ------
     NoPlanError
-        The layers are no such chain.
+        The layers are not such a chain.
     """
     roles = [_role(layer) for layer in layers]
     if not roles or roles[-1] != "softmax_cross_entropy":

@@ -63,12 +63,12 @@ class RnnlmTrainer(BaseTrainer):
     def get_batch(self, x: Any, t: Any, batch_size: int, time_size: int) -> tuple[Array, Array]:
         """Return the next batch of words and of the words after them, (batch_size, time_size) each.
 
-        They lie where x and t do, on the CPU or on the GPU; word numbers of any integer dtype become int64.
+        They are on the side of x and t, the CPU or the GPU; word numbers of any integer dtype become int64.
 
         Raises
         ------
         ValueError
-            A size is no whole number, 1 or more, or x has no words.
+            A size is not a positive integer, or x has no words.
         """
         x, t = as_array(x, "get_batch: x"), as_array(t, "get_batch: t")
         if x.ndim == 0 or t.ndim == 0 or len(t) < len(x):
@@ -95,7 +95,7 @@ class RnnlmTrainer(BaseTrainer):
         ----------
         xs, ts
             Word numbers in the order of the text, and for each the number of the word after it. For a model on
-            the GPU they may lie on either side; only those on the CPU are checked.
+            the GPU they may be on either side; only those on the CPU are checked.
         max_epoch : int
             Number of epochs; 0 does nothing.
         batch_size, time_size : int

@@ -162,7 +162,7 @@ class Trainer(BaseTrainer):
             compile=True and the model cannot be compiled, the model's params are not those of its layers, or its
             first backward does not write a gradient.
         IndexError
-            A label is no class of the model.
+            A label is not a class of the model.
         ImportError
             progress=True, and tqdm is not installed.
         RuntimeError

@@ -28,7 +28,7 @@ cdef class PlanRunner:
     layers : list of (W, b, dW, db, activation)
         Of each layer, in order; activation is "sigmoid", "relu" or None.
     parameters : list of (p, g, states)
-        What the optimizer updates: the coalesced parameters, flat, with its state arrays.
+        What the optimizer updates: the coalesced parameters, flat, with their gradients and states.
     optimizer : str
         The optimizer's kernel.
     batch : int
@@ -116,7 +116,7 @@ cdef class PlanRunner:
 
     @staticmethod
     def takes(data):
-        """Whether samples lie in memory so that C can gather and cast them: rows of native numbers."""
+        """Whether C can gather and cast samples from where they are in memory: rows of native numbers."""
         return (isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype in _DATA_TYPES  # native ones
                 and data.flags.aligned
                 and (data.shape[1] <= 1 or data.strides[1] == data.itemsize))
@@ -153,7 +153,7 @@ cdef class PlanRunner:
         Raises
         ------
         IndexError
-            A number in order is no row.
+            A number in order is not a row.
         ValueError
             There is no data yet, or there are too few rates.
         """
@@ -185,7 +185,7 @@ cdef class PlanRunner:
 def bias_corrected_rates(double lr, double beta1, double beta2, int64_t updates, Py_ssize_t steps):
     """Return Adam's learning rates, lr sqrt(1 - beta2^k) / (1 - beta1^k), for some updates k after `updates`.
 
-    With them m and v need no correction for their start at 0. Source: D. Kingma and J. Ba, *Adam*, 2015, section 2.
+    They correct m and v for their start at 0. Source: D. Kingma and J. Ba, *Adam*, 2015, section 2.
     """
     cdef double k
     cdef Py_ssize_t step

@@ -6,7 +6,7 @@ A step is what the layers do one by one, in one of three ways (cuda.cu says more
     rows        two launches: each sample through all layers, then each parameter's gradient and update
     persistent  all steps of a run in one cooperative launch
 
-What a step must know (which samples, which learning rate, how many steps are done) lies in device memory, and
+What a step must know (which samples, which learning rate, how many steps are done) is in device memory, and
 all memory is there before the first step: so the launches of some steps are captured in a graph once, which
 is then launched again and again.
 """
@@ -45,7 +45,7 @@ class PlanRunner:
     layers : list of (W, b, dW, db, activation)
         Of each layer, in order; activation is "sigmoid", "relu" or None.
     parameters : list of (p, g, states)
-        What the optimizer updates: the coalesced parameters, flat, with its state arrays.
+        What the optimizer updates: the coalesced parameters, flat, with their gradients and states.
     optimizer : str
         The optimizer's kernel.
     batch : int
@@ -173,9 +173,9 @@ class PlanRunner:
         Raises
         ------
         IndexError
-            A number in order is no row.
+            A number in order is not a row.
         ValueError
-            There is no data yet.
+            There is no data yet, or there are too few rates.
         """
         if self._data is None:
             raise ValueError("run: set_data comes first")
@@ -186,6 +186,8 @@ class PlanRunner:
             raise ValueError(f"run: order must hold row numbers, got dtype {order.dtype}")
         if order.min() < 0 or order.max() >= len(self._data):
             raise IndexError("run: order holds a number that is no row of the data")
+        if len(rates) < steps:
+            raise ValueError(f"run: there are {len(rates)} learning rates for {steps} steps")
         self._upload(order, rates, others, steps)
         self._cupy.cuda.get_current_stream().synchronize()  # what the caller does to the parameters
         try:
@@ -312,7 +314,7 @@ def _pointer(array: Array | None) -> int:
 
 
 def _states_of(array: Array, parameters: Parameters) -> list[int]:
-    """Return where the optimizer's states of a layer's array lie, found by its place in a parameter's memory.
+    """Return the addresses of an array's states, found by the array's place in a parameter's memory.
 
     Raises
     ------

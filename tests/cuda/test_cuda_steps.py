@@ -250,3 +250,5 @@ def test_errors(cupy):
     for wrong in (-1, 23):
         with pytest.raises(IndexError, match="no row of the data"):
             steps.run(np.array([0, 1, 2, wrong]), [0.1], ())
+    with pytest.raises(ValueError, match="1 learning rates for 2 steps"):
+        steps.run(np.zeros(8, int), [0.1], ())
