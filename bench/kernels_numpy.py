@@ -205,10 +205,10 @@ def rmsprop_update(p, g, h, lr, decay_rate):
     return p, h
 
 
-def adam_update(p, g, m, v, lr, beta1, beta2):
+def adam_update(p, g, m, v, lr, beta1, beta2, epsilon):
     m += (1 - beta1) * (g - m)
     v += (1 - beta2) * (g**2 - v)
-    p -= lr * m / (np.sqrt(v) + 1e-7)
+    p -= lr * m / (np.sqrt(v) + epsilon)
     return p, m, v
 
 

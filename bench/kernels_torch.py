@@ -94,10 +94,10 @@ def rmsprop_update(p, g, h, lr, decay_rate):
     return p.addcdiv_(g, h.sqrt().add_(1e-7), value=-lr), h
 
 
-def adam_update(p, g, m, v, lr, beta1, beta2):
+def adam_update(p, g, m, v, lr, beta1, beta2, epsilon):
     m.lerp_(g, 1 - beta1)
     v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-    return p.addcdiv_(m, v.sqrt().add_(1e-7), value=-lr), m, v
+    return p.addcdiv_(m, v.sqrt().add_(epsilon), value=-lr), m, v
 
 
 def squared_norm(g):

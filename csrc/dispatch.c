@@ -250,9 +250,9 @@ void sn_rmsprop_update(sn_type type, sn_size n, void *p, const void *g, void *h,
 }
 
 void sn_adam_update(sn_type type, sn_size n, void *p, const void *g, void *m, void *v, double lr, double beta1,
-                    double beta2)
+                    double beta2, double epsilon)
 {
-    CALL(adam_update, n, p, g, m, v, lr, beta1, beta2);
+    CALL(adam_update, n, p, g, m, v, lr, beta1, beta2, epsilon);
 }
 
 double sn_squared_norm(sn_type type, sn_size n, const void *g)

@@ -188,10 +188,10 @@ void sn_adagrad_update(sn_type type, sn_size n, void *p, const void *g, void *h,
  * Accuracy: exact. */
 void sn_rmsprop_update(sn_type type, sn_size n, void *p, const void *g, void *h, double lr, double decay_rate);
 
-/* =p[...], g[...], =m[...], =v[...], lr, beta1, beta2: m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); p -= lr
- * m / (sqrt(v) + 1e-7). Accuracy: exact. */
+/* =p[...], g[...], =m[...], =v[...], lr, beta1, beta2, epsilon: m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 -
+ * v); p -= lr m / (sqrt(v) + epsilon). Accuracy: exact. */
 void sn_adam_update(sn_type type, sn_size n, void *p, const void *g, void *m, void *v, double lr, double beta1,
-                    double beta2);
+                    double beta2, double epsilon);
 
 /* g[...]: sum of g^2. */
 double sn_squared_norm(sn_type type, sn_size n, const void *g);

@@ -120,7 +120,7 @@ static void clip(const sn_plan *plan)
 
 static void update(const sn_plan *plan, double rate)
 {
-    const double numbers[3] = { rate, plan->numbers[0], plan->numbers[1] };
+    const double numbers[4] = { rate, plan->numbers[0], plan->numbers[1], plan->numbers[2] };
     for (int k = 0; k < plan->parameters; k++)
         sn_update(plan->type, plan->optimizer, &plan->parameter[k], numbers);
 }

@@ -73,7 +73,7 @@ typedef struct {                     /* coalesced parameters: neighbours in memo
 } sn_parameter;
 
 /* update.c: the optimizer's kernel on coalesced parameters; numbers are the kernel's. */
-void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double numbers[3]);
+void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double numbers[4]);
 
 typedef struct {
     sn_type type;
@@ -82,7 +82,7 @@ typedef struct {
     sn_layer *layer;                 /* the last one has no activation: softmax and cross entropy follow */
     sn_parameter *parameter;
     sn_optimizer optimizer;
-    double numbers[2];               /* its kernel's, after the learning rate */
+    double numbers[3];               /* its kernel's, after the learning rate */
     double max_grad;                 /* largest norm of all gradients, or negative: no clipping */
     void *x;                         /* [batch, first D]: the gathered samples */
     sn_label *t;                     /* [batch] */

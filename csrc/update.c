@@ -3,9 +3,9 @@
 #include "scratchnet.h"
 #include "threads.h"
 
-static void update_part(sn_type type, sn_optimizer optimizer, const sn_parameter *q, const double numbers[3])
+static void update_part(sn_type type, sn_optimizer optimizer, const sn_parameter *q, const double numbers[4])
 {
-    const double lr = numbers[0], a = numbers[1], b = numbers[2];
+    const double lr = numbers[0], a = numbers[1], b = numbers[2], c = numbers[3];
     void *first = q->state[0], *second = q->state[1];
     switch (optimizer) {
     case SN_SGD: sn_sgd_update(type, q->n, q->p, q->g, lr); break;
@@ -13,7 +13,7 @@ static void update_part(sn_type type, sn_optimizer optimizer, const sn_parameter
     case SN_NESTEROV: sn_nesterov_update(type, q->n, q->p, q->g, first, lr, a); break;
     case SN_ADAGRAD: sn_adagrad_update(type, q->n, q->p, q->g, first, lr); break;
     case SN_RMSPROP: sn_rmsprop_update(type, q->n, q->p, q->g, first, lr, a); break;
-    case SN_ADAM: sn_adam_update(type, q->n, q->p, q->g, first, second, lr, a, b); break;
+    case SN_ADAM: sn_adam_update(type, q->n, q->p, q->g, first, second, lr, a, b, c); break;
     }
 }
 
@@ -39,7 +39,7 @@ static void update_chunk(void *context, sn_size chunk)
     update_part(job->type, job->optimizer, &part, job->numbers);
 }
 
-void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double numbers[3])
+void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double numbers[4])
 {
     if (parameter->n < 4 * CHUNK || sn_threads() == 1) {
         update_part(type, optimizer, parameter, numbers);

@@ -432,6 +432,7 @@ class Adam(Optimizer):
     """
 
     _kernel = "adam_update"
+    _epsilon = 1e-7  # the books'
     _state = ("m", "v")
     _settings = ("lr", "beta1", "beta2")
 
@@ -448,16 +449,16 @@ class Adam(Optimizer):
         self.iter += steps
 
     def _kernel_numbers(self) -> tuple[float, ...]:
-        (rate,), betas = self.step_numbers(1)
-        return rate, *betas
+        (rate,), others = self.step_numbers(1)
+        return rate, *others
 
     def step_numbers(self, steps: int) -> tuple[list[float], tuple[float, ...]]:
-        """Return the rates of the next updates, corrected for the start of m and v at 0, and the betas."""
+        """Return the rates of the next updates, corrected for the start of m and v at 0, the betas and epsilon."""
         lr, beta1, beta2 = self._checked_settings()
         count = self.iter
         if not (type(count) is int and 0 <= count < _MAX_UPDATES):
             count = _checked_count("Adam", count)
-        return bias_corrected_rates(lr, beta1, beta2, count, steps), (beta1, beta2)
+        return bias_corrected_rates(lr, beta1, beta2, count, steps), (beta1, beta2, self._epsilon)
 
     def _saved(self) -> tuple[str, ...]:
         return (*super()._saved(), "iter")

@@ -22,6 +22,7 @@ NUMBERS = {
     "beta1": 0.9,
     "beta2": 0.999,
     "dout": 0.75,
+    "epsilon": 1e-7,
     "delta": 1e-7,
     "clip": 0.0,
     "factor": 0.3,

@@ -150,9 +150,10 @@ adagrad_update(=p[...], g[...], =h[...], lr)                         h += g^2;  
                                                                      [exact]
 rmsprop_update(=p[...], g[...], =h[...], lr, decay_rate)             h = decay_rate h + (1 - decay_rate) g^2;
                                                                      p -= lr g / (sqrt(h) + 1e-7)  [exact]
-adam_update(=p[...], g[...], =m[...], =v[...], lr, beta1, beta2)     m += (1 - beta1)(g - m);
+adam_update(=p[...], g[...], =m[...], =v[...], lr, beta1, beta2, epsilon)
+                                                                     m += (1 - beta1)(g - m);
                                                                      v += (1 - beta2)(g^2 - v);
-                                                                     p -= lr m / (sqrt(v) + 1e-7)  [exact]
+                                                                     p -= lr m / (sqrt(v) + epsilon)  [exact]
 squared_norm(g[...]) -> float                                        sum of g^2  [derived]
 scale(=x[...], factor)                                               x *= factor  [exact]
 """

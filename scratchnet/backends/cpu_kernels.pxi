@@ -758,21 +758,22 @@ def rmsprop_update(p, g, h, lr, decay_rate):
 cdef Contract _adam_update = compile_contract("adam_update")
 
 
-def adam_update(p, g, m, v, lr, beta1, beta2):
-    """=p[...], g[...], =m[...], =v[...], lr, beta1, beta2: m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); p
-    -= lr m / (sqrt(v) + 1e-7). Accuracy: exact.
+def adam_update(p, g, m, v, lr, beta1, beta2, epsilon):
+    """=p[...], g[...], =m[...], =v[...], lr, beta1, beta2, epsilon: m += (1 - beta1)(g - m); v += (1 - beta2)(g^2
+    - v); p -= lr m / (sqrt(v) + epsilon). Accuracy: exact.
     """
     cdef Call call
     cdef PyThreadState *state
-    cdef double lr_, beta1_, beta2_
+    cdef double lr_, beta1_, beta2_, epsilon_
     if not (bind(&_adam_update, [<PyObject *>p, <PyObject *>g, <PyObject *>m, <PyObject *>v], &call)
             and real(lr, &lr_)
             and real(beta1, &beta1_)
-            and real(beta2, &beta2_)):
-        return adam_update(*_prepared("adam_update", p, g, m, v, lr, beta1, beta2))
+            and real(beta2, &beta2_)
+            and real(epsilon, &epsilon_)):
+        return adam_update(*_prepared("adam_update", p, g, m, v, lr, beta1, beta2, epsilon))
     state = release(call.size[n])
     sn_adam_update(call.type, call.size[n], call.data[0], call.data[1], call.data[2], call.data[3], lr_, beta1_,
-                   beta2_)
+                   beta2_, epsilon_)
     restore(state)
 
 

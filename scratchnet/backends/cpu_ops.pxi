@@ -368,19 +368,17 @@ def op_softmax_cross_entropy_backward(y, t, dout, owner):
 
 # Updates
 
-_OPTIMIZERS = {
-    "sgd_update": SN_SGD, "momentum_update": SN_MOMENTUM, "nesterov_update": SN_NESTEROV,
-    "adagrad_update": SN_ADAGRAD, "rmsprop_update": SN_RMSPROP, "adam_update": SN_ADAM,
-}
+# The optimizers' kernels with their codes: sn_optimizer has the contract's order too.
+_UPDATES = {name: code for code, name in enumerate(k for k in _KERNELS if k.endswith("_update"))}
 
 
 cdef int fill_numbers(double *values, numbers) except -1:
-    """Fill in the numbers of an optimizer's kernel, at most three; the others are 0."""
+    """Fill in the numbers of an optimizer's kernel, at most four; the others are 0."""
     cdef int i = 0
-    values[0] = values[1] = values[2] = 0
+    values[0] = values[1] = values[2] = values[3] = 0
     for number in numbers:
-        if i == 3:
-            raise ValueError("an optimizer's kernel takes at most three numbers")
+        if i == 4:
+            raise ValueError("an optimizer's kernel takes at most four numbers")
         values[i] = number
         i += 1
     return 0
@@ -396,11 +394,11 @@ def op_update(str kernel, params, grads, list states, numbers):
     cdef cnp.ndarray many  # the calls, where there are more
     cdef PyObject *given[4]
     cdef sn_parameter parameter
-    cdef double values[3]
+    cdef double values[4]
     cdef PyThreadState *state
     cdef Py_ssize_t count, i, k, work = 0
     cdef const Contract *contract = &_sgd_update
-    cdef sn_optimizer optimizer = _OPTIMIZERS[kernel]
+    cdef sn_optimizer optimizer = <sn_optimizer><int>_UPDATES[kernel]
     if optimizer == SN_ADAM:
         contract = &_adam_update
     elif optimizer != SN_SGD:

@@ -5,7 +5,6 @@ from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 
 _ACTIVATIONS = {None: SN_NO_ACTIVATION, "sigmoid": SN_SIGMOID, "relu": SN_RELU}
-_UPDATES = [name for name in _KERNELS if name.endswith("_update")]  # in the order of sn_optimizer
 _DATA_TYPES = {np.dtype(name): code for name, code in (
     ("uint8", SN_DATA_U8), ("bool", SN_DATA_BOOL), ("int8", SN_DATA_I8), ("int16", SN_DATA_I16),
     ("int32", SN_DATA_I32), ("int64", SN_DATA_I64), ("float32", SN_DATA_F32), ("float64", SN_DATA_F64),
@@ -62,7 +61,7 @@ cdef class PlanRunner:
         self.plan.y = cnp.PyArray_DATA(self.scratch((batch, layers[len(layers) - 1][0].shape[1]), dtype))
         self.plan.batch = batch
         self.plan.max_grad = -1 if max_grad is None else max_grad
-        self.plan.optimizer = _UPDATES.index(optimizer)
+        self.plan.optimizer = _UPDATES[optimizer]
         self.plan.layers = len(layers)
         self.plan.layer = <sn_layer *>cnp.PyArray_DATA(self.scratch((len(layers) * sizeof(sn_layer),), np.uint8))
         for k, (W, b, dW, db, activation) in enumerate(layers):
@@ -109,7 +108,7 @@ cdef class PlanRunner:
         s1, s2 = [*states, np.empty_like(p), np.empty_like(p)][:2]
         p, g, s1, s2 = self.plain(p), self.plain(g), self.plain(s1), self.plain(s2)
         if not bind(&_adam_update, [<PyObject *>p, <PyObject *>g, <PyObject *>s1, <PyObject *>s2], &c):
-            _refuse("adam_update", p, g, s1, s2, 0, 0, 0)
+            _refuse("adam_update", p, g, s1, s2, 0, 0, 0, 0)
         parameter.n, parameter.p, parameter.g = c.size[n], c.data[0], c.data[1]
         parameter.state[0], parameter.state[1] = c.data[2], c.data[3]
         return 0
@@ -170,7 +169,7 @@ cdef class PlanRunner:
             raise IndexError("run: order holds a number that is no row of the data")
         if len(rates) < steps:
             raise ValueError(f"run: there are {len(rates)} learning rates for {steps} steps")
-        self.plan.numbers[0], self.plan.numbers[1] = (*others, 0.0, 0.0)[:2]
+        self.plan.numbers[0], self.plan.numbers[1], self.plan.numbers[2] = (*others, 0.0, 0.0, 0.0)[:3]
         of_steps = np.empty((2, steps))
         losses = <double *>cnp.PyArray_DATA(of_steps)
         step_rates = losses + steps

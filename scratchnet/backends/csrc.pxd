@@ -50,7 +50,7 @@ cdef extern from "scratchnet.h" nogil:
         sn_layer *layer
         sn_parameter *parameter
         sn_optimizer optimizer
-        double numbers[2]
+        double numbers[3]
         double max_grad
         void *x
         sn_label *t

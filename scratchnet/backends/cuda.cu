@@ -959,19 +959,19 @@ struct Rule { // an optimizer with its numbers in REAL
     REAL keep;        // momentum or decay_rate
     REAL take, take2; // 1 - decay_rate or 1 - beta1; 1 - beta2
     REAL ahead, step; // Nesterov: momentum^2, (1 + momentum) lr
+    REAL tiny;        // what is added to a root: Adam's epsilon, the books' 1e-7
 };
 
-// a, b: the numbers behind lr, in the order of the optimizer's kernel.
-__device__ inline Rule make_rule(Size optimizer, double lr, double a, double b)
+// a, b, c: the numbers after lr, in the order of the optimizer's kernel.
+__device__ inline Rule make_rule(Size optimizer, double lr, double a, double b, double c)
 {
-    return Rule{ optimizer,     (REAL)lr,      (REAL)a, (REAL)(1 - a),
-                 (REAL)(1 - b), (REAL)(a * a), (REAL)((1 + a) * lr) };
+    return Rule{ optimizer,     (REAL)lr,      (REAL)a,               (REAL)(1 - a),
+                 (REAL)(1 - b), (REAL)(a * a), (REAL)((1 + a) * lr), (REAL)(optimizer == ADAM ? c : 1e-7) };
 }
 
 // One number of a parameter with its states (those that the optimizer has) and its gradient.
 __device__ inline void update_number(const Rule &rule, REAL *p, REAL g, REAL *first, REAL *second)
 {
-    const REAL tiny = (REAL)1e-7;
     switch (rule.optimizer) {
     case SGD:
         *p -= rule.rate * g;
@@ -991,13 +991,13 @@ __device__ inline void update_number(const Rule &rule, REAL *p, REAL g, REAL *fi
     case ADAGRAD: {
         const REAL h = *first + g * g;
         *first = h;
-        *p -= rule.rate * g / (sqrt(h) + tiny);
+        *p -= rule.rate * g / (sqrt(h) + rule.tiny);
         break;
     }
     case RMSPROP: {
         const REAL h = rule.keep * *first + rule.take * g * g;
         *first = h;
-        *p -= rule.rate * g / (sqrt(h) + tiny);
+        *p -= rule.rate * g / (sqrt(h) + rule.tiny);
         break;
     }
     case ADAM: {
@@ -1005,7 +1005,7 @@ __device__ inline void update_number(const Rule &rule, REAL *p, REAL g, REAL *fi
         const REAL v = *second + rule.take2 * (g * g - *second);
         *first = m;
         *second = v;
-        *p -= rule.rate * m / (sqrt(v) + tiny);
+        *p -= rule.rate * m / (sqrt(v) + rule.tiny);
         break;
     }
     }
@@ -1013,9 +1013,10 @@ __device__ inline void update_number(const Rule &rule, REAL *p, REAL g, REAL *fi
 
 // p[n] and the states change in place; first and second are NULL where the optimizer has no such state.
 extern "C" __global__ void __launch_bounds__(THREADS)
-update(REAL *p, const REAL *g, REAL *first, REAL *second, Size n, Size optimizer, double lr, double a, double b)
+update(REAL *p, const REAL *g, REAL *first, REAL *second, Size n, Size optimizer, double lr, double a, double b,
+       double c)
 {
-    const Rule rule = make_rule(optimizer, lr, a, b);
+    const Rule rule = make_rule(optimizer, lr, a, b, c);
     for (Size i = first_element(); i < n; i += element_step())
         update_number(rule, p + i, g[i], first ? first + i : nullptr, second ? second + i : nullptr);
 }
@@ -1067,7 +1068,7 @@ struct Run {
     double *losses;                 // [steps]
     double *squares;                // [parts]: their sum is the squared norm of all gradients; NULL: no clipping
     const double *rates;            // [steps]: lr of each step's update (Adam's is corrected for its count)
-    const double *numbers;          // the optimizer's two numbers behind lr, then the largest norm
+    const double *numbers;          // the optimizer's three numbers after lr, then the largest norm
     Size *progress;                 // see below
 };
 
@@ -1130,7 +1131,7 @@ __device__ inline Number number_of(const Size *layers, Size e)
 // The optimizer's rule for the update of a step.
 __device__ inline Rule rule_of(const Run &run, Size step)
 {
-    return make_rule(run.optimizer, run.rates[step], run.numbers[0], run.numbers[1]);
+    return make_rule(run.optimizer, run.rates[step], run.numbers[0], run.numbers[1], run.numbers[2]);
 }
 
 // What all gradients are multiplied with, if less than 1, so that their norm stays below the largest. Book 2,
@@ -1139,7 +1140,7 @@ __device__ inline double clipping_rate(const Run &run, double *shared)
 {
     if (!run.squares)
         return 1;
-    return run.numbers[2] / (sqrt(sum_of_terms(run.squares, run.parts, shared)) + 1e-6);
+    return run.numbers[3] / (sqrt(sum_of_terms(run.squares, run.parts, shared)) + 1e-6);
 }
 
 // Clip and update, a thread per number.

@@ -28,14 +28,7 @@ THREADS = 256
 WARP = 32
 ACTIVATIONS = {None: 0, "sigmoid": 1, "relu": 2, "tanh": 3}
 ROW_PART = 128
-OPTIMIZERS = {
-    "sgd_update": 0,
-    "momentum_update": 1,
-    "nesterov_update": 2,
-    "adagrad_update": 3,
-    "rmsprop_update": 4,
-    "adam_update": 5,
-}
+OPTIMIZERS = {name: code for code, name in enumerate(k for k in KERNELS if k.endswith("_update"))}
 
 # Choices among kernels that give the same result. None of them has been measured yet.
 MOST_BLOCKS = 2048  # of loops over elements: about two for each place of a large GPU
@@ -559,8 +552,8 @@ def batch_normalization_backward(
 
 def _update(kernel: str, p: Array, g: Array, states: tuple[Array, ...], *numbers: float) -> None:
     first, second = (*states, None, None)[:2]
-    lr, a, b = (*map(float, numbers), 0.0, 0.0)[:3]
-    launch("update", p.dtype, element_blocks(p.size), p, g, first, second, p.size, OPTIMIZERS[kernel], lr, a, b)
+    four = (*map(float, numbers), 0.0, 0.0, 0.0)[:4]
+    launch("update", p.dtype, element_blocks(p.size), p, g, first, second, p.size, OPTIMIZERS[kernel], *four)
 
 
 @_kernel
@@ -589,8 +582,10 @@ def rmsprop_update(p: Array, g: Array, h: Array, lr: float, decay_rate: float) -
 
 
 @_kernel
-def adam_update(p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float) -> None:
-    _update("adam_update", p, g, (m, v), lr, beta1, beta2)
+def adam_update(
+    p: Array, g: Array, m: Array, v: Array, lr: float, beta1: float, beta2: float, epsilon: float
+) -> None:
+    _update("adam_update", p, g, (m, v), lr, beta1, beta2, epsilon)
 
 
 @_kernel

@@ -106,7 +106,7 @@ class PlanRunner:
             cuda.check_call("affine_backward", out, x, W, None, dW, db)
         for p, g, states in parameters:
             spare = [self._cupy.empty_like(p) for _ in range(MAX_STATES - len(states))]
-            cuda.check_call("adam_update", p, g, *states, *spare, 0, 0, 0)
+            cuda.check_call("adam_update", p, g, *states, *spare, 0, 0, 0, 0)
 
     def _rows_of_layers(self, parameters: Parameters) -> np.ndarray:
         """Return cuda.cu's struct Layer of every layer."""
@@ -168,7 +168,7 @@ class PlanRunner:
         rates
             The learning rate of each step.
         others
-            The numbers after the learning rate that the optimizer's kernel takes, at most two.
+            The numbers after the learning rate that the optimizer's kernel takes, at most three.
 
         Raises
         ------
@@ -203,9 +203,9 @@ class PlanRunner:
 
     def _upload(self, order: np.ndarray, rates: Sequence[float], others: Sequence[float], steps: int) -> None:
         """Bring everything that this run needs to the device."""
-        a, b = (*others, 0.0, 0.0)[:2]
+        three = (*others, 0.0, 0.0, 0.0)[:3]
         self._order = self._filled(self._order, np.asarray(order, np.int64))
-        self._numbers = self._filled(self._numbers, np.array([a, b, self._max_grad, *rates[:steps]]))
+        self._numbers = self._filled(self._numbers, np.array([*three, self._max_grad, *rates[:steps]]))
         if self._losses is None or len(self._losses) < steps:
             self._losses = self._cupy.zeros(steps, np.float64)
         self._run_table.set(self._row_of_run(steps))
@@ -280,7 +280,7 @@ class PlanRunner:
 
 _RUN_NUMBERS = 17  # of cuda.cu's struct Run
 _PROGRESS_NUMBERS = 3
-_NUMBERS = 3  # the optimizer's two after lr and the largest norm, before the learning rates
+_NUMBERS = 4  # the optimizer's three after lr and the largest norm, before the learning rates
 
 
 def _checked_way(way: str | None, widths: Sequence[int]) -> str:

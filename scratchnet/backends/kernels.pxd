@@ -83,7 +83,7 @@ cdef extern from "scratchnet.h" nogil:
     void sn_adagrad_update(sn_type type, sn_size n, void *p, const void *g, void *h, double lr)
     void sn_rmsprop_update(sn_type type, sn_size n, void *p, const void *g, void *h, double lr, double decay_rate)
     void sn_adam_update(sn_type type, sn_size n, void *p, const void *g, void *m, void *v, double lr, double beta1,
-                        double beta2)
+                        double beta2, double epsilon)
     double sn_squared_norm(sn_type type, sn_size n, const void *g)
     void sn_scale(sn_type type, sn_size n, void *x, double factor)
 

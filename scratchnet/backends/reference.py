@@ -317,12 +317,19 @@ def rmsprop_update(p: np.ndarray, g: np.ndarray, h: np.ndarray, lr: float, decay
 
 @_kernel
 def adam_update(
-    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, beta1: float, beta2: float
+    p: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
 ) -> None:
     """D. Kingma and J. Ba, Adam, 2015; the bias correction is in the caller's lr."""
     m += (1 - beta1) * (g - m)
     v += (1 - beta2) * (g * g - v)
-    p -= lr * m / (np.sqrt(v) + 1e-7)
+    p -= lr * m / (np.sqrt(v) + epsilon)
 
 
 @_kernel

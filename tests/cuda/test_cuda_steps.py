@@ -19,7 +19,7 @@ OPTIMIZERS = {
     "nesterov_update": (1, (0.1, 0.9)),
     "adagrad_update": (1, (0.1,)),
     "rmsprop_update": (1, (0.01, 0.9)),
-    "adam_update": (2, (0.01, 0.9, 0.999)),
+    "adam_update": (2, (0.01, 0.9, 0.999, 1e-7)),
 }
 BOUND = {np.float32: 2e-4, np.float64: 1e-11}  # some steps of training; relative to the largest number
 ways = pytest.mark.parametrize("way", WAYS)

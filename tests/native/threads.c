@@ -33,7 +33,7 @@ static uint64_t big_work(sn_type type)
     const array dW = output(type, BIG_D * BIG_M), db = output(type, BIG_M), p = input(type, LONG);
     const array all[] = { out, dx, dW, db, p };
     const sn_parameter parameter = { LONG, p.data, p.data, { NULL, NULL } };
-    const double numbers[3] = { 0.25, 0, 0 };
+    const double numbers[4] = { 0.25, 0, 0, 0 };
     uint64_t hash = 0;
     sn_affine_forward(type, BIG_N, BIG_D, BIG_M, x.data, W.data, b.data, out.data);
     sn_affine_backward(type, BIG_N, BIG_D, BIG_M, out.data, x.data, W.data, dx.data, dW.data, db.data);
