@@ -15,6 +15,8 @@ import numpy as np
 
 from ._arrays import Array, as_array, as_number, as_whole_number, as_whole_numbers, is_on_gpu, moved
 
+__all__ = ["eval_perplexity", "eval_seq2seq"]
+
 
 def stretches(length: int, batch_size: int, time_size: int, start: int) -> Array:
     """Return the positions of a batch of stretches of a text: an array (batch_size, time_size).

@@ -17,6 +17,8 @@ from ._as_written import unmodified_chain
 from ._compute import in_full
 from .util import flatten, named_params, remove_duplicate
 
+__all__ = ["gradient_check", "gradient_descent", "numerical_diff", "numerical_gradient"]
+
 
 def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:
     """Return the central difference (f(x + h) - f(x - h)) / 2h with h = 1e-4.

@@ -23,6 +23,18 @@ from ._arrays import (
     moved,
 )
 
+__all__ = [
+    "analogy",
+    "convert_one_hot",
+    "cos_similarity",
+    "create_co_matrix",
+    "create_contexts_target",
+    "most_similar",
+    "normalize",
+    "ppmi",
+    "preprocess",
+]
+
 
 def preprocess(text: str) -> tuple[Array, dict[str, int], dict[int, str]]:
     """Turn a text into word numbers.

@@ -15,6 +15,8 @@ from ._training import BaseTrainer, LogLines, check_numbers, finish_step_on_inte
 from ._watching import FirstBackward, LossWatch, check_links
 from .evaluation import stretches, taken
 
+__all__ = ["RnnlmTrainer"]
+
 _LINES = {
     "en": "| epoch %d |  iter %d / %d | time %d[s] | perplexity %.2f",
     "ko": "| 에폭 %d |  반복 %d / %d | 시간 %d[s] | 퍼플렉서티 %.2f",

@@ -15,6 +15,8 @@ from ._arrays import Array, is_on_gpu, is_writable, moved
 from ._files import as_path, open_file, whole_file
 from .util import named_params, to_cpu
 
+__all__ = ["load_params", "read_weights", "save_params"]
+
 Shapes = dict[str, tuple[int, ...]]
 
 _MOST_EXPANDED = 100  # times that weights may be larger than their file: random numbers hardly shrink

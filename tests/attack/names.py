@@ -68,7 +68,7 @@ def public() -> dict[str, object]:
     """Functions, classes and public methods by their full names, each under the module that defines it."""
     found: dict[str, object] = {}
     for module in [scratchnet, *map(importlib.import_module, _modules())]:
-        for name in getattr(module, "__all__", None) or _own(module):
+        for name in {*getattr(module, "__all__", ()), *_own(module)}:
             value = getattr(module, name)
             if not callable(value) or not str(getattr(value, "__module__", "")).startswith("scratchnet"):
                 continue
