@@ -21,20 +21,20 @@ from workloads import WITHOUT_DELTA
 
 import scratchnet.book1.layers
 import scratchnet.book1.optimizer
-import scratchnet.layers
-import scratchnet.optimizer
-import scratchnet.time_layers
-import scratchnet.trainer
-import scratchnet.util
+import scratchnet.book2.layers
+import scratchnet.book2.optimizer
+import scratchnet.book2.time_layers
+import scratchnet.book2.trainer
+import scratchnet.book2.util
 
 OURS = {
     1: SimpleNamespace(layers=scratchnet.book1.layers, optimizer=scratchnet.book1.optimizer),
     2: SimpleNamespace(
-        layers=scratchnet.layers,
-        time_layers=scratchnet.time_layers,
-        optimizer=scratchnet.optimizer,
-        trainer=scratchnet.trainer,
-        util=scratchnet.util,
+        layers=scratchnet.book2.layers,
+        time_layers=scratchnet.book2.time_layers,
+        optimizer=scratchnet.book2.optimizer,
+        trainer=scratchnet.book2.trainer,
+        util=scratchnet.book2.util,
     ),
 }
 BOOKS = {1: book1, 2: book2}

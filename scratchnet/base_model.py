@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys as sys
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,11 @@ import numpy as np
 from ._arrays import is_on_gpu, is_writable, moved
 from ._files import as_path, whole_file
 from ._links import Linked
-from ._passed_on import pass_on_np
 from ._shown import shown
-from .config import GPU as GPU  # book 2's scripts expect these from here, by a star import
-from .util import flatten, load_pickle
-from .util import to_cpu as to_cpu
-from .util import to_gpu as to_gpu
+from .util import flatten, load_pickle, to_cpu
 from .weights import checked_cast
 
-pass_on_np(__name__)
+__all__ = ["BaseModel"]
 
 
 class BaseModel(Linked):

@@ -5,7 +5,6 @@ Source: *Deep Learning from Scratch* 1, ch. 6.1; 2, ch. 1.3.6.
 
 from __future__ import annotations
 
-import sys as sys  # book 2's scripts expect it from here, by a star import
 from collections.abc import Iterable, Iterator, Sequence
 from math import nextafter
 from typing import Any, ClassVar
@@ -25,12 +24,10 @@ from ._arrays import (
 )
 from ._as_written import as_written, is_as_written
 from ._links import Linked
-from ._passed_on import pass_on_np
 from ._shown import shown
 from .backends import backend_for, bias_corrected_rates, check_call, op_update, run_checked
-from .config import GPU as GPU  # book 2's scripts expect this from here, by a star import
 
-pass_on_np(__name__)
+__all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop"]
 
 _INF = float("inf")
 _MAX_UPDATES = 1 << 62  # C counts on in 64 bits

@@ -29,46 +29,24 @@ from ._arrays import (
 )
 from ._compute import computed, like_computed
 from ._layer import Computed, Held, as_loss
-from ._passed_on import pass_on_np
 from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
 from .backends import backend_for, ops
 from .backends.general import labels_of
-from .config import GPU
-from .functions import cross_entropy_error, sigmoid, softmax
 from .layers import (
     Affine,
     Dropout,
     Embedding,
     Layer,
-    MatMul,
-    Relu,
-    Repeat,
-    Sigmoid,
     SigmoidWithLoss,
-    Softmax,
     SoftmaxWithLoss,
-    Sum,
 )
 
-# The books' scripts take all of these from here by a star import.
 __all__ = [
-    "GPU",
     "GRU",
     "LSTM",
     "RNN",
-    "Affine",
-    "Dropout",
-    "Embedding",
-    "MatMul",
-    "Relu",
-    "Repeat",
-    "Sigmoid",
-    "SigmoidWithLoss",
     "Simple_TimeAffine",
     "Simple_TimeSoftmaxWithLoss",
-    "Softmax",
-    "SoftmaxWithLoss",
-    "Sum",
     "TimeAffine",
     "TimeBiLSTM",
     "TimeDropout",
@@ -78,13 +56,7 @@ __all__ = [
     "TimeRNN",
     "TimeSigmoidWithLoss",
     "TimeSoftmaxWithLoss",
-    "cross_entropy_error",
-    "np",
-    "sigmoid",
-    "softmax",
 ]
-
-pass_on_np(__name__)
 
 
 class _Step(Recurrent):

@@ -5,42 +5,23 @@ Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy
 import numpy as np
 
 from ._arrays import Array, as_array, as_number, is_on_gpu, moved
 from ._engines import Layers, Planned, choose_engine
 from ._orders import Orders
-from ._passed_on import pass_on_np
 from ._progress import show_progress
 from ._training import BaseTrainer, LogLines, check_numbers, check_trainable, finish_step_on_interrupt
 from ._watching import LossWatch, check_links
 from .backends import LossMeans
-from .config import GPU
 from .plan import Job, NoPlanError
 from .rnnlm_trainer import RnnlmTrainer
-from .util import accuracy, clip_grads, flatten, random_stream, remove_duplicate, row_blocks
+from .util import accuracy, flatten, random_stream, remove_duplicate, row_blocks
 
-# With the modules that book 2's scripts expect from here, by a star import.
-__all__ = [
-    "GPU",
-    "RnnlmTrainer",
-    "Trainer",
-    "clip_grads",
-    "np",
-    "numpy",
-    "remove_duplicate",
-    "sys",
-    "time",
-]
-
-
-pass_on_np(__name__)
+__all__ = ["RnnlmTrainer", "Trainer", "remove_duplicate"]
 
 _LINES = {
     "en": "| epoch %d |  iter %d / %d | time %d[s] | loss %.2f",

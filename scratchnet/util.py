@@ -5,8 +5,6 @@ Source: *Deep Learning from Scratch* 2, `common/util.py`.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from math import sqrt
 from typing import Any
@@ -25,10 +23,9 @@ from ._arrays import (
     is_on_gpu,
     is_writable,
 )
-from ._passed_on import pass_on_np
 from ._unpickle import RefusedPickleError, load_pickle
-from .backends import NoGPUError, address_of, backend_for, load_cupy, to_device, to_host
-from .config import GPU
+from .backends import NoGPUError, address_of, backend_for, to_device, to_host
+from .backends import load_cupy as load_cupy
 from .evaluation import eval_perplexity, eval_seq2seq
 from .language import (
     analogy,
@@ -42,15 +39,11 @@ from .language import (
     preprocess,
 )
 
-# With the modules that book 2's scripts expect from here, by a star import.
 __all__ = [
-    "GPU",
     "NoGPUError",
     "RefusedPickleError",
     "accuracy",
     "analogy",
-    "attributes_of",
-    "class_indices",
     "clip_grads",
     "convert_one_hot",
     "cos_similarity",
@@ -58,28 +51,16 @@ __all__ = [
     "create_contexts_target",
     "eval_perplexity",
     "eval_seq2seq",
-    "flatten",
-    "layers_of",
-    "load_cupy",
     "load_pickle",
     "most_similar",
-    "named_params",
     "normalize",
-    "np",
-    "os",
     "ppmi",
     "predict",
     "preprocess",
-    "random_stream",
     "remove_duplicate",
-    "row_blocks",
-    "sys",
     "to_cpu",
     "to_gpu",
 ]
-
-
-pass_on_np(__name__)
 
 
 def to_gpu(x: Any) -> Any:

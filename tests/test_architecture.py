@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import copy
+import importlib
 import pickle
 import sys
 from pathlib import Path
@@ -57,36 +57,22 @@ ALLOWED = {
     "_start": {"backends/__init__"},
     "_layer": {"_links", "_shown"},
     "_files": set(),
-    "_passed_on": {"np"},
     "_shown": set(),  # how an object of any room is printed
-    "layers": {
-        "_as_written",
-        "_layer",
-        "_passed_on",
-        "backends/__init__",
-        "backends/general",
-        "backends/ops",
-        "config",
-        "functions",
-    },
+    "layers": {"_as_written", "_layer", "backends/__init__", "backends/general", "backends/ops"},
     "_recurrent": {"_layer", "backends/__init__"},
     "time_layers": {
         "_layer",
-        "_passed_on",
         "_recurrent",
         "backends/__init__",
         "backends/general",
         "backends/ops",
-        "config",
-        "functions",
         "layers",
     },
-    "functions": {"_passed_on", "backends/__init__", "backends/ops", "config"},
-    "optimizer": {"_as_written", "_links", "_passed_on", "_shown", "backends/__init__", "config"},
-    "_velocity_first": {"backends/__init__", "optimizer"},
+    "functions": {"backends/__init__", "backends/ops"},
+    "optimizer": {"_as_written", "_links", "_shown", "backends/__init__"},
     "language": set(),
     "evaluation": set(),
-    "util": {"_passed_on", "_unpickle", "backends/__init__", "config", "evaluation", "language"},
+    "util": {"_unpickle", "backends/__init__", "evaluation", "language"},
     "gradient": {"_as_written", "util"},
     "weights": {"_files", "util"},
     "models": {"_as_written", "_links", "_shown", "config", "layers", "util", "weights"},
@@ -95,18 +81,16 @@ ALLOWED = {
     "_watching": {"util"},
     "_engines": {"_proof", "_watching", "plan", "util"},
     "_orders": {"backends/__init__"},
-    "base_model": {"_files", "_links", "_passed_on", "_shown", "config", "util", "weights"},
+    "base_model": {"_files", "_links", "_shown", "util", "weights"},
     "_training": {"plotting"},
     "_progress": set(),
     "trainer": {
         "_engines",
         "_orders",
-        "_passed_on",
         "_progress",
         "_training",
         "_watching",
         "backends/__init__",
-        "config",
         "plan",
         "rnnlm_trainer",
         "util",
@@ -114,7 +98,10 @@ ALLOWED = {
     "rnnlm_trainer": {"_engines", "_training", "_watching", "evaluation"},
     "plotting": {"util"},
     "config": set(),
-    "dropin": {"_files"},  # it serves whatever there is
+    "dropin/__init__": {"dropin/editions", "dropin/finder", "dropin/runner"},
+    "dropin/editions": {"_files"},
+    "dropin/finder": {"dropin/editions"},  # it serves whatever there is
+    "dropin/runner": {"_files", "dropin/editions", "dropin/finder"},
     "np": {"backends/__init__", "config"},
     "_unpickle": {"_files"},
     "_version": set(),
@@ -124,7 +111,7 @@ ALLOWED = {
     "dataset/sequence": {"_files", "dataset/_files"},
     "dataset/spiral": set(),
     "dataset/mnist": {"_files", "dataset/_files"},
-    "book1/__init__": {"dropin"},  # for a notebook
+    "book1/__init__": {"dropin/__init__"},  # for a notebook
     "book1/functions": {"functions"},
     "book1/gradient": {"gradient"},
     "book1/util": {"backends/__init__"},
@@ -143,6 +130,18 @@ ALLOWED = {
     "book1/multi_layer_net_extend": {"book1/gradient", "book1/layers", "book1/multi_layer_net"},
     "book1/dataset/__init__": {"book1/dataset/mnist"},
     "book1/dataset/mnist": {"dataset/_files", "dataset/mnist"},
+    "book2/__init__": {"dropin/__init__"},  # for a notebook
+    "book2/_lookup": {"dropin/editions", "np"},
+    "book2/base_model": {"base_model", "book2/_lookup", "util"},
+    "book2/config": {"config"},
+    "book2/dataset": {"dataset/ptb", "dataset/sequence", "dataset/spiral"},
+    "book2/functions": {"book2/_lookup", "functions"},
+    "book2/layers": {"book2/_lookup", "functions", "layers"},
+    "book2/np": {"np"},
+    "book2/optimizer": {"backends/__init__", "book2/_lookup", "optimizer"},
+    "book2/time_layers": {"book2/_lookup", "functions", "layers", "time_layers"},
+    "book2/trainer": {"book2/_lookup", "trainer", "util"},
+    "book2/util": {"book2/_lookup", "util"},
 }
 DOORS = {"__init__", "__main__"}  # they may import everything
 
@@ -226,6 +225,7 @@ def test_import_takes_what_a_program_asks_for_and_no_more():
     code = "import sys, scratchnet; print(*(m for m in sys.modules if m.startswith('scratchnet')))"
     loaded = set(strict(code).split())
     assert not loaded & {"scratchnet.layers", "scratchnet.trainer", "scratchnet.backends.cuda", "scratchnet.util"}
+    assert not any(name.startswith(("scratchnet.book", "scratchnet.dropin")) for name in loaded)
     names = ["Affine", "SGD", "Trainer", "layers", "plotting", "dataset", "load_params", "to_gpu"]
     asked = "; ".join(f"print(scratchnet.{name}.__name__)" for name in names)
     said = [name.removeprefix("scratchnet.") for name in strict(f"import scratchnet; {asked}").split()]
@@ -267,48 +267,84 @@ def test_books_np_module():
     assert strict("import scratchnet.np as n; print(n.zeros(2).shape)").strip() == "(2,)"
 
 
-@pytest.mark.parametrize(
-    "module, names",
-    [
-        ("config", "GPU"),
-        ("functions", "np GPU sigmoid relu softmax cross_entropy_error"),
-        ("layers", "np GPU softmax cross_entropy_error MatMul Affine Sigmoid SoftmaxWithLoss Dropout Embedding"),
-        ("time_layers", "np GPU sigmoid softmax Affine Embedding LSTM TimeLSTM TimeSoftmaxWithLoss"),
-        ("optimizer", "np GPU sys SGD Momentum Nesterov AdaGrad RMSprop Adam"),
-        ("trainer", "np GPU numpy clip_grads sys time Trainer RnnlmTrainer remove_duplicate"),
-        ("util", "np GPU sys os preprocess most_similar ppmi clip_grads to_cpu to_gpu eval_perplexity analogy"),
-        ("base_model", "np GPU os pickle sys to_cpu to_gpu BaseModel"),
-    ],
-)
-def test_book_2_s_star_imports(module, names):
-    """What its scripts take without naming it."""
+# What the modules of book 2 pass on beside their own names, and its scripts take without naming it.
+PASSED_ON = {
+    "config": "GPU",
+    "np": "np GPU",
+    "functions": "np GPU sigmoid relu softmax cross_entropy_error",
+    "layers": "np GPU softmax cross_entropy_error MatMul Affine Sigmoid SoftmaxWithLoss Dropout Embedding",
+    "time_layers": "np GPU sigmoid softmax Affine Embedding LSTM TimeLSTM TimeSoftmaxWithLoss",
+    "optimizer": "np GPU sys SGD Momentum Nesterov AdaGrad RMSprop Adam",
+    "trainer": "np GPU numpy clip_grads sys time Trainer RnnlmTrainer remove_duplicate",
+    "util": "np GPU sys os preprocess most_similar ppmi clip_grads to_cpu to_gpu eval_perplexity analogy",
+    "base_model": "np GPU os pickle sys to_cpu to_gpu BaseModel",
+    "dataset": "spiral ptb sequence",
+}
+
+
+def star_import(module):
     given: dict[str, object] = {}
-    exec(f"from scratchnet.{module} import *", given)
+    exec(f"from {module} import *", given)
+    del given["__builtins__"]
+    return given
+
+
+@pytest.mark.parametrize("module, names", PASSED_ON.items(), ids=PASSED_ON)
+def test_book_2_s_star_imports(module, names):
+    given = star_import(f"scratchnet.book2.{module}")
     assert given.keys() >= set(names.split())
+    assert given.get("np", np) is np and given.get("GPU", False) is False
 
 
-for _name in scratchnet.__all__:
-    getattr(scratchnet, _name)  # imports what it is in
-CHANGED = [
+@pytest.mark.parametrize("module", [name for name in PASSED_ON if name not in ("config", "np", "dataset")])
+def test_book_2_s_modules_hold_all_that_scratchnet_s_do(module):
+    theirs, ours = star_import(f"scratchnet.book2.{module}"), star_import(f"scratchnet.{module}")
+    assert ours.keys() <= theirs.keys()
+    assert {name for name in ours if theirs[name] is not ours[name]} == {"Nesterov"} & ours.keys()
+
+
+def test_book_2_s_switch_is_scratchnet_s():
+    code = (
+        "import scratchnet; from scratchnet.book2 import config; from scratchnet.book2.config import GPU;"
+        "import scratchnet.book2.config as again;"
+        "print(config is again is scratchnet.config, GPU)"
+    )
+    assert fresh(code).split() == ["True", "False"]
+
+
+def test_np_and_the_switch_are_looked_up_when_a_script_asks(monkeypatch):
+    monkeypatch.setattr(scratchnet.config, "GPU", True)
+    monkeypatch.setattr("scratchnet.backends.load_cupy", lambda: "CuPy")
+    for module in set(PASSED_ON) - {"config", "dataset"}:
+        given = star_import(f"scratchnet.book2.{module}")
+        assert given["np"] == "CuPy" and given["GPU"] is True, module
+
+
+# Of one's own programs: `np` passes on NumPy's names and `config` the switch on purpose.
+OWN = sorted(
     name
-    for name, module in sys.modules.items()
-    if name.startswith("scratchnet") and isinstance(module, ModuleType) and type(module) is not ModuleType
-]
+    for name in module_files()
+    if not any(part.startswith("_") for part in name.split("/"))
+    and name.split("/")[0] not in {"backends", "book1", "book2", "config", "dropin", "np", "plan"}
+)
 
 
-@pytest.mark.parametrize("name", CHANGED)
-def test_modules_that_pass_names_on_are_pickled_and_copied_by_name(name):
-    """As cloudpickle, and so joblib's and Dask's workers, do it for modules of Python's own class."""
-    module = sys.modules[name]
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        written = pickle.dumps(module, protocol)
-        assert pickle.loads(written) is module and len(written) < 100
-    assert copy.copy(module) is copy.deepcopy(module) is module
-    assert copy.deepcopy({"module": module})["module"] is module
+@pytest.mark.parametrize("module", OWN)
+def test_star_imports_pass_on_no_internals(module):
+    for name, value in star_import(f"scratchnet.{module.replace('/', '.')}").items():
+        home = getattr(value, "__module__", "scratchnet.a constant")
+        assert not isinstance(value, ModuleType) and name != "GPU", name
+        assert home.startswith("scratchnet.") and home != "scratchnet._arrays", f"{name} is of {home}"
 
 
-def test_some_modules_pass_names_on():
-    assert {"scratchnet.layers", "scratchnet.functions", "scratchnet.trainer", "scratchnet.util"} <= set(CHANGED)
+def test_all_modules_are_of_python_s_own_class():
+    """cloudpickle, and so joblib's and Dask's workers, take only these by name."""
+    for name in PASSED_ON:
+        importlib.import_module(f"scratchnet.book2.{name}")
+    for name in scratchnet.__all__:
+        getattr(scratchnet, name)  # imports what it is in
+    ours = [m for name, m in sys.modules.items() if name.split(".")[0] == "scratchnet"]
+    assert len(ours) > 40 and all(type(module) is ModuleType for module in ours)
 
 
 def a_script_s_function():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from processes import fresh
 
-from scratchnet import layers, time_layers, util
+from scratchnet import functions, layers, time_layers, util
 from scratchnet.book1 import layers as layers1
 from scratchnet.book1 import optimizer as optimizer1
 from scratchnet.book1.multi_layer_net import MultiLayerNet
@@ -248,7 +248,7 @@ def test_equal_arrays_that_are_not_each_other_s_transpose_stay_two(by_value):
 def test_a_softmax_s_probabilities_are_good_enough_to_draw_from(dtype):
     """Which checks that they add up to 1 within the root of the dtype's eps."""
     for scale in (1e-3, 1, 100):
-        p = layers.softmax((scale * randn(10000)).astype(dtype))
+        p = functions.softmax((scale * randn(10000)).astype(dtype))
         assert p.dtype == dtype and 0 <= np.random.choice(10000, p=p) < 10000
 
 
@@ -280,7 +280,8 @@ def test_an_lstm_s_state_may_be_taken_and_put_back():
 
 def test_book_2_s_nesterov_moves_the_velocity_before_the_parameters():
     code = (
-        "import numpy as np; import scratchnet.dropin; from common.optimizer import Nesterov as N, SGD;"
+        "import numpy as np; import scratchnet.dropin; scratchnet.dropin.install(2);"
+        "from common.optimizer import Nesterov as N, SGD;"
         "import scratchnet.optimizer as s; assert SGD is s.SGD and N is not s.Nesterov;"
         "from common.optimizer import *; assert Nesterov is N;"
         "params, o = [np.array([1.0, -2.0]), 3.0], N(0.1, momentum=0.8);"

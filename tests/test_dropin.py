@@ -170,7 +170,7 @@ def test_a_notebook_finds_the_folder_by_its_files(write):
         other__common__util="",
     )
     code = (
-        "import sys; sys.path.insert(0, '.'); import scratchnet.dropin;"
+        "import sys; sys.path.insert(0, '.'); import scratchnet.dropin; scratchnet.dropin.install();"
         "import deep2.common.layers as a, other.common.layers as b; print(a.Affine, b.Affine)"
     )
     assert run(*PYTHON, "-c", code, cwd=folder).stdout == "<class 'scratchnet.layers.Affine'> 3\n"
@@ -216,7 +216,67 @@ def test_star_imports_pass_on_what_the_books_scripts_take(write):
         """,
     )
     assert run(*RUN, "script.py", cwd=folder).stdout == (
-        "module 'common.layers' (scratchnet.layers) has no attribute 'nothing'\n"
+        "module 'scratchnet.book2.layers' has no attribute 'nothing'\n"
+    )
+
+
+def test_importing_the_dropin_serves_nothing(write):
+    folder = write(
+        common__layers="place = 'the reader'",
+        script="""
+            import sys
+            before = sys.meta_path[:]
+            import scratchnet.dropin
+            import common.layers
+            print(common.layers.place, sys.meta_path == before)
+        """,
+    )
+    assert run(sys.executable, "script.py", cwd=folder).stdout == "the reader True\n"
+
+
+@pytest.mark.parametrize("book, home", [(1, "scratchnet.book1"), (2, "scratchnet.book2")])
+def test_what_is_served_is_a_second_name_of_the_book_s_own_module(write, book, home):
+    folder = write(
+        script=f"""
+            import sys
+            from importlib import import_module
+            import common.layers, deep.common.optimizer
+            from common import trainer, util
+            from deep.common.util import *
+            assert common.layers is import_module("{home}.layers") is sys.modules["common.layers"]
+            assert trainer is import_module("{home}.trainer") and util is import_module("{home}.util")
+            print(deep.common.optimizer.__name__)
+        """,
+    )
+    assert run(*RUN, "--book", book, "script.py", cwd=folder).stdout == f"{home}.optimizer\n"
+
+
+def test_what_a_served_script_pickles_opens_without_the_dropin(write):
+    """By plain pickle, and modules by name as cloudpickle has them."""
+    pytest.importorskip("cloudpickle")
+    folder = write(
+        script="""
+            import cloudpickle
+            from common import layers
+            from common.layers import Affine
+            from common.optimizer import *
+            from common.np import *
+            def f(x): return layers.Affine(np.ones((2, 3)), np.zeros(3)).forward(x)
+            layer, opt = Affine(np.ones((2, 3)), np.zeros(3)), Nesterov(0.5)
+            with open("kept.pkl", "wb") as file:
+                file.write(cloudpickle.dumps((layer, opt, layers, f)))
+        """,
+        opened="""
+            import pickle, sys
+            import numpy as np
+            layer, opt, module, f = pickle.load(open("kept.pkl", "rb"))
+            assert not any(name.split(".")[0] == "common" for name in sys.modules)
+            print(type(layer).__module__, type(opt).__module__, module.__name__, f(np.ones((1, 2))).tolist())
+        """,
+    )
+    run(*RUN, "--book", "2", "script.py", cwd=folder)
+    assert run(*PYTHON, "opened.py", cwd=folder).stdout == (
+        "scratchnet.layers scratchnet.book2.optimizer scratchnet.book2.layers [[2.0, 2.0, 2.0]]\n"
     )
 
 
@@ -235,7 +295,10 @@ def test_a_module_that_nobody_has_is_python_s_own_error(write):
 
 def test_other_packages_called_common_are_left_alone(write):
     folder = write(lib__common__layers="x = 'theirs'")
-    code = "import sys; sys.path.insert(0, '.'); import scratchnet.dropin, lib.common.layers as l; print(l.x)"
+    code = (
+        "import sys; sys.path.insert(0, '.'); import scratchnet.dropin; scratchnet.dropin.install();"
+        "import lib.common.layers as l; print(l.x)"
+    )
     assert run(*PYTHON, "-c", code, cwd=folder).stdout == "theirs\n"
 
 
@@ -285,11 +348,11 @@ def test_a_notebook_s_book_by_its_folder_or_as_it_is_told(write):
     folder = write(common__multi_layer_net="", ch03__empty="")
     code = "import scratchnet.dropin as d; {}; import common.layers as l; print(l.__name__)"
     for told, where, name in (
-        ("", ".", "scratchnet.book1.layers"),
+        ("d.install()", ".", "scratchnet.book1.layers"),
         ("d.install()", "ch03", "scratchnet.book1.layers"),
-        ("d.install(2)", ".", "common.layers"),
+        ("d.install(2)", ".", "scratchnet.book2.layers"),
     ):
-        assert run(*PYTHON, "-c", code.format(told or "pass"), cwd=folder / where).stdout == f"{name}\n"
+        assert run(*PYTHON, "-c", code.format(told), cwd=folder / where).stdout == f"{name}\n"
 
 
 @pytest.mark.parametrize(
@@ -342,7 +405,7 @@ def test_the_second_extension_takes_the_first_one_s_place_and_unloading_gives_it
         deep2__common__layers="",
         script="""
             import sys
-            import scratchnet, scratchnet.book1
+            import scratchnet, scratchnet.book1, scratchnet.book2
             class IPython:
                 class extension_manager: loaded = set()
             def load(extension):
@@ -350,7 +413,7 @@ def test_the_second_extension_takes_the_first_one_s_place_and_unloading_gives_it
                 extension.load_ipython_extension(IPython)
                 IPython.extension_manager.loaded.add(extension.__name__)
             import deep2
-            for extension in (scratchnet.book1, scratchnet, scratchnet.book1):
+            for extension in (scratchnet.book1, scratchnet, scratchnet.book1, scratchnet.book2, scratchnet.book1):
                 load(extension)
                 import common.layers, common.mine, dataset, deep2.common.layers
                 from deep2 import common as below
@@ -362,7 +425,7 @@ def test_the_second_extension_takes_the_first_one_s_place_and_unloading_gives_it
         """,
     )
     lines = run(*PYTHON, "-W", "error", "script.py", cwd=folder, PYTHONPATH=str(folder)).stdout.splitlines()
-    assert lines == [*(" ".join([f"book {book}"] * 3) for book in (1, 2, 1)), "the reader False"]
+    assert lines == [*(" ".join([f"book {book}"] * 3) for book in (1, 2, 1, 2, 1)), "the reader False"]
 
 
 def test_what_had_been_imported_before_is_said(write):

@@ -8,15 +8,16 @@ import pickle
 import numpy as np
 import pytest
 
-from scratchnet import _velocity_first, optimizer
+from scratchnet import optimizer
 from scratchnet.book1 import optimizer as book1
+from scratchnet.book2 import optimizer as book2
 from scratchnet.util import clip_grads
 
 # Some operations in float64, in another order.
 FEW_ROUNDINGS = 1e-14
 
 NAMES = ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"]
-LISTS = [*(getattr(optimizer, name) for name in NAMES), _velocity_first.Nesterov]
+LISTS = [*(getattr(optimizer, name) for name in NAMES), book2.Nesterov]
 DICTIONARIES = [getattr(book1, name) for name in NAMES]
 EVERY = pytest.mark.parametrize("Class", LISTS + DICTIONARIES, ids=lambda c: f"{c.__module__}.{c.__name__}")
 EVERY_WITH_STATE = pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_a_state_that_cannot_be_updated_leaves_everything_as_it_was(Class):
 
 
 def test_lists_of_lists_are_updated_whole_by_book_2_s_nesterov():
-    opt, flat = _velocity_first.Nesterov(0.1), _velocity_first.Nesterov(0.1)
+    opt, flat = book2.Nesterov(0.1), book2.Nesterov(0.1)
     nested, plain = [[np.ones(2)], [np.ones(3), 1.0]], [np.ones(2), np.ones(3), 1.0]
     for _ in range(3):
         opt.update(nested, [[np.ones(2)], [np.ones(3), 0.5]])
@@ -103,7 +104,7 @@ def test_lists_of_lists_are_updated_whole_by_book_2_s_nesterov():
 
 @pytest.mark.parametrize("momentum", [1.5, -1.5])
 def test_book_2_s_nesterov_takes_every_momentum_that_the_book_s_does(momentum):
-    opt, p, expected, v = _velocity_first.Nesterov(0.5, momentum), [np.ones(2)], np.ones(2), np.zeros(2)
+    opt, p, expected, v = book2.Nesterov(0.5, momentum), [np.ones(2)], np.ones(2), np.zeros(2)
     for _ in range(3):
         opt.update(p, [np.ones(2)])
         v = momentum * v - 0.5
@@ -321,7 +322,7 @@ class Unspeakable:
 def test_an_optimizer_prints_its_settings():
     assert repr(optimizer.Adam()) == repr(book1.Adam()) == "Adam(lr=0.001, beta1=0.9, beta2=0.999)"
     assert repr(optimizer.SGD(np.float64(0.5))) == "SGD(lr=0.5)"
-    assert repr(_velocity_first.Nesterov(1)) == "Nesterov(lr=1, momentum=0.9)"
+    assert repr(book2.Nesterov(1)) == "Nesterov(lr=1, momentum=0.9)"
     for wrong in (Unspeakable(), np.zeros(1000), "x" * 1000, None):
         opt = optimizer.SGD()
         opt.lr = wrong

@@ -1,4 +1,4 @@
-"""Book 1's `common` and `dataset`: the same layers and kernels with the manners of that book.
+"""Book 1's `common` and `dataset`: the same layers and kernels with the conventions of that book.
 
 Parameters and gradients are dictionaries, layers hold `W`, `b`, `dW` and `db`, and the Trainer draws its batches
 at random. `scratchnet run` serves these modules to book 1's scripts as `common` and `dataset`.

@@ -94,7 +94,7 @@ from scratchnet import config
 config.GPU = True
 for module in ("np", "layers", "util"):
     try:
-        exec(f"from scratchnet.{module} import *")
+        exec(f"from scratchnet.book2.{module} import *")
     except Exception as error:
         print(type(error).__name__)
 """

@@ -381,7 +381,7 @@ print(type(model.params[0]).__module__, type(to_cpu(model.params[0])).__module__
 """
 
 
-@pytest.mark.parametrize("package", ["common", "scratchnet"])
+@pytest.mark.parametrize("package", ["common", "scratchnet.book2"])
 def test_a_reader_s_script_with_the_books_switch(cupy, package, tmp_path):
     """In real processes: on the CPU, and over the fake CuPy, which draws NumPy's random numbers."""
     if cupy.__name__ != "fake_cupy":

@@ -300,10 +300,10 @@ def test_the_books_switch(cupy, monkeypatch):
     assert scratchnet.TwoLayerNet(2, 3, 2).device == "cuda"
     for module in ("np", "functions", "layers", "time_layers", "optimizer", "trainer", "util", "base_model"):
         names: dict = {}
-        exec(f"from scratchnet.{module} import *", names)
+        exec(f"from scratchnet.book2.{module} import *", names)
         assert names["np"] is cupy and names["GPU"] is True, module
     monkeypatch.setattr(scratchnet.config, "GPU", False)
-    exec("from scratchnet.layers import *", names)
+    exec("from scratchnet.book2.layers import *", names)
     assert names["np"] is np and names["GPU"] is False
 
 

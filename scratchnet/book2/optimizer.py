@@ -1,4 +1,4 @@
-"""Nesterov's method as book 2's code has it: `scratchnet run` serves it as its `common.optimizer.Nesterov`.
+"""Book 2's `common.optimizer`: `scratchnet.optimizer` with the book's Nesterov, and what its module passes on.
 
 `scratchnet.optimizer.Nesterov` has the published formula, as book 1's later printings do: there the velocity of
 the step before moves the parameters, here that of the step itself.
@@ -6,11 +6,17 @@ the step before moves the parameters, here that of the step itself.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from ._arrays import Array
-from .backends import op_update, run_checked
-from .optimizer import Momentum
+from .._arrays import Array
+from ..backends import op_update, run_checked
+from ..optimizer import SGD, AdaGrad, Adam, Momentum, RMSprop
+from ._lookup import looked_up
+
+__all__ = ["GPU", "SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np", "sys"]
+
+__getattr__ = looked_up(__name__)
 
 
 class Nesterov(Momentum):

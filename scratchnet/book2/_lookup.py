@@ -1,0 +1,25 @@
+"""`np` and `GPU`, which book 2's modules pass on by star imports, as `scratchnet.np` has them at that moment.
+
+A script sets `config.GPU` after scratchnet has been imported, so they cannot be the modules' own names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import np
+
+
+def looked_up(module: str) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a module of book 2."""
+
+    def look_up(name: str) -> Any:
+        if name in ("GPU", "np"):
+            return getattr(np, name)
+        from ..dropin.editions import check_not_of_the_other_book
+
+        check_not_of_the_other_book(2, module, name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return look_up

@@ -1,0 +1,13 @@
+"""Book 2's `common.time_layers`: `scratchnet.time_layers`, and what the book's module passes on: layers too."""
+
+from .. import layers, time_layers
+from ..functions import cross_entropy_error, sigmoid, softmax
+from ..layers import *
+from ..time_layers import *
+from ._lookup import looked_up
+
+__all__ = ["GPU", "cross_entropy_error", "np", "sigmoid", "softmax"]
+__all__ += layers.__all__
+__all__ += time_layers.__all__
+
+__getattr__ = looked_up(__name__)

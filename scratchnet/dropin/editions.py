@@ -1,0 +1,188 @@
+"""The two books that share the names `common` and `dataset`: what is whose, and which book a script belongs to."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from .._files import as_path
+
+# The modules of each book, below `common` and below `dataset`; where they are served from.
+_BOTH = {"functions", "layers", "optimizer", "trainer", "util"}
+MODULES = {
+    1: {"common": _BOTH | {"gradient", "multi_layer_net", "multi_layer_net_extend"}, "dataset": {"mnist"}},
+    2: {
+        "common": _BOTH | {"base_model", "config", "np", "time_layers"},
+        "dataset": {"ptb", "sequence", "spiral"},
+    },
+}
+HOMES = {
+    1: {"common": "scratchnet.book1", "dataset": "scratchnet.book1.dataset"},
+    2: {"common": "scratchnet.book2", "dataset": "scratchnet.dataset"},
+}
+
+# Names that only one book has, in modules that both have, and attributes of its layers.
+_NAMES_OF = {
+    1: {
+        *(".dW", ".db"),
+        *("Convolution", "Pooling", "BatchNormalization", "Relu"),
+        *("identity_function", "step_function", "sigmoid_grad", "relu_grad", "softmax_loss"),
+        *("sum_squared_error", "mean_squared_error", "sum_squares_error"),
+        *("smooth_curve", "shuffle_dataset", "conv_output_size", "im2col", "col2im"),
+    },
+    2: {
+        ".grads",
+        *("MatMul", "Softmax", "SigmoidWithLoss", "Embedding", "RnnlmTrainer", "remove_duplicate"),
+        *("preprocess", "cos_similarity", "most_similar", "convert_one_hot", "create_co_matrix", "ppmi"),
+        *("create_contexts_target", "to_cpu", "to_gpu", "clip_grads", "eval_perplexity", "eval_seq2seq"),
+        *("analogy", "normalize"),
+    },
+}
+
+PACKAGE = re.compile(r"(?:(?P<root>\w+)\.)?(?P<package>common|dataset)(?:\.(?P<module>\w+))?")
+
+
+def check_not_of_the_other_book(book: int, module: str, name: str) -> None:
+    """Say whose a name is that a module of this book does not have, where the other book has it.
+
+    Raises
+    ------
+    ImportError
+        It is the other book's: `from module import name` passes its words on, unlike an AttributeError's.
+    """
+    other = 3 - book
+    if name in _NAMES_OF[other]:
+        raise ImportError(
+            f"{module!r} has no {name!r}: it is book {other}'s (scratchnet.book{other}; scratchnet run --book "
+            f"{other}; in a notebook %load_ext scratchnet.book{other}, before the first import)",
+            name=module,
+        )
+
+
+def book_of(script: str | os.PathLike[str]) -> int:
+    """Find out which book a script belongs to.
+
+    Each import of a module, or of a name, that only one book has counts for that book (`common.gradient`,
+    `dataset.mnist`, `from common.layers import Convolution`: book 1; `common.time_layers`, `dataset.spiral`,
+    `from common.util import clip_grads`: book 2). After a star import the names that are used count as if they had
+    been imported, and so do the attributes dW and db (book 1) and grads (book 2). The first of these that is not
+    even decides:
+
+    1. the imports of the script;
+    2. the imports of the modules beside it that it imports, and of those that they import;
+    3. a folder `common` beside the script or above it, book 1's with `multi_layer_net.py` in it, book 2's with
+       `time_layers.py`.
+
+    If none does, it is book 2.
+
+    Parameters
+    ----------
+    script : path
+        The script.
+
+    Returns
+    -------
+    int
+        1 or 2.
+
+    Raises
+    ------
+    OSError
+        The script cannot be read.
+    ValueError
+        That is no path.
+    """
+    script = as_path("book_of", script)
+    seen = {script.resolve()}
+    names = list(imports_of(script))
+    for source in (names, _neighbours_imports(names, script.resolve().parent, seen)):
+        votes = Counter(book for name in source for book in (1, 2) if _is_only_in(book, name))
+        if votes[1] != votes[2]:
+            return 1 if votes[1] > votes[2] else 2
+    return book_by_folder(script.resolve().parent) or 2
+
+
+def book_by_folder(folder: Path) -> int | None:
+    """Return whose folder `common` is in a folder or in the one above it; None where neither has one."""
+    for place in (folder, folder.parent):
+        for book, module in ((1, "multi_layer_net"), (2, "time_layers")):
+            if (place / "common" / f"{module}.py").is_file():
+                return book
+    return None
+
+
+def roots_of(path: Path) -> list[str]:
+    """Return below which packages a file imports the books': deep2 for `deep2.common.layers`, if not installed."""
+    matches = [PACKAGE.fullmatch(name.partition(":")[0]) for name in imports_of(path)]
+    roots = dict.fromkeys(match["root"] for match in matches if match and match["root"])
+    specs = {root: PathFinder.find_spec(root) for root in roots}
+    return [root for root, spec in specs.items() if not (spec and spec.origin and is_installed(spec.origin))]
+
+
+def is_installed(path: str) -> bool:
+    """Whether a path is of an installed package."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(path).parts)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield what a file imports: "a.b" for a module, "a.b:c" for a name from it; nothing for a broken file.
+
+    For a star import these are the names that the file uses and does not define, and likewise attributes, ".c".
+    """
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # Python will say so when it runs
+        return
+    stars: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}:{alias.name}" for alias in node.names if alias.name != "*")
+            stars += [node.module for alias in node.names if alias.name == "*"]
+    if stars:
+        used = _used_names(tree)
+        yield from (f"{module}:{name}" for module in stars for name in used)
+
+
+def _used_names(tree: ast.AST) -> set[str]:
+    """Return the names, and the attributes with a dot before them, that are used and set nowhere."""
+    used: set[str] = set()
+    made: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = node.id if isinstance(node, ast.Name) else f".{node.attr}"
+            (used if isinstance(node.ctx, ast.Load) else made).add(name)
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            made.add(node.name)
+    return used - made
+
+
+def _neighbours_imports(names: Sequence[str], folder: Path, seen: set[Path]) -> Iterator[str]:
+    for name in names:
+        path = folder / f"{name.replace('.', '/')}.py"
+        if ":" not in name and path.is_file() and path.resolve() not in seen:
+            seen.add(path.resolve())
+            inner = list(imports_of(path))
+            yield from inner
+            yield from _neighbours_imports(inner, folder, seen)
+
+
+def _is_only_in(book: int, name: str) -> bool:
+    module, _, what = name.partition(":")
+    match = PACKAGE.fullmatch(module)
+    if not match:
+        return False
+    package = match["package"]
+    modules = MODULES[book][package] - MODULES[3 - book][package]
+    if match["module"] is None:  # from dataset import mnist
+        return what in modules
+    if what:
+        return package == "common" and what in _NAMES_OF[book]
+    return match["module"] in modules

@@ -1,0 +1,216 @@
+"""The import hook: what an import of the books' `common` and `dataset`, or of a module in them, gets.
+
+It is looked up at each import:
+
+1. a module that the book has under that name: scratchnet's own, under both names;
+2. else the reader's own, from a folder `common` or `dataset` on the path, beside the script or above it;
+3. else the other book's, which bears a name that this one does not have.
+
+The `__init__.py` of the reader's own `common` and `dataset` is not run: the books' are empty.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .editions import HOMES, MODULES, PACKAGE, book_by_folder, is_installed
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # they take long to import, and would add nothing that an import calls
+    Loader = MetaPathFinder = object
+
+
+class Finder(MetaPathFinder):
+    """Finds the books' packages and modules.
+
+    Attributes
+    ----------
+    book : int
+        Whose `common` and `dataset` are served, 1 or 2.
+    roots : set of str
+        Packages, there or not, below which the script imports `common` or `dataset`.
+    folders : list of str
+        Where the reader's own modules are looked for beside the path.
+    others : set of str
+        Packages of the books' names from elsewhere, of which the reader has been warned.
+    """
+
+    def __init__(self) -> None:
+        self.book = 2
+        self.roots: set[str] = set()
+        self.folders: list[str] = []
+        self.others: set[str] = set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how a module is loaded, or None where it is not the books'."""
+        if fullname in self.roots:
+            return PathFinder.find_spec(fullname) or ModuleSpec(fullname, _Package(), is_package=True)
+        match = PACKAGE.fullmatch(fullname)
+        if not match:
+            return None
+        root, package, module = match["root"], match["package"], match["module"]
+        if module is None:
+            if root and root not in self.roots and not _is_books_folder(path or ()):
+                return None
+            return ModuleSpec(fullname, _Package(), is_package=True)
+        if not _is_served(f"{root}.{package}" if root else package):
+            return None  # `common` had been imported before from somewhere else
+        return (
+            _from_scratchnet(self.book, fullname, package, module)
+            or self.find_readers_own(fullname, root, package)
+            or _from_scratchnet(3 - self.book, fullname, package, module)
+        )
+
+    def find_readers_own(self, fullname: str, root: str | None, package: str) -> ModuleSpec | None:
+        """Return how the module that Python itself would import is loaded, or None where the reader has none."""
+        above = sys.modules[root].__path__ if root else [*sys.path, *self.folders]
+        return PathFinder.find_spec(fullname, [os.path.join(folder, package) for folder in above])
+
+
+class _Loader(Loader):
+    """What importlib asks of all loaders."""
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """The module is of Python's own class."""
+
+
+class _Package(_Loader):
+    """Loads `common`, `dataset`, or a root above them: a package with nothing in it but its modules."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """There is nothing to run."""
+
+
+class _Alias(_Loader):
+    """Loads a module of the books: one more name of scratchnet's."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put scratchnet's module where the import looks for the new one."""
+        sys.modules[module.__name__] = import_module(self.name)
+
+
+def _from_scratchnet(book: int, fullname: str, package: str, module: str) -> ModuleSpec | None:
+    """Return how a book's module is loaded from scratchnet, or None where the book has none of that name."""
+    if module not in MODULES[book][package]:
+        return None
+    return ModuleSpec(fullname, _Alias(f"{HOMES[book][package]}.{module}"))
+
+
+def _is_books_folder(folders: Sequence[str]) -> bool:
+    """Whether a reader's folder holds the books' `common`, and is no installed package."""
+    return any(
+        not is_installed(folder)
+        and all(Path(folder, "common", f"{name}.py").is_file() for name in ("functions", "layers"))
+        for folder in folders
+    )
+
+
+FINDER = Finder()
+
+
+def install(book: int | None = None, *, roots: Sequence[str] = ()) -> None:
+    """Serve the books' `common` and `dataset` from now on.
+
+    Parameters
+    ----------
+    book : 1 or 2, optional
+        Whose; left out, that whose folder `common` is in the current folder or above it, else book 2's.
+    roots : sequence of str
+        Packages below which they are imported as well ("deep2" for `deep2.common.layers`); needed only where
+        there is no such folder with the book's files in it.
+
+    Raises
+    ------
+    ValueError
+        There is no such book.
+
+    Warns
+    -----
+    UserWarning
+        `common` or `dataset` had been imported before, from elsewhere: it stays what it is.
+
+    Notes
+    -----
+    Where the other book's were served before, the next import gets this book's; names that a script took from them
+    stay what they are.
+    """
+    if book is None:
+        book = book_by_folder(Path.cwd()) or 2
+    if book not in MODULES:
+        raise ValueError(f"install: book must be 1 or 2, got {book!r}")
+    if book != FINDER.book:
+        _forget_served()
+    FINDER.book = book
+    _warn_of_others()
+    FINDER.roots.update(roots)
+    if FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, FINDER)
+
+
+def uninstall() -> None:
+    """Serve the books' `common` and `dataset` no longer; names that a script took from them stay what they are."""
+    if FINDER in sys.meta_path:
+        sys.meta_path.remove(FINDER)
+    FINDER.others.clear()
+    _forget_served()
+
+
+def load_extension(ipython: Any, book: int | None) -> None:
+    """Do what `%load_ext` does for a book's extension; None: the one that the folder tells, else book 2's."""
+    install(book)
+    manager = getattr(ipython, "extension_manager", None)
+    # The others are no longer loaded, so that they can be again: IPython skips what it has loaded.
+    loaded: set[str] = getattr(manager, "loaded", set())
+    loaded -= {"scratchnet", "scratchnet.book1", "scratchnet.book2"}
+
+
+def _forget_served() -> None:
+    """Take the served packages, and all modules below them, out of what has been imported."""
+    for package in [name for name in sys.modules if _is_package(name) and _is_served(name)]:
+        root, _, name = package.rpartition(".")
+        vars(sys.modules.get(root, ModuleType(root))).pop(name, None)
+        for module in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
+            del sys.modules[module]
+
+
+def _warn_of_others() -> None:
+    """Warn, once, of packages of the books' names that had been imported from elsewhere."""
+    others = {name for name in sys.modules if _is_package(name) and _is_another(name)} - FINDER.others
+    FINDER.others |= others
+    for name in sorted(others):
+        module = sys.modules[name]
+        place = next(iter(getattr(module, "__path__", ())), getattr(module, "__file__", "elsewhere"))
+        warnings.warn(
+            f"{name!r} had been imported before, from {place}, and stays that: scratchnet does not serve it. "
+            "Restart Python (in a notebook, the kernel), and load scratchnet before its first import",
+            stacklevel=3,
+        )
+
+
+def _is_another(name: str) -> bool:
+    root = name.rpartition(".")[0]
+    return not _is_served(name) and (not root or _is_books_folder(getattr(sys.modules.get(root), "__path__", ())))
+
+
+def _is_package(name: str) -> bool:
+    match = PACKAGE.fullmatch(name)
+    return match is not None and match["module"] is None
+
+
+def _is_served(name: str) -> bool:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return isinstance(getattr(spec, "loader", None), _Package)

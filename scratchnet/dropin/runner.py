@@ -1,0 +1,86 @@
+"""Runs a script of the books as Python runs a script."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+
+from .._compute import choose
+from .._files import as_path
+from .editions import book_of, roots_of
+from .finder import FINDER, install
+
+
+def run_script(
+    script: str | os.PathLike[str],
+    arguments: Sequence[str] = (),
+    *,
+    book: int | None = None,
+    float32: bool = False,
+) -> None:
+    """Run a script as `python script arguments` would, with `common` and `dataset` from scratchnet.
+
+    It is `__main__`, its folder is the first on the path and its arguments are in `sys.argv`; what it raises
+    comes out of this call, and Python shows it without the frames of scratchnet that led to the script.
+
+    Parameters
+    ----------
+    script : path
+        A Python file.
+    arguments : sequence of str
+        The script's own.
+    book : 1 or 2, optional
+        Which book it belongs to; left out, `book_of` finds out.
+    float32 : bool
+        Whether layers compute in float32 where weights are float64: parameters, gradients, the optimizer's state
+        and losses keep their dtype.
+
+    Raises
+    ------
+    OSError
+        The script cannot be read.
+    ValueError
+        That is no path.
+    BaseException
+        Whatever the script raises, SystemExit too.
+    """
+    path = os.path.abspath(as_path("run_script", script))
+    source = Path(path).read_bytes()
+    folder = os.path.dirname(os.path.realpath(path))
+    install(book_of(path) if book is None else book, roots=roots_of(Path(path)))
+    FINDER.folders = [folder, os.path.dirname(folder)]
+    if sys.flags.safe_path:
+        sys.path.insert(0, folder)
+    else:
+        sys.path[0] = folder  # in place of the command's own
+    sys.argv = [os.fspath(script), *arguments]
+    main = ModuleType("__main__")
+    vars(main).update(__file__=path, __cached__=None, __builtins__=__builtins__)
+    sys.modules["__main__"] = main
+    if float32:
+        choose("float32")
+    code: CodeType | None = None
+    try:
+        code = compile(source, path, "exec", dont_inherit=True)
+        exec(code, vars(main))
+    except SystemExit:
+        raise
+    except BaseException:
+        _show_only(code)
+        raise
+
+
+def _show_only(code: CodeType | None) -> None:
+    """Have an error shown from the script's first frame on."""
+    show = sys.excepthook  # the script may have put its own here
+
+    def hook(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+        while frames is not None and frames.tb_frame.f_code is not code:
+            frames = frames.tb_next
+        error.__traceback__ = frames
+        show(kind, error, frames)
+
+    sys.excepthook = hook
