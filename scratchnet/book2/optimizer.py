@@ -52,4 +52,4 @@ class Nesterov(Momentum):
 
 
 def _rates(lr: float, momentum: float) -> tuple[float, float]:
-    return 1 - momentum**2, (1 + momentum) * lr
+    return 1 - momentum * momentum, (1 + momentum) * lr  # infinite where ** raises an OverflowError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from table import add
 
 from scratchnet import optimizer
 from scratchnet.book1 import optimizer as book1
+from scratchnet.book2 import optimizer as book2
 
 SETTINGS = {
     "SGD": {},
@@ -91,9 +93,9 @@ def plain_gradient(g: Any, dtype: Any) -> np.ndarray | Refused:
         return refused
 
 
-def updates(kind: str, on_dictionaries: bool) -> Callable[[Draw], Trial]:
-    cls = getattr(book1 if on_dictionaries else optimizer, kind)
-    theirs = getattr(books, kind)
+def updates(module: ModuleType, kind: str) -> Callable[[Draw], Trial]:
+    cls, on_dictionaries = getattr(module, kind), module is book1
+    theirs = books.NesterovVelocityFirst if module is book2 else getattr(books, kind)
 
     def make(draw: Draw) -> Trial:
         calm = draw.chance(0.3)
@@ -188,9 +190,9 @@ def judged(p: np.ndarray, size: np.ndarray, grads: list[Any], numbers: dict[str,
     return Expected(p, 64 * len(grads) * rounding(dtype) * (size + added) + 1e-40, dtype)
 
 
-def states(kind: str, on_dictionaries: bool) -> Callable[[Draw], Trial]:
+def states(module: ModuleType, kind: str) -> Callable[[Draw], Trial]:
     """state_dict to load_state_dict of a new one, and odd states."""
-    cls = getattr(book1 if on_dictionaries else optimizer, kind)
+    cls, on_dictionaries = getattr(module, kind), module is book1
 
     def make(draw: Draw) -> Trial:
         own, other = cls(), cls()
@@ -236,8 +238,7 @@ def states(kind: str, on_dictionaries: bool) -> Callable[[Draw], Trial]:
     return make
 
 
-for _kind in SETTINGS:
-    for _book, _on_dictionaries in (("optimizer", False), ("book1.optimizer", True)):
-        _path = f"{_book}.{_kind}"
-        add(_path, updates(_kind, _on_dictionaries), f"{_path}: update", share=1.5)
-        add(f"{_path} states", states(_kind, _on_dictionaries), f"{_path}: state_dict load_state_dict", share=0.5)
+for _module, _kind in [*((m, kind) for kind in SETTINGS for m in (optimizer, book1)), (book2, "Nesterov")]:
+    _path = f"{_module.__name__.removeprefix('scratchnet.')}.{_kind}"
+    add(_path, updates(_module, _kind), f"{_path}: update", share=1.5)
+    add(f"{_path} states", states(_module, _kind), f"{_path}: state_dict load_state_dict", share=0.5)

@@ -53,6 +53,19 @@ class Nesterov:
             self.v[key] -= self.lr * grads[key]
 
 
+class NesterovVelocityFirst(Nesterov):
+    """As in book 2 and the Korean editions."""
+
+    def update(self, params, grads):
+        if self.v is None:
+            self.v = zeros(params)
+        for key in keys(params):
+            self.v[key] *= self.momentum
+            self.v[key] -= self.lr * grads[key]
+            params[key] += self.momentum * self.momentum * self.v[key]
+            params[key] -= (1 + self.momentum) * self.lr * grads[key]
+
+
 class AdaGrad:
     def __init__(self, lr=0.01):
         self.lr, self.h = lr, None
