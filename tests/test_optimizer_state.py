@@ -112,6 +112,12 @@ def test_book_2_s_nesterov_takes_every_momentum_that_the_book_s_does(momentum):
     np.testing.assert_allclose(p[0], expected, rtol=FEW_ROUNDINGS)
 
 
+def test_a_momentum_whose_square_is_infinite_is_no_overflow_error_in_book_2_s_nesterov():
+    p = [np.ones(2)]
+    book2.Nesterov(0.5, 1e300).update(p, [np.zeros(2)])
+    assert p[0].shape == (2,)
+
+
 @pytest.mark.parametrize("Class", LISTS)
 def test_more_parameters_than_a_small_net_has_are_updated_alike(Class):
     rng = np.random.default_rng(0)
