@@ -312,6 +312,14 @@ def test_book_2_s_switch_is_scratchnet_s():
     assert fresh(code).split() == ["True", "False"]
 
 
+def test_book_2_s_data_sets_are_scratchnet_s():
+    code = (
+        "from scratchnet.book2.dataset.spiral import load_data; import scratchnet.book2.dataset.ptb as ptb;"
+        "from scratchnet.dataset import spiral, ptb as other; print(load_data is spiral.load_data, ptb is other)"
+    )
+    assert fresh(code).split() == ["True", "True"]
+
+
 def test_np_and_the_switch_are_looked_up_when_a_script_asks(monkeypatch):
     monkeypatch.setattr(scratchnet.config, "GPU", True)
     monkeypatch.setattr("scratchnet.backends.load_cupy", lambda: "CuPy")

@@ -2,9 +2,9 @@
 
 It is looked up at each import:
 
-1. a module that the book has under that name: scratchnet's own, under both names;
-2. else the reader's own, from a folder `common` or `dataset` on the path, beside the script or above it;
-3. else the other book's, which bears a name that this one does not have.
+1. a module that the book has under that name: scratchnet's, of which this is then a second name;
+2. else the reader's own, from a folder `common` or `dataset` on the path, next to the script or above it;
+3. else the other book's, whose name this book does not have.
 
 The `__init__.py` of the reader's own `common` and `dataset` is not run: the books' are empty.
 """
@@ -39,7 +39,7 @@ class Finder(MetaPathFinder):
     roots : set of str
         Packages, there or not, below which the script imports `common` or `dataset`.
     folders : list of str
-        Where the reader's own modules are looked for beside the path.
+        Where the reader's own modules are looked for after the path.
     others : set of str
         Packages of the books' names from elsewhere, of which the reader has been warned.
     """
