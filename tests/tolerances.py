@@ -71,11 +71,17 @@ def _terms(name: str) -> dict[str, str]:
 
 
 def _sum(name: str, v: Values, u: float) -> dict[str, Any]:
-    """What is added to is known only after the call: before it, it was at most that and the sum's magnitude."""
+    """What is added to is known only after the call: before it, it was at most that and the sum's magnitude.
+
+    An output that is not among the values gets its bound too.
+    """
     kernel = KERNELS[name]
     sizes: dict[str, int] = {}
     size = {}
     for a in kernel.arguments:
+        if a.name not in v and a.is_written:
+            size[a.name] = np.zeros(tuple(sizes[axis] for axis in a.shape), next(iter(size.values())).dtype)
+            continue
         value = v[a.name]
         if isinstance(value, np.ndarray):
             sizes |= dict(zip(a.shape, value.shape, strict=True))
@@ -85,9 +91,9 @@ def _sum(name: str, v: Values, u: float) -> dict[str, Any]:
     getattr(reference, name)(*size.values())
     bounds = {}
     for output, terms in _terms(name).items():
-        if v[output] is not None:
+        if size[output] is not None:
             is_added_to = next(a.role for a in kernel.arguments if a.name == output) == "inout"
-            magnitude = 2 * size[output] + np.abs(v[output]) if is_added_to else size[output]
+            magnitude = 2 * size[output] + np.abs(v.get(output, 0)) if is_added_to else size[output]
             count = sum(prod(int(f) if f.isdigit() else sizes[f] for f in t.split("*")) for t in terms.split("+"))
             bounds[output] = count * u * magnitude
     return bounds
