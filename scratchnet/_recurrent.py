@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._arrays import Array, as_array, as_operand, as_row, check_parameter, check_row, empty, rows_of
+from ._base import Held, Layer
 from ._compute import computed
-from ._layer import Held, Layer
 from .backends import backend_for
 
 

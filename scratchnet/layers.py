@@ -39,10 +39,10 @@ from ._arrays import (
     rows_of,
 )
 from ._as_written import as_written
+from ._base import Held
+from ._base import Layer as Layer
+from ._base import as_loss as _as_loss
 from ._compute import computed
-from ._layer import Held
-from ._layer import Layer as Layer
-from ._layer import as_loss as _as_loss
 from .backends import backend_for, ops
 from .backends.general import labels_of, weights
 

@@ -27,8 +27,8 @@ from ._arrays import (
     random_like,
     rows_of,
 )
+from ._base import Computed, Held, as_loss
 from ._compute import computed, like_computed
-from ._layer import Computed, Held, as_loss
 from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
 from .backends import backend_for, ops
 from .backends.general import labels_of

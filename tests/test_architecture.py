@@ -55,13 +55,13 @@ ALLOWED = {
     },
     "_links": set(),
     "_start": {"backends/__init__"},
-    "_layer": {"_links", "_shown"},
+    "_base": {"_links", "_shown"},
     "_files": set(),
     "_shown": set(),  # how an object of any room is printed
-    "layers": {"_as_written", "_layer", "backends/__init__", "backends/general", "backends/ops"},
-    "_recurrent": {"_layer", "backends/__init__"},
+    "layers": {"_as_written", "_base", "backends/__init__", "backends/general", "backends/ops"},
+    "_recurrent": {"_base", "backends/__init__"},
     "time_layers": {
-        "_layer",
+        "_base",
         "_recurrent",
         "backends/__init__",
         "backends/general",
@@ -116,7 +116,7 @@ ALLOWED = {
     "book1/gradient": {"gradient"},
     "book1/util": {"backends/__init__"},
     "book1/layers": {
-        "_layer",
+        "_base",
         "backends/__init__",
         "backends/general",
         "backends/ops",

@@ -29,8 +29,8 @@ from .._arrays import (
     is_on_gpu,
     moved,
 )
+from .._base import Computed
 from .._compute import computed, like_computed
-from .._layer import Computed
 from ..backends import LARGEST, backend_for, ops, window_places
 from ..backends.general import is_cast_in_blocks
 from ..layers import Dropout, Relu, Sigmoid
