@@ -29,9 +29,7 @@ from ._arrays import (
     Array,
     as_array,
     as_float_array,
-    as_mask,
     as_number,
-    as_operand,
     check_parameter,
     check_row,
     empty,
@@ -374,7 +372,9 @@ class SigmoidWithLoss(_Loss):
         """Return dx = (y - t) dout / N, of the scores' shape."""
         y = as_float_array(self._error("y"), self._after_forward(self.y))
         dx = empty(y.shape, y)
-        labels = labels_of(_whole(self.t), y.size, 2, y, self, one_hot=False)
+        t = self.t
+        is_kept = type(t) is np.ndarray and t.dtype == np.int64 and t.shape == y.shape  # by forward, as a rule
+        labels = t.reshape(-1) if is_kept else labels_of(_whole(t), y.size, 2, y, self, one_hot=False)
         backend_for(y).sigmoid_cross_entropy_backward(y.reshape(-1), labels, self._as_number(dout), dx.reshape(-1))
         return dx
 
@@ -499,27 +499,14 @@ class Dropout(Layer):
         x, ratio = as_float_array(self._error("x"), computed(x)), self._ratio()
         if train_flg:
             self.mask = random_like(x) > ratio
-            return self._masked(x)
+            return ops.multiply_by_mask(x, self.mask, self)
         out: Array = x.copy()
         backend_for(x).scale(out, 1 - ratio)
         return out
 
-    def _masked(self, x: Array) -> Array:
-        """Return x mask, element by element."""
-        out, mask = empty(x.shape, x), self.mask
-        if type(mask) is np.ndarray and mask.dtype.kind == "b":
-            mask = mask.astype(x.dtype)  # the short way to what as_operand gives
-        backend_for(x).multiply_by_mask(x, as_operand("mask", mask, x), out)
-        return out
-
     def backward(self, dout: Any) -> Array:
         """Return dx = dout mask, with the mask of the last forward in training; in dout's floating dtype."""
-        mask = self.mask
-        are_plain = type(dout) is np.ndarray and type(mask) is np.ndarray and mask.dtype.kind == "b"
-        if are_plain and dout.shape == mask.shape and dout.dtype.kind == "f":
-            return self._masked(as_float_array("dout", dout))
-        mask = as_mask(self._error("mask"), self._after_forward(mask))
-        return self._masked(self._as_dout(dout, mask.shape, mask))
+        return ops.multiply_by_mask(dout, self.mask, self)
 
 
 class Embedding(Layer):

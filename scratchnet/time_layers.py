@@ -581,7 +581,7 @@ class TimeDropout(Dropout):
             return unchanged
         xs, ratio = as_float_array(self._error("xs"), computed(xs)), self._ratio()
         self.mask = (random_like(xs) > ratio).astype(xs.dtype) * xs.dtype.type(1 / (1 - ratio))
-        return self._masked(xs)
+        return ops.multiply_by_mask(xs, self.mask, self)
 
 
 class TimeSoftmaxWithLoss(SoftmaxWithLoss):

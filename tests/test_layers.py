@@ -13,6 +13,7 @@ from differences import assert_gradient, central_differences
 import scratchnet
 from scratchnet.layers import (
     Affine,
+    Dropout,
     Embedding,
     MatMul,
     Relu,
@@ -526,6 +527,9 @@ def test_both_ways_of_an_operation_give_the_same_bits(monkeypatch):
         results.append(embedding.forward(t))
         embedding.backward(dout)
         results += embedding.grads
+        np.random.seed(0)
+        dropout = Dropout()
+        results += [dropout.forward(x), dropout.backward(x)]
         rnn = RNN(randn(4, 3), randn(3, 3, seed=1), randn(3, seed=2))
         results += [rnn.forward(x, dout), *rnn.backward(dout), *rnn.grads]
         for labels in (t, np.eye(3)[t], np.eye(3, dtype=np.int32)[t]):

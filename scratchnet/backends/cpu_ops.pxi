@@ -281,6 +281,24 @@ def op_relu_backward(dout, mask, owner):
     return the_general_way("relu_backward")(dout, mask, owner)
 
 
+def op_multiply_by_mask(x, mask, owner):
+    """Return x mask, for a mask of bool or of factors."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef cnp.ndarray out
+    if is_exact_float_array(x) and cnp.PyArray_CheckExact(mask):
+        factors = mask
+        if cnp.PyArray_TYPE(<cnp.ndarray>mask) == cnp.NPY_BOOL:
+            factors = cnp.PyArray_Cast(<cnp.ndarray>mask, cnp.PyArray_TYPE(<cnp.ndarray>x))
+        out = new_like(x)
+        if bind(&_multiply_by_mask, [<PyObject *>x, <PyObject *>factors, <PyObject *>out], &call):
+            state = release(call.size[n])
+            sn_multiply_by_mask(call.type, call.size[n], call.data[0], call.data[1], call.data[2])
+            restore(state)
+            return out
+    return the_general_way("multiply_by_mask")(x, mask, owner)
+
+
 def op_softmax_forward(x, owner):
     """Return the softmax of x [...,C] over its last axis."""
     cdef Call call

@@ -232,6 +232,15 @@ def relu_backward(dout: Any, mask: Any, owner: Any) -> Array:
     return dx
 
 
+def multiply_by_mask(x: Any, mask: Any, owner: Any) -> Array:
+    """Return x mask: of what a layer is given, or of the gradient from above."""
+    mask = as_mask(where(owner, "mask"), owner._after_forward(mask))
+    x = owner._as_dout(x, mask.shape, mask)
+    out = empty(x.shape, x)
+    backend_for(x).multiply_by_mask(x, as_operand(where(owner, "mask"), mask, x), out)
+    return out
+
+
 def softmax_forward(x: Any, owner: Any) -> Array:
     """Return the softmax of x [...,C] over its last axis."""
     x = _as_computed(x, owner)

@@ -11,6 +11,7 @@ from .cpu import op_affine_backward as affine_backward
 from .cpu import op_affine_forward as affine_forward
 from .cpu import op_gather_rows as gather_rows
 from .cpu import op_matmul_accumulate as matmul_accumulate
+from .cpu import op_multiply_by_mask as multiply_by_mask
 from .cpu import op_relu_backward as relu_backward
 from .cpu import op_relu_forward as relu_forward
 from .cpu import op_scatter_add_rows as scatter_add_rows
@@ -28,6 +29,7 @@ __all__ = [
     "affine_forward",
     "gather_rows",
     "matmul_accumulate",
+    "multiply_by_mask",
     "relu_backward",
     "relu_forward",
     "scatter_add_rows",
