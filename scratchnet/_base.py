@@ -86,6 +86,14 @@ class Layer(Linked):
         super().__init_subclass__(**kwargs)
         cls._computed = cls._computed | {name for name, value in vars(cls).items() if isinstance(value, Computed)}
 
+    def forward(self, *inputs: Any) -> Any:
+        """Return what the layer makes of its inputs, and keep what backward needs."""
+        raise NotImplementedError(self._error("a layer defines forward"))
+
+    def backward(self, *douts: Any) -> Any:
+        """Write the gradients of `params` into `grads`, and return that of the input."""
+        raise NotImplementedError(self._error("a layer defines backward"))
+
     def __repr__(self) -> str:
         return shown(self, self._shown)
 

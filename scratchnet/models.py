@@ -100,7 +100,7 @@ class Network(Linked):
         if is_on_gpu(self.params[0]):
             x = uploaded(f"{type(self).__name__}: x", x)
         for layer in self.layers:
-            x = layer.forward(x)  # type: ignore[attr-defined]
+            x = layer.forward(x)
         return x
 
     def predict(self, x: Any) -> Array:
@@ -136,7 +136,7 @@ class Network(Linked):
         """Write the gradients of the last forward's loss into `grads`; return the gradient of its input."""
         dout = self.loss_layer.backward(dout)
         for layer in reversed(self.layers):
-            dout = layer.backward(dout)  # type: ignore[attr-defined]
+            dout = layer.backward(dout)
         return dout
 
     def gradient(self, x: Any, t: Any) -> list[Array]:

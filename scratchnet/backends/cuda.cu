@@ -222,14 +222,14 @@ struct Product {             // out[N,M] = activation(a[N,K] b[K,M] + bias), or 
     Matrix a, b;
     Size N, K, M;
     REAL *out;               // [N,M]
-    const REAL *bias;        // [M] or NULL
-    Size activation;         // of out
-    const REAL *y;           // [N,M] or NULL: out = gradient before the activation that gave y
-    Size y_activation;
-    REAL *column_sums;       // [M] or NULL: sums of b's columns, as if a had one more row, of ones
-    Size images;             // the products of so many images are added up
-    const REAL *row_bias;    // [N] or NULL: added to every column of out
-    bool adds;               // to what out holds
+    const REAL *bias = nullptr;      // [M]
+    Size activation = NO_ACTIVATION; // of out
+    const REAL *y = nullptr;         // [N,M]: out = gradient before the activation that gave y
+    Size y_activation = NO_ACTIVATION;
+    REAL *column_sums = nullptr;     // [M]: sums of b's columns, as if a had one more row, of ones
+    Size images = 1;                 // the products of so many images are added up
+    const REAL *row_bias = nullptr;  // [N]: added to every column of out
+    bool adds = false;               // to what out holds
 };
 
 template <int TILE> struct Panels { // an odd pitch: a column of a panel lies in different banks
@@ -322,8 +322,9 @@ template <int TILE>
 __device__ void affine_forward(const REAL *x, const REAL *W, const REAL *b, REAL *out, Size N, Size D, Size M,
                                Size activation, REAL *panels)
 {
-    const Product product = { { x, D, 1 }, { W, M, 1 }, N, D, M, out, b, activation, nullptr, NO_ACTIVATION,
-                              nullptr, 1, nullptr, false };
+    Product product = { { x, D, 1 }, { W, M, 1 }, N, D, M, out };
+    product.bias = b;
+    product.activation = activation;
     product_tile<TILE>(product, blockIdx.x, panels);
 }
 
@@ -349,12 +350,13 @@ __device__ void affine_backward(const REAL *dout, const REAL *x, const REAL *W, 
 {
     const Size of_dx = dx ? tiles(N, D, TILE) : 0;
     if (blockIdx.x < of_dx) {
-        const Product product = { { dout, M, 1 }, { W, 1, M }, N, M, D, dx, nullptr, NO_ACTIVATION, x,
-                                  x_activation, nullptr, 1, nullptr, false };
+        Product product = { { dout, M, 1 }, { W, 1, M }, N, M, D, dx };
+        product.y = x;
+        product.y_activation = x_activation;
         product_tile<TILE>(product, blockIdx.x, panels);
     } else {
-        const Product product = { { x, 1, D }, { dout, M, 1 }, D, N, M, dW, nullptr, NO_ACTIVATION, nullptr,
-                                  NO_ACTIVATION, db, 1, nullptr, false };
+        Product product = { { x, 1, D }, { dout, M, 1 }, D, N, M, dW };
+        product.column_sums = db;
         product_tile<TILE>(product, blockIdx.x - of_dx, panels);
     }
 }
@@ -380,8 +382,8 @@ template <int TILE>
 __device__ void matmul(const REAL *x, const REAL *W, Size row, Size column, REAL *out, Size N, Size D, Size M,
                        Size adds, REAL *panels)
 {
-    const Product product = { { x, D, 1 }, { W, row, column }, N, D, M, out, nullptr, NO_ACTIVATION, nullptr,
-                              NO_ACTIVATION, nullptr, 1, nullptr, adds != 0 };
+    Product product = { { x, D, 1 }, { W, row, column }, N, D, M, out };
+    product.adds = adds != 0;
     product_tile<TILE>(product, blockIdx.x, panels);
 }
 
@@ -667,8 +669,8 @@ __device__ void convolve(const REAL *W, Size row, Size column, const REAL *in, c
                          Size B, Size L, REAL *panels)
 {
     const Size each = tiles(A, L, TILE), n = blockIdx.x / each;
-    const Product product = { { W, row, column }, { in + n * B * L, L, 1 }, A, B, L, out + n * A * L, nullptr,
-                              NO_ACTIVATION, nullptr, NO_ACTIVATION, nullptr, 1, b, false };
+    Product product = { { W, row, column }, { in + n * B * L, L, 1 }, A, B, L, out + n * A * L };
+    product.row_bias = b;
     product_tile<TILE>(product, blockIdx.x % each, panels);
 }
 
@@ -696,8 +698,9 @@ filter_gradient_parts(const REAL *dout, const REAL *col, REAL *parts, Size N, Si
     const Size images = N - first < each ? N - first : each;
     REAL *out = parts + part * (K + 1) * M;
     const Matrix a = { col + first * K * L, L, 1, K * L }, b = { dout + first * M * L, 1, L, M * L };
-    const Product product = { a, b, K, L, M, out, nullptr, NO_ACTIVATION, nullptr, NO_ACTIVATION, out + K * M,
-                              images, nullptr, false };
+    Product product = { a, b, K, L, M, out };
+    product.column_sums = out + K * M;
+    product.images = images;
     product_tile<32>(product, blockIdx.x % of_part, panels);
 }
 
