@@ -103,8 +103,8 @@ __all__ = [
 # Imported when somebody asks for them; the names above, by the modules that have them.
 _MODULES = frozenset(
     (
-        *("base_model", "dataset", "functions", "gradient", "layers", "models", "optimizer", "plotting"),
-        *("time_layers", "trainer", "util"),
+        *("base_model", "dataset", "functions", "gradient", "layers", "models", "np", "optimizer"),
+        *("plotting", "time_layers", "trainer", "util"),
     )
 )
 _NAMES = {

@@ -226,7 +226,7 @@ def test_import_takes_what_a_program_asks_for_and_no_more():
     loaded = set(strict(code).split())
     assert not loaded & {"scratchnet.layers", "scratchnet.trainer", "scratchnet.backends.cuda", "scratchnet.util"}
     assert not any(name.startswith(("scratchnet.book", "scratchnet.dropin")) for name in loaded)
-    names = ["Affine", "SGD", "Trainer", "layers", "plotting", "dataset", "load_params", "to_gpu"]
+    names = ["Affine", "SGD", "Trainer", "layers", "plotting", "dataset", "np", "load_params", "to_gpu"]
     asked = "; ".join(f"print(scratchnet.{name}.__name__)" for name in names)
     said = [name.removeprefix("scratchnet.") for name in strict(f"import scratchnet; {asked}").split()]
     assert said == names
