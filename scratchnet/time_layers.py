@@ -74,16 +74,16 @@ class _Step(Recurrent):
         return [state[1] for state in self._run(x[None], list(start))]
 
     def _backward_step(self, *ends: Any) -> tuple[Array, ...]:
-        self._check_end(ends[0])
+        if ends[0] is None:
+            raise self._missing_gradient()
         run = self._kept
         if run is None or "cache" in vars(self):
             run = self._from_cache(*self._after_forward(self.cache))
         dx, _, firsts = self._run_back(run, None, list(ends))
         return (dx[0], *firsts)
 
-    def _check_end(self, dh_next: Any) -> None:
-        if dh_next is None:
-            raise TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
+    def _missing_gradient(self) -> TypeError:
+        return TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
 
     def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
         """Return what backward needs from what the book's layer keeps."""
@@ -134,7 +134,8 @@ class RNN(_Step, RNNCells):
 
     def backward(self, dh_next: Any) -> tuple[Array, Array]:
         """Write the gradients into `grads`; return dx and dh_prev."""
-        self._check_end(dh_next)
+        if dh_next is None:
+            raise self._missing_gradient()
         x, h_prev, h = self.cache or self._after_forward(None)
         params, grads = self.params, self.grads  # Wx, Wh, b
         dA = ops.tanh_backward(dh_next, h, self)
