@@ -3,7 +3,7 @@
 #include "table.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h> /* its own functions say what they need */
+#include <immintrin.h> /* its functions declare the instructions that they need */
 
 TARGET_BEGIN("avx2,fma,bmi,bmi2")
 #include "vector_avx2.h"

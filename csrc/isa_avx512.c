@@ -3,13 +3,13 @@
 #include "table.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h> /* its own functions say what they need */
+#include <immintrin.h> /* its functions declare the instructions that they need */
 
 #define AVX512 "avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx2,fma,bmi,bmi2"
 #if defined(__clang__)
 TARGET_BEGIN(AVX512)
 #else
-TARGET_BEGIN(AVX512 ",prefer-vector-width=512") /* GCC would stop at 32 bytes; clang has no such word here */
+TARGET_BEGIN(AVX512 ",prefer-vector-width=512") /* GCC would stop at 32 bytes; clang has no such attribute */
 #endif
 #include "vector_avx512.h"
 #include "isa.inc"

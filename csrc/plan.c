@@ -1,6 +1,6 @@
 /* plan.c: whole training steps of a chain of layers, without Python between the kernels.
  *
- * A step is what the layers do one by one: gather the batch, forward, loss, backward (no dx for the first
+ * A step does what the layers do one by one: gather the batch, forward, loss, backward (no dx for the first
  * layer), clip, update. The arrays are those of the layers and of the optimizer, written in place.
  */
 
@@ -10,12 +10,12 @@
 #include "scratchnet.h"
 
 #if defined(__GNUC__)
-#define FETCH(p) __builtin_prefetch(p, 0, 2) /* into the second cache, which has room for more reads under way */
+#define FETCH(p) __builtin_prefetch(p, 0, 2) /* into L2, which allows more reads in flight */
 #else
 #define FETCH(p) ((void)(p))
 #endif
 
-/* Row i of the batch; the row after it is asked for, since it may be anywhere in memory: a third less time. */
+/* Row i of the batch; the next row is prefetched, since it may be anywhere in memory: this takes a third less time. */
 static inline const void *batch_row(const void *data, sn_size row_bytes, sn_size used, const sn_label *index,
                                     sn_size i, sn_size B)
 {
@@ -45,7 +45,7 @@ static inline const void *batch_row(const void *data, sn_size row_bytes, sn_size
 static void gather(sn_type type, sn_size B, sn_size D, const void *data, sn_data data_type, sn_size row_bytes,
                    const sn_label *index, void *out)
 {
-    /* To call memcpy for a few numbers takes longer than to copy them. */
+    /* Calling memcpy for a few elements takes longer than copying them. */
     if (D >= 16 && data_type == (type == SN_FLOAT64 ? SN_DATA_F64 : SN_DATA_F32)) {
         const size_t row = (size_t)D * (type == SN_FLOAT64 ? sizeof(double) : sizeof(float));
         for (sn_size i = 0; i < B; i++)

@@ -1,10 +1,10 @@
-/* processor.c: what the processor has, and which instruction set's loops run. */
+/* processor.c: detects the processor's features and selects the instruction set. */
 
 #include "processor.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 
-/* What the processor has and the system saves, asked by hand: the compilers' own helpers differ.
+/* The features that the processor has and the system saves, queried directly: the compilers' own helpers differ.
  * Intel SDM vol. 2A, CPUID; vol. 1, 13.2 (XCR0). */
 #if defined(_MSC_VER)
 #include <intrin.h>

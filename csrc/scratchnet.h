@@ -1,12 +1,12 @@
 /* scratchnet.h: every kernel that Python may call, each declared once.
  *
- * Arrays are C-contiguous, in native byte order; `type` says what `void` is. Shapes stand in brackets:
- * x[N,D] is N rows of D numbers. The caller allocates and checks; a kernel reads its const arguments,
+ * Arrays are C-contiguous, in native byte order; `type` gives the type behind `void`. Shapes are in brackets:
+ * x[N,D] is N rows of D elements. The caller allocates and checks; a kernel reads its const arguments,
  * overwrites its outputs (never accumulates into them), keeps nothing, allocates nothing and cannot fail.
- * An output overlaps another argument only where `in place` is said. Sizes may be 0: outputs are still
- * fully written, and what takes no memory takes no time, however large the other sizes are. Any number of
+ * An output overlaps another argument only where it says `in place`. Sizes may be 0: outputs are still
+ * fully written, and empty arrays take no time, however large the other sizes are. Any number of
  * threads may call kernels at once: the only state is the pool in threads.c, which serves one caller at a
- * time and leaves the others to work alone.
+ * time and lets the others work alone.
  *
  * Accuracy, u = one unit in the last place of the type:
  *   exact     the same bits as the formula evaluated operation by operation in the type
@@ -28,13 +28,13 @@ typedef uint8_t sn_bool;    /* a NumPy bool: 0 or not */
 
 /* The instruction set whose loops run: "avx512", "avx2" or "baseline" on x86-64, "neon" on 64-bit Arm. */
 const char *sn_isa(void);
-/* The i-th one that this processor has, the best first; NULL behind the last. */
+/* The i-th one that this processor has, best first; NULL past the last. */
 const char *sn_isa_available(int i);
-/* Run the loops of one from now on, NULL: the best. Returns 0 if the processor does not have it. Not while
- * kernels run. */
+/* Use the loops of the named one from now on; NULL selects the best. Returns 0 if the processor does not have it.
+ * Must not be called while kernels run. */
 int sn_use_isa(const char *name);
 
-/* Large work is split over at most this many threads, this one included; results do not depend on it. */
+/* Large work is split over at most this many threads, including the caller; results do not depend on it. */
 int sn_threads(void);
 void sn_set_threads(int n);
 
@@ -47,15 +47,15 @@ sn_size sn_find_label_outside(sn_size n, const sn_label *t, sn_size limit);
 
 /* ---- shuffle.c: the order of an epoch ------------------------------------------------------- */
 
-/* Put order[n] into another order, that of NumPy's legacy `shuffle` for the same random bits, of which next(state)
- * gives 32; n <= 2^32. */
+/* Shuffle order[n] as NumPy's legacy `shuffle` does for the same random bits; next(state) returns 32 of them;
+ * n <= 2^32. */
 void sn_shuffle(uint32_t (*next)(void *state), void *state, sn_size n, sn_label *order);
 
 /* ---- plan.c: whole training steps of a chain of layers -------------------------------------- */
 
 typedef enum { SN_NO_ACTIVATION, SN_SIGMOID, SN_RELU } sn_activation;
 typedef enum {
-    SN_DATA_BOOL,                    /* a byte; any but 0 is 1 */
+    SN_DATA_BOOL,                    /* a byte; nonzero counts as 1 */
     SN_DATA_U8, SN_DATA_I8, SN_DATA_I16, SN_DATA_I32, SN_DATA_I64, SN_DATA_F32, SN_DATA_F64
 } sn_data;
 
@@ -67,12 +67,12 @@ typedef struct {                     /* out = activation(x W + b), with x the la
     void *out;                       /* [batch,M] */
 } sn_layer;
 
-typedef struct {                     /* coalesced parameters: neighbours in memory */
+typedef struct {                     /* coalesced parameters: adjacent in memory */
     sn_size n;
-    void *p, *g, *state[2];          /* [n]; the states that the optimizer has, in its kernel's order */
+    void *p, *g, *state[2];          /* [n]; the optimizer's states, in its kernel's order */
 } sn_parameter;
 
-/* update.c: the optimizer's kernel on coalesced parameters; numbers are the kernel's. */
+/* update.c: the optimizer's kernel on coalesced parameters; numbers are the kernel's scalars. */
 void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *parameter, const double numbers[4]);
 
 typedef struct {
@@ -83,16 +83,16 @@ typedef struct {
     sn_parameter *parameter;
     sn_optimizer optimizer;
     double numbers[3];               /* its kernel's, after the learning rate */
-    double max_grad;                 /* largest norm of all gradients, or negative: no clipping */
+    double max_grad;                 /* largest norm of all gradients; negative means no clipping */
     void *x;                         /* [batch, first D]: the gathered samples */
     sn_label *t;                     /* [batch] */
     void *y;                         /* [batch, last M]: probabilities */
-    void *dout, *dx;                 /* [batch, largest M]: gradients of the layer at hand and of its input */
+    void *dout, *dx;                 /* [batch, largest M]: gradients of the current layer and of its input */
 } sn_plan;
 
-/* Make `steps` training steps, each on the next `batch` entries of order[steps * batch], which index the rows
- * of data (`row_bytes` apart, numbers of type `data_type`, cast on the way) and labels, each with its learning rate
- * of rates[steps]; loss[steps] = the mean loss of each batch before its update. The same kernels in the same order
+/* Run `steps` training steps, each on the next `batch` entries of order[steps * batch], which index the rows
+ * of data (`row_bytes` apart, of type `data_type`, cast on the way) and labels, each with its learning rate
+ * from rates[steps]; loss[steps] = the mean loss of each batch before its update. The same kernels in the same order
  * as the layers' own calls. */
 void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
                  sn_size row_bytes, const sn_label *labels, const double *rates, double *loss);

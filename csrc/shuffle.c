@@ -1,9 +1,9 @@
 /* shuffle.c: rows in a random order, as NumPy's legacy `shuffle` and `permutation` draw it.
  *
- * From the last entry down to the second, each changes places with one that is drawn from those up to itself. A draw
- * is the lowest bits of the next 32, as many as the largest place has, taken again until it is not beyond it. NumPy
- * keeps this for ever (NEP 19). Whether a draw is taken cannot be foretold, so there is no branch on it: an entry
- * whose draw is not taken changes places with itself.
+ * From the last entry down to the second, each is swapped with one drawn from those up to itself. A draw is the lowest
+ * bits of the next 32, as many as the largest index has, repeated until it is in range. NumPy guarantees this order
+ * (NEP 19). Whether a draw is accepted is unpredictable, so there is no branch on it: an entry whose draw is rejected
+ * is swapped with itself.
  */
 
 #include "scratchnet.h"

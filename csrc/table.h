@@ -1,5 +1,5 @@
-/* table.h: what an instruction set provides: its name, and the kernels of both types; and what the compilers
- * call the few things that C does not. */
+/* table.h: what an instruction set provides: its name, and the kernels of both types; and the compilers' names
+ * for the few things that C lacks. */
 #ifndef SCRATCHNET_TABLE_H
 #define SCRATCHNET_TABLE_H
 
@@ -12,7 +12,7 @@
 #include "scratchnet.h"
 #include "threads.h"
 
-/* The code between TARGET_BEGIN and TARGET_END may use the named instructions; files need no flags of their own. */
+/* The code between TARGET_BEGIN and TARGET_END may use the named instructions; no file needs compiler flags. */
 #define PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define TARGET_BEGIN(names) PRAGMA(clang attribute push(__attribute__((target(names))), apply_to = function))
@@ -40,7 +40,7 @@
 #define FETCH(p) ((void)(p))
 #endif
 
-/* the lowest bit that is set in a word that is not 0 */
+/* the lowest set bit of a nonzero word */
 #if defined(__GNUC__)
 static inline int first_bit(uint64_t word) { return __builtin_ctzll(word); }
 #else
@@ -53,7 +53,7 @@ static inline int first_bit(uint64_t word)
 }
 #endif
 
-enum { LINE = 64 }; /* bytes of a line of the caches */
+enum { LINE = 64 }; /* bytes of a cache line */
 #define ALIGNED(p) ((void *)(((uintptr_t)(p) + LINE - 1) & ~(uintptr_t)(LINE - 1)))
 
 #define REAL float
@@ -74,6 +74,6 @@ typedef struct {
     const sn_table_f64 *f64;
 } sn_isa_table;
 
-extern const sn_isa_table sn_baseline, sn_avx2, sn_avx512; /* the last two on x86-64 */
+extern const sn_isa_table sn_baseline, sn_avx2, sn_avx512; /* the last two on x86-64 only */
 
 #endif

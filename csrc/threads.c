@@ -1,18 +1,18 @@
 /* threads.c: a small pool that helps the calling thread with work split into chunks.
  *
- * Chunks are claimed one by one, so that a helper that the system does not run in time takes none and nobody
- * waits for it. A helper joins a job only while it is open; the caller closes it when no chunk is left, and
+ * Chunks are claimed one by one, so that a helper that the system does not schedule in time takes none and
+ * nobody waits for it. A helper joins a job only while it is open; the caller closes it when no chunk is left, and
  * waits for those that joined. Between jobs helpers spin for a bounded time and then sleep. If the pool is
  * busy (several Python threads compute at once), the caller does its work alone. A forked child starts
- * without helpers and makes its own when it needs them. Which thread computes a chunk never changes a result.
+ * without helpers and creates its own when it needs them. Which thread computes a chunk never changes a result.
  *
- * Beside other busy processes a helper can lose its processor in the middle of a chunk, for a time slice of
+ * When other processes are busy, a helper can lose its processor in the middle of a chunk, for a time slice of
  * some milliseconds. So:
- * - A caller that waits sleeps after a short spin, never yields: its processor is then free for the helper.
+ * - A waiting caller sleeps after a short spin and never yields: its processor is then free for the helper.
  * - A helper on the caller's own processor does not spin, since the caller could not run meanwhile; nor does one
- *   that is left out.
- * - If the caller waited longer than the help was worth, the next jobs have a helper fewer: for 10 ms, twice as
- *   long each time when that happens again soon, at most 640 ms.
+ *   that is excluded.
+ * - If the caller waited longer than the help was worth, the next jobs use one helper fewer: for 10 ms, doubled each
+ *   time that it soon happens again, up to 640 ms.
  */
 
 #define _GNU_SOURCE /* signal masks, which C11 alone does not have, and sched_getcpu */
@@ -40,9 +40,9 @@ void sn_parallel(sn_size chunks, sn_task task, void *context)
 #include <stdint.h>
 #include <time.h>
 
-enum { MOST_HELPERS = 255, SPINS = 4000 }; /* so many pauses take some 50 us */
+enum { MOST_HELPERS = 255, SPINS = 4000 }; /* this many pauses take about 50 us */
 enum { MS = 1000000, SHORTEST_ABSENCE = 10 * MS, LONGEST_ABSENCE = 640 * MS }; /* ns */
-enum { SOON = 32 }; /* jobs; what goes wrong less often than once in so many does not show in a 90th percentile */
+enum { SOON = 32 }; /* jobs; a delay rarer than one in this many does not show in the 90th percentile */
 
 /* The state of the job in one word: its number, whether it is closed, whether the caller sleeps until the last
  * helper leaves, how many helpers are in it. */
@@ -57,9 +57,9 @@ static pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;   /* with the two below:
 static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;    /* where helpers sleep until there is a job, */
 static pthread_cond_t left = PTHREAD_COND_INITIALIZER;    /* and the caller until the last of them has left */
 static int helpers;                                       /* started; guarded by entry, as are these: */
-static int absent;                                        /* helpers that jobs do without for now */
+static int absent;                                        /* helpers that are excluded for now */
 static int64_t absence, back;                             /* ns: how long, and when the next one comes back */
-static int jobs;                                          /* since one went or came back; counted up to SOON */
+static int jobs;                                          /* since one left or came back; counted up to SOON */
 
 static _Atomic uint64_t word = CLOSED;
 static struct {                                           /* written by the caller while no helper is in */
@@ -79,7 +79,7 @@ static inline void pause_a_little(void)
 #endif
 }
 
-/* The processor that this thread runs on, -1 where the system does not say. */
+/* The processor that this thread runs on, or -1 if the system does not say. */
 static inline int this_processor(void)
 {
 #if defined(__linux__)
@@ -96,7 +96,7 @@ static int64_t nanoseconds(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Compute what chunks are left; how many those were. */
+/* Computes the remaining chunks; returns how many there were. */
 static sn_size work(void)
 {
     sn_size own = 0, i;
@@ -105,7 +105,7 @@ static sn_size work(void)
     return own;
 }
 
-/* Wait until there is a job with another number than `seen`. */
+/* Waits for a job whose number is not `seen`. */
 static uint64_t next_word(uint32_t seen, int spins)
 {
     uint64_t w;
@@ -168,7 +168,7 @@ static void sleep_until_helpers_left(void)
     pthread_mutex_unlock(&bed);
 }
 
-/* How many of the wanted helpers a job that starts now may have. */
+/* How many of the wanted helpers a job that starts now gets. */
 static int present_helpers(int wanted, int64_t now)
 {
     if (absent > wanted)
@@ -192,7 +192,7 @@ static void leave_one_out(int64_t now)
     jobs = 0;
 }
 
-/* The child of a fork has only the thread that forked. */
+/* A forked child has only the thread that forked. */
 static void after_fork(void)
 {
     pthread_mutex_init(&entry, NULL);
@@ -213,9 +213,9 @@ static void start_helpers(int wanted)
     if (!registered)
         return; /* without it a child could wait for helpers that it does not have */
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's own threads */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* leave signals to the program's own threads */
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, 1 << 20); /* musl gives 128 KB, and a product's panel takes 64 */
+    pthread_attr_setstacksize(&attributes, 1 << 20); /* musl's default is 128 KB, and a product's panel takes 64 */
     while (helpers < wanted && helpers < MOST_HELPERS) {
         pthread_t thread;
         if (pthread_create(&thread, &attributes, help, (void *)(intptr_t)helpers))
@@ -243,7 +243,7 @@ static void alone(sn_size chunks, sn_task task, void *context)
         task(context, i);
 }
 
-/* With helpers, holding entry; `start` in ns. */
+/* Runs the job with helpers, while holding entry; `start` in ns. */
 static void together(int most_helpers, int64_t start, sn_size chunks, sn_task task, void *context)
 {
     if (helpers < most_helpers)
@@ -254,7 +254,7 @@ static void together(int most_helpers, int64_t start, sn_size chunks, sn_task ta
     job.most_helpers = most_helpers;
     job.processor = this_processor();
     atomic_store_explicit(&job.next, 0, memory_order_relaxed);
-    /* Number 0 is what a new helper has seen. */
+    /* A new helper starts with seen = 0. */
     uint32_t number = NUMBER(atomic_load_explicit(&word, memory_order_relaxed)) + 1;
     pthread_mutex_lock(&bed);
     atomic_store_explicit(&word, (uint64_t)(number ? number : 1) << 32, memory_order_release);
@@ -268,7 +268,7 @@ static void together(int most_helpers, int64_t start, sn_size chunks, sn_task ta
     const int64_t worked = nanoseconds();
     sleep_until_helpers_left();
     const int64_t now = nanoseconds();
-    /* With a helper fewer, the others would share its part of what the helpers did: that is what it was worth.
+    /* With one helper fewer, the others would share its part of the helpers' work: that is what it was worth.
      * One chunk's time is the ordinary wait for the last one. */
     const double chunk = own ? (double)(worked - start) / (double)own : HUGE_VAL;
     const double worth = chunk * (double)(chunks - own) / ((double)most_helpers * most_helpers);

@@ -1,5 +1,5 @@
-/* transpose.h: a small square block transposed in registers, for packing the right factor of dout W'. One element at
- * a time, the copy costs a tenth of the product.
+/* transpose.h: a small square block transposed in registers, for packing the right factor of dout W'. Element by
+ * element, the copy costs a tenth of the product.
  *   to[r * to_row + c] = from[c * from_row + r] for r, c < BLOCK
  */
 

@@ -1,4 +1,4 @@
-/* vector_avx2.h: vectors of 32 bytes with fused multiply-add; parts by masks that never touch what they hide. */
+/* vector_avx2.h: vectors of 32 bytes with fused multiply-add; masks never touch the elements they hide. */
 
 #include <immintrin.h>
 
@@ -9,7 +9,7 @@ enum { WIDTH_f32 = 8, WIDTH_f64 = 4, PARTS_ARE_CHEAP = 1 };
 #define TILE_ROWS 4
 #define TILE_VECTORS 3
 
-/* 8 words of ones, then 8 of zeros: a mask for n words begins 8 - n words in. */
+/* 8 words of ones, then 8 of zeros: a mask for n words starts at word 8 - n. */
 static const int32_t mask_words[16] = { -1, -1, -1, -1, -1, -1, -1, -1 };
 static inline __m256i mask_f32(int n) { return _mm256_loadu_si256((const __m256i *)(mask_words + 8 - n)); }
 static inline __m256i mask_f64(int n) { return mask_f32(2 * n); }
@@ -18,7 +18,7 @@ static inline __m256 zero_f32(void) { return _mm256_setzero_ps(); }
 static inline __m256 load_f32(const float *p) { return _mm256_loadu_ps(p); }
 static inline __m256 load_n_f32(const float *p, int n) { return _mm256_maskload_ps(p, mask_f32(n)); }
 static inline void store_f32(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
-/* A masked store takes AMD's processors 12 cycles or more (Zen 3); these few, each once, take 2. n may be all. */
+/* A masked store takes at least 12 cycles on AMD (Zen 3); these few plain ones take 2. n may be the full width. */
 static inline void store_n_f32(float *p, __m256 v, int n)
 {
     if (n == WIDTH_f32) {
@@ -108,7 +108,7 @@ static inline __m256d ldexp_f64(__m256d a, __m256d n)
     return _mm256_mul_pd(_mm256_mul_pd(a, _mm256_castsi256_pd(p)), _mm256_castsi256_pd(q));
 }
 
-/* which of eight numbers are not 0 (NaN is not) */
+/* which of eight numbers are nonzero (NaN is) */
 static inline int nonzeros_f32(const float *p)
 {
     return _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(p), _mm256_setzero_ps(), _CMP_NEQ_UQ));
@@ -120,7 +120,7 @@ static inline int nonzeros_f64(const double *p)
          | _mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(p + 4), zero, _CMP_NEQ_UQ)) << 4;
 }
 
-/* column[c] = column c of WIDTH rows, which are transposed in lanes of 16 bytes */
+/* column[c] = column c of WIDTH rows, transposed in lanes of 16 bytes */
 enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
 static inline void load_columns_f32(const float *p, sn_size row, __m256 column[4])
 {

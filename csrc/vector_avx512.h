@@ -52,7 +52,7 @@ static inline __m512d if_negative_f64(__m512d a, __m512d b, __m512d c)
 }
 static inline __m512d ldexp_f64(__m512d a, __m512d n) { return _mm512_scalef_pd(a, n); }
 
-/* which of eight numbers are not 0 (NaN is not) */
+/* which of eight numbers are nonzero (NaN is) */
 static inline int nonzeros_f32(const float *p)
 {
     return _mm256_cmp_ps_mask(_mm256_loadu_ps(p), _mm256_setzero_ps(), _CMP_NEQ_UQ);
@@ -62,7 +62,7 @@ static inline int nonzeros_f64(const double *p)
     return _mm512_cmp_pd_mask(_mm512_loadu_pd(p), _mm512_setzero_pd(), _CMP_NEQ_UQ);
 }
 
-/* column[c] = column c of WIDTH rows, which are transposed in lanes of 16 bytes */
+/* column[c] = column c of WIDTH rows, transposed in lanes of 16 bytes */
 enum { TAKEN_f32 = 4, TAKEN_f64 = 2 };
 static inline void load_columns_f32(const float *p, sn_size row, __m512 column[4])
 {
@@ -93,7 +93,7 @@ static inline void load_columns_f64(const double *p, sn_size row, __m512d column
     column[1] = _mm512_unpackhi_pd(r[0], r[1]);
 }
 
-/* Half a vector, for the last columns of a product: half the work where the processor has units of 32 bytes. */
+/* Half a vector, for the last columns of a product: half the work where the processor's units are 32 bytes wide. */
 #define HALVES 1
 static inline __mmask8 half_mask(int n) { return (__mmask8)((1u << n) - 1); }
 typedef __m256 half_f32;

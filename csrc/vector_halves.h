@@ -1,5 +1,5 @@
-/* vector_halves.h: the names of half a vector for instruction sets that gain nothing by it: a whole one. They are
- * compiled nowhere, since HALVES is 0. */
+/* vector_halves.h: the half-vector names for instruction sets that do not benefit from them: a whole vector. They are
+ * never used, since HALVES is 0. */
 
 #define HALVES 0
 

@@ -1,4 +1,4 @@
-/* vector_neon.h: vectors of 16 bytes, on every 64-bit Arm; multiply-add is fused. */
+/* vector_neon.h: vectors of 16 bytes, on every 64-bit Arm; fused multiply-add. */
 
 #include <arm_neon.h>
 
@@ -58,7 +58,7 @@ static inline float64x2_t ldexp_f64(float64x2_t a, float64x2_t n)
     return vmulq_f64(vmulq_f64(a, vreinterpretq_f64_s64(p)), vreinterpretq_f64_s64(q));
 }
 
-/* which of eight numbers are not 0 (NaN is not) */
+/* which of eight numbers are nonzero (NaN is) */
 static inline int nonzeros_f32(const float *p)
 {
     int bits = 0;

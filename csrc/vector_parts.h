@@ -1,4 +1,4 @@
-/* vector_parts.h: the first n numbers of a vector, for instruction sets without masks: through memory. */
+/* vector_parts.h: the first n elements of a vector, for instruction sets without masks: through memory. */
 
 #define DEFINE_PARTS(REAL, suffix) \
     static inline vector_##suffix load_n_##suffix(const REAL *p, int n) \

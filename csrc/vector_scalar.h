@@ -1,13 +1,13 @@
-/* vector_scalar.h: the vector operations of the loops for a processor that no other file knows: a vector is
- * one number. The other vector_*.h provide the same names:
- *   load, store, and those of the first n numbers (load_n fills up with zeros, store_n leaves the rest)
+/* vector_scalar.h: the vector operations for a processor that no other file covers: a vector is one number.
+ * The other vector_*.h provide the same names:
+ *   load, store, and those of the first n elements (load_n pads with zeros, store_n leaves the rest)
  *   load_columns                   TAKEN columns of WIDTH rows that are `row` apart, each as a vector
- *   nonzeros                       which of eight numbers are not 0, as bits
+ *   nonzeros                       which of eight numbers are nonzero, as bits
  *   zero, broadcast, add, subtract, multiply, divide, multiply_add(a, b, c) = a b + c
- *   max(a, b)                  b where either is NaN (or NaN)
- *   neg_abs(a)             -|a|
- *   if_negative(a, b, c)        b where a < 0, else c
- *   ldexp(a, n)              a 2^n for whole n from -1100 to 0, rounded once where the result is denormal
+ *   max(a, b)                      b where either is NaN (or NaN)
+ *   neg_abs(a)                     -|a|
+ *   if_negative(a, b, c)           b where a < 0, else c
+ *   ldexp(a, n)                    a 2^n for integer n from -1100 to 0, rounded once where the result is denormal
  */
 
 #include <math.h>

@@ -65,7 +65,7 @@ static inline __m128d ldexp_f64(__m128d a, __m128d n)
     return _mm_mul_pd(_mm_mul_pd(a, _mm_castsi128_pd(p)), _mm_castsi128_pd(q));
 }
 
-/* which of eight numbers are not 0 (NaN is not) */
+/* which of eight numbers are nonzero (NaN is) */
 static inline int nonzeros_f32(const float *p)
 {
     const __m128 zero = _mm_setzero_ps();
