@@ -108,11 +108,17 @@ def _parser(*, only_run: bool) -> argparse.ArgumentParser:
         from ._commands import add_to
 
         add_to(commands)
-    script = commands.add_parser("run", help="run a script of the books, its common and dataset from scratchnet")
-    script.add_argument("--book", type=int, choices=(1, 2), help="whose it is; else found out by its imports")
-    script.add_argument("--float32", action="store_true", help="compute in float32 whatever the weights are")
+    script = commands.add_parser(
+        "run", help="run a script from the books, with common and dataset taken from scratchnet"
+    )
+    script.add_argument(
+        "--book", type=int, choices=(1, 2), help="which book it is from (default: detected from its imports)"
+    )
+    script.add_argument(
+        "--float32", action="store_true", help="compute in float32 whatever the dtype of the weights"
+    )
     script.add_argument("script", type=Path, help="a Python file")
-    script.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own")
+    script.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
     script.set_defaults(run=_run)
     return parser
 

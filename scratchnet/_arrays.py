@@ -59,7 +59,7 @@ def as_array(value: Any, where: str = "the argument") -> Array:
         RuntimeError,
         OverflowError,
     ) as error:  # a list of CuPy arrays; what needs a gradient
-        raise ValueError(f"{where}: cannot be made an array: {error}") from None
+        raise ValueError(f"{where}: cannot be converted to an array: {error}") from None
     if masked:
         raise ValueError(
             f"{where} is a masked array, whose mask would be ignored; use .filled(...) or .compressed()"
@@ -88,7 +88,7 @@ def as_real_array(where: str, value: Any) -> Array:
     array = as_array(value, where)
     if array.dtype.kind not in "biuf":
         hint = "; .astype(float) may help" if array.dtype.kind == "O" else ""
-        raise ValueError(f"{where} must hold real numbers, got dtype {array.dtype}{hint}")
+        raise ValueError(f"{where} must contain real numbers, got dtype {array.dtype}{hint}")
     return array
 
 
@@ -103,7 +103,9 @@ def as_number(where: str, value: Any, least: float = -_INF, most: float = _INF) 
     """
     number = value if type(value) is float else _number_in(where, value)
     if number is None or not (least <= number <= most or (number != number and (least, most) == (-_INF, _INF))):
-        among = f" from {least:g} to {most:g}" if most < _INF else "" if least == -_INF else f", {least:g} or more"
+        among = (
+            f" from {least:g} to {most:g}" if most < _INF else "" if least == -_INF else f" of at least {least:g}"
+        )
         raise ValueError(f"{where} must be a number{among}, got {described(value)}")
     return number
 
@@ -135,23 +137,24 @@ def _number_in(where: str, value: Any) -> float | None:
 
 
 def as_whole_number(where: str, value: Any, least: int = 0, most: int = sys.maxsize) -> int:
-    """Return a whole number from `least` to `most`, what an array can have entries, as an int.
+    """Return an integer from `least` (0 or 1) to `most`, by default the most entries an array can have, as an int.
 
     Raises
     ------
     ValueError
-        It is none, or less, or more.
+        It is not an integer, or out of range.
     """
     try:
         number = None if isinstance(value, bool | np.bool_) else index(value)
     except TypeError:
         number = None
     if number is None:
-        raise ValueError(f"{where} must be a whole number, {least} or more, got {described(value)}")
+        sign = "positive" if least else "non-negative"
+        raise ValueError(f"{where} must be a {sign} integer, got {described(value)}")
     if number < least:
-        raise ValueError(f"{where} must be {least} or more, got {described(value)}")
+        raise ValueError(f"{where} must be at least {least}, got {described(value)}")
     if number > most:
-        raise ValueError(f"{where} must be {most} or less, got {described(value)}")
+        raise ValueError(f"{where} must be at most {most}, got {described(value)}")
     return number
 
 
@@ -321,7 +324,7 @@ def as_whole_numbers(where: str, value: Any, what: str) -> Array:
         return np.zeros_like(numbers, np.int64, order="C")
     if numbers.dtype.kind not in "biu":
         raise ValueError(
-            f"{where}: {what} must be whole numbers, got dtype {numbers.dtype}; .astype(int) makes them so"
+            f"{where}: {what} must be integers, got dtype {numbers.dtype}; .astype(int) converts them"
         )
     if is_on_gpu(numbers) or numbers.dtype != np.int64:
         if numbers.dtype == np.uint64 and not is_on_gpu(numbers):  # the largest do not survive the cast
@@ -336,7 +339,7 @@ def check_labels(where: str, labels: Array, classes: int) -> None:
     wrong = wide.view(np.uint64) >= classes  # read so, a label below 0 is above all others
     if np.count_nonzero(wrong):
         i = int(np.flatnonzero(wrong)[0])
-        among = f"a number from 0 to {classes - 1}" if classes else "none, for there are 0 to choose from"
+        among = f"a number from 0 to {classes - 1}" if classes else "none, because there are no classes"
         raise IndexError(f"{where}[{i}] is {labels.reshape(-1)[i]}, expected {among}")
 
 

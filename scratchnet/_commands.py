@@ -54,34 +54,40 @@ def add_to(commands: Any) -> None:
     add = train.add_argument
     add("data", choices=DEFAULTS, help="spiral: the book's 300 points; mnist: the handwritten digits")
     add("--hidden", type=_sizes, metavar="N,...", help=f"units of the hidden layers ({_defaults('hidden')})")
-    add("--activation", choices=("sigmoid", "relu"), default="sigmoid", help="of the hidden layers (sigmoid)")
+    add(
+        "--activation",
+        choices=("sigmoid", "relu"),
+        default="sigmoid",
+        help="activation of the hidden layers (sigmoid)",
+    )
     add(
         "--init",
         type=_init,
         metavar="STD",
         help="std of the first weights, or he, or xavier (xavier, for relu he; spiral's one sigmoid layer 0.01)",
     )
-    add("--epochs", type=_count, metavar="N", help=f"times through the data ({_defaults('epochs')})")
-    add("--batch-size", type=_count, metavar="N", help=f"samples in a step ({_defaults('batch_size')})")
+    add("--epochs", type=_count, metavar="N", help=f"passes over the data ({_defaults('epochs')})")
+    add("--batch-size", type=_count, metavar="N", help=f"samples per step ({_defaults('batch_size')})")
     add("--optimizer", choices=OPTIMIZERS, default="sgd", help="how gradients change the weights (sgd)")
     add("--lr", type=float, help=f"learning rate ({_rates()}; for relu {RELU_RATE} of it)")
-    add("--max-grad", type=float, metavar="NORM", help="largest norm of the gradients (any)")
-    add("--seed", type=int, help=f"of the random numbers ({_defaults('seed')})")
+    add("--max-grad", type=float, metavar="NORM", help="largest norm of the gradients (no limit)")
+    add("--seed", type=int, help=f"seed of the random numbers ({_defaults('seed')})")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where to train; cuda is an NVIDIA GPU (cpu)")
-    add("--dtype", choices=("float32", "float64"), default="float32", help="of the weights (float32)")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="dtype of the weights (float32)")
     add("--eval-interval", type=_count, metavar="N",
-        help=f"steps from one line to the next ({_defaults('eval_interval')})")  # fmt: skip
+        help=f"steps between log lines ({_defaults('eval_interval')})")  # fmt: skip
     add("--quiet", action="store_true", help="print only the result")
     add("--out", type=Path, metavar="FOLDER", help="where the files go (scratchnet-DATA)")
     train.set_defaults(run=_train)
 
     predict = commands.add_parser(
-        "predict", help="print the class of each sample, by the weights that train wrote"
+        "predict", help="print the class of each sample, using the weights that train wrote"
     )
     predict.add_argument("weights", type=Path, help="weights.npz")
     predict.add_argument(
         "data",
-        help="spiral or mnist (test images), the accuracy in a last line; or a .npy or .csv file, a sample a row",
+        help="spiral or mnist (test images), with the accuracy on the last line; "
+        "or a .npy or .csv file with one sample per row",
     )
     predict.add_argument("--probabilities", action="store_true", help="print each class's probability as well")
     predict.set_defaults(run=_predict)
@@ -127,7 +133,7 @@ def _count(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text!r}")
     return number
 
 
@@ -135,7 +141,7 @@ def _sizes(text: str) -> list[int]:
     try:
         return [int(size) for size in text.split(",") if size]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected whole numbers and commas, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected integers separated by commas, got {text!r}") from None
 
 
 def _init(text: str) -> float | str:
@@ -199,7 +205,7 @@ def _train(options: argparse.Namespace) -> int:
     print(", ".join(f"accuracy {share:.4f} on the {name}" for name, share in shares.items()))
     if shares["training data"] <= np.bincount(class_indices("t", t, classes)).max() / len(t):
         say(
-            "the network has learned nothing: always naming one class is right as often. "
+            "the network has learned nothing: always predicting one class does as well. "
             "Try another --lr or --init, or more --epochs"
         )
     print(f"{trainer.current_epoch} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
@@ -212,7 +218,7 @@ def _train(options: argparse.Namespace) -> int:
 def _pictures(trainer: Trainer, model: Network, x: Array, t: Array, options: argparse.Namespace) -> list[Path]:
     """Draw the loss, and the regions of a network with two inputs; return the files."""
     if find_spec("matplotlib") is None:
-        print('no pictures: they need matplotlib, pip install "scratchnet[plot]"')
+        print('no pictures: they require matplotlib, pip install "scratchnet[plot]"')
         return []
     from matplotlib.figure import Figure
 
@@ -242,7 +248,7 @@ def _predict(options: argparse.Namespace) -> int:
     finite = np.isfinite(scores).all(axis=1)
     if not finite.all():
         raise ValueError(
-            f"the scores of sample {int(finite.argmin()) + 1} are not finite: its numbers, or the weights, are "
+            f"the scores of sample {int(finite.argmin()) + 1} are not finite: its values, or the weights, are "
             "too large or not finite"
         )
     for row, best in zip(softmax(scores), scores.argmax(axis=1), strict=True):
@@ -258,7 +264,7 @@ def _model_of(path: Path) -> MultiLayerNet:
     activation: Any = str(stored.get("activation", "sigmoid"))
     matrices = [stored[name] for name in sorted(stored, key=lambda n: (len(n), n)) if name.startswith("W")]
     if not matrices or any(W.ndim != 2 for W in matrices):
-        raise ValueError(f"{path} does not hold the weights of a chain of fully connected layers")
+        raise ValueError(f"{path} does not contain the weights of a chain of fully connected layers")
     sizes = [W.shape[0] for W in matrices] + [matrices[-1].shape[1]]
     dtype = np.result_type(np.float32, matrices[0].dtype)
     model = MultiLayerNet(sizes[0], sizes[1:-1], sizes[-1], activation, 0.0, dtype=dtype, rng=0)
@@ -277,13 +283,13 @@ def _read_samples(path: Path) -> Array:
     except OSError:
         raise
     except Exception as error:  # a damaged header is Python's text to NumPy, and its errors are of any kind
-        raise ValueError(f"{path} does not hold rows of numbers: {error}") from None
+        raise ValueError(f"{path} does not contain rows of numbers: {error}") from None
     x = np.atleast_2d(x)
     if x.ndim != 2:
-        raise ValueError(f"{path} holds an array of shape {x.shape}, expected a sample a row")
+        raise ValueError(f"{path} holds an array of shape {x.shape}, expected one sample per row")
     finite = np.isfinite(x).all(axis=1)
     if not finite.all():
-        raise ValueError(f"{path}: sample {int(finite.argmin()) + 1} holds a number that is not finite")
+        raise ValueError(f"{path}: sample {int(finite.argmin()) + 1} has a value that is not finite")
     return x
 
 

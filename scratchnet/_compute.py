@@ -35,7 +35,9 @@ def _set(whether: bool) -> None:
 def choose(name: str | None) -> None:
     """Take what SCRATCHNET_COMPUTE names: "float32"; nothing, or no text: the dtype of the weights."""
     if name not in (None, "", "float32"):
-        raise ImportError(f"SCRATCHNET_COMPUTE is {name!r}, expected float32, or nothing: as the weights are")
+        raise ImportError(
+            f"SCRATCHNET_COMPUTE is {name!r}, expected float32, or unset to compute in the dtype of the weights"
+        )
     _set(name == "float32")
 
 

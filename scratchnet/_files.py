@@ -32,13 +32,13 @@ def as_path(where: str, path: Any) -> Path:
     except TypeError:
         text = path
     if not isinstance(text, str):
-        raise ValueError(f"{where}: expected a path, text or a pathlib.Path, got {path!r}")
+        raise ValueError(f"{where}: expected a path, a str or a pathlib.Path, got {path!r}")
     try:
         possible = b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
         possible = False
     if not possible:
-        raise ValueError(f"{where}: no file can have the name {text!r}")
+        raise ValueError(f"{where}: {text!r} cannot be a file name")
     return Path(text)
 
 
@@ -95,7 +95,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     older = check_replaceable(path)
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no folder", str(target.parent))
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
     # Of one length, since a name may have 255 bytes at most; random, since process numbers are used again.
     beginning = f".scratchnet-{crc32(os.fsencode(target.name)):08x}-"
     _remove_leftovers(target.parent, beginning)
@@ -129,7 +129,7 @@ def _new_file(folder: Path, beginning: str, mode: int) -> BinaryIO:
         try:
             file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
         except PermissionError:
-            raise PermissionError(errno.EACCES, "no file can be made in the folder", str(folder)) from None
+            raise PermissionError(errno.EACCES, "cannot create a file in the folder", str(folder)) from None
         if _lock(file) is False or os.fstat(file.fileno()).st_nlink == 0:  # taken for a leftover before the lock
             file.close()
             continue

@@ -57,6 +57,6 @@ def _shown_bar(total: int) -> Iterator[_Bar]:
         else:
             from tqdm.auto import tqdm
     except ImportError:
-        raise ImportError('progress=True needs tqdm: pip install "scratchnet[progress]"') from None
+        raise ImportError('progress=True requires tqdm: pip install "scratchnet[progress]"') from None
     with tqdm(total=total, unit="step") as bar:
         yield _Bar(bar)

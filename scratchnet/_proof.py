@@ -38,11 +38,11 @@ def copied(*things: Any, shared: Sequence[Any]) -> Any:
     for thing in things:
         for name, value in attributes_of(thing).items():
             if callable(value) and hasattr(type(thing), name):
-                raise NoPlanError(f"{type(thing).__name__} has a {name} of its own, which its class has not")
+                raise NoPlanError(f"{type(thing).__name__} has a {name} of its own, unlike its class")
     try:
         return copy.deepcopy(things, {id(thing): thing for thing in shared})
     except Exception as error:  # whatever a reader's class, or what it holds, raises
-        raise NoPlanError(f"the model cannot be copied, which its proof needs: {error}") from None
+        raise NoPlanError(f"the model cannot be copied, which the check requires: {error}") from None
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def record(model: Any, x: Array, t: Array) -> list[Any]:
     calls: list[tuple[int, Any, Any]] = []
     twins = layers_of(twin)
     if list(map(type, twins)) != list(map(type, layers)):
-        raise NoPlanError("the model cannot be copied, which its proof needs: its copy has other layers")
+        raise NoPlanError("the model cannot be copied, which the check requires: its copy has different layers")
     for place, layer in enumerate(twins):
         if hasattr(layer, "__dict__"):
             layer.forward = _recording(place, layer.forward, calls)
@@ -89,7 +89,7 @@ def record(model: Any, x: Array, t: Array) -> list[Any]:
     passed: Any = x
     for place, given, gave in calls:
         if given is not passed:
-            raise NoPlanError(f"{type(layers[place]).__name__} does not take what the layer before it gives")
+            raise NoPlanError(f"{type(layers[place]).__name__} does not accept the output of the layer before it")
         passed = gave
     if not calls:
         raise NoPlanError("the model's forward calls none of scratchnet's layers")
@@ -150,7 +150,7 @@ class Twin:
     def what_differs(self, loss: float) -> str | None:
         """Say in what the model, after it made the step in another way, is not as its twin; None: in nothing."""
         if not self._same(loss, self._loss):
-            return f"the model's own loss is {self._loss!r}, that of its layers in a chain {loss!r}"
+            return f"the model's own loss is {self._loss!r}, that of its chain of layers {loss!r}"
         for name in ("grads", "params"):
             ours, theirs = flatten(getattr(self._own, name)), flatten(getattr(self._model, name))
             for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
@@ -180,8 +180,8 @@ class Twin:
             return "the model's own code draws random numbers"
         for name, before in attributes_of(first).items():
             if not _same(before, attributes_of(self._own).get(name), set()):
-                return f"the same step made twice is not the same: the model's {name} differ"
-        return None if _same(loss, self._loss, set()) else "the same step made twice has not the same loss"
+                return f"the same step run twice gives different results: the model's {name} differ"
+        return None if _same(loss, self._loss, set()) else "the same step run twice gives different losses"
 
     def _same(self, a: Any, b: Any) -> bool:
         """Whether numbers are equal: to the bit on the CPU, relative to the largest of them on the GPU."""

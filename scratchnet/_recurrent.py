@@ -94,9 +94,7 @@ class Recurrent(Layer):
         H = len(Wh)
         if len(Wx) != D:
             raise ValueError(
-                self._error(
-                    f"x has {D} numbers in a time step, expected {len(Wx)}, because Wx has shape {Wx.shape}"
-                )
+                self._error(f"x has {D} values per time step, expected {len(Wx)}, because Wx has shape {Wx.shape}")
             )
         states = []
         for name, first in zip(self._states, start, strict=True):
@@ -109,7 +107,7 @@ class Recurrent(Layer):
                     raise ValueError(
                         self._error(
                             f"the state {name} has shape {first.shape}, expected {(N, H)}"
-                            + ("; where a new sequence begins, call reset_state()" * hasattr(self, "reset_state"))
+                            + ("; call reset_state() before a new sequence" * hasattr(self, "reset_state"))
                         )
                     )
                 state[0] = first

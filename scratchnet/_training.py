@@ -83,16 +83,16 @@ class LogLines:
 def check_trainable(who: str, model: Any, optimizer: Any) -> None:
     """Raise ValueError if the model or the optimizer lacks something that training needs."""
     if isinstance(model, type) or isinstance(optimizer, type):
-        raise ValueError(f"{who}: expected a model and an optimizer, got a class; call it to make an object")
+        raise ValueError(f"{who}: expected a model and an optimizer, got a class; call it to create an instance")
     for needed in ("forward", "backward", "params"):  # grads may appear in backward
         if not hasattr(model, needed):
-            raise ValueError(f"{who}: the model has no {needed}, which training needs")
+            raise ValueError(f"{who}: the model has no {needed}, which training requires")
     if not hasattr(optimizer, "update"):
         raise ValueError(f"{who}: the optimizer has no update(params, grads)")
 
 
 def check_numbers(who: str, max_grad: float | None = None, **numbers: tuple[int | None, int]) -> None:
-    """Raise ValueError unless each number is whole and not below its least, and max_grad is positive.
+    """Raise ValueError unless each number is an integer of at least its minimum, 0 or 1, and max_grad is positive.
 
     `eval_interval` and `max_grad` may be None.
     """
@@ -100,11 +100,12 @@ def check_numbers(who: str, max_grad: float | None = None, **numbers: tuple[int 
         if name == "eval_interval" and value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, _WHOLE) or value < least:
-            raise ValueError(f"{who}: {name} must be a whole number, {least} or more, got {value!r}")
+            sign = "positive" if least else "non-negative"
+            raise ValueError(f"{who}: {name} must be a {sign} integer, got {value!r}")
     if max_grad is not None and not (
         isinstance(max_grad, int | float | np.integer | np.floating) and max_grad > 0
     ):
-        raise ValueError(f"{who}: max_grad must be a number above 0, got {max_grad!r}")
+        raise ValueError(f"{who}: max_grad must be a positive number, got {max_grad!r}")
 
 
 def log_line(who: str, lines: Mapping[str, str], lang: str | None) -> str:
@@ -118,7 +119,7 @@ def log_line(who: str, lines: Mapping[str, str], lang: str | None) -> str:
     lang = lang or os.environ.get("SCRATCHNET_LANG") or "en"
     if not isinstance(lang, str) or lang not in lines:
         raise ValueError(
-            f"{who}: lang (or the environment's SCRATCHNET_LANG) must be one of "
+            f"{who}: lang (or the environment variable SCRATCHNET_LANG) must be one of "
             f"{', '.join(map(repr, lines))}, got {lang!r}"
         )
     return lines[lang]

@@ -72,12 +72,12 @@ def load_pickle(path: str | bytes | os.PathLike[Any]) -> Any:
     except RefusedPickleError as error:
         raise RefusedPickleError(
             f"{path}: expected arrays and plain containers only, got {error}. Nothing that "
-            "it asks for was run. If you trust its maker, read it with Python's pickle and save its arrays"
+            "it asks for was run. If you trust its source, read it with Python's pickle and save its arrays"
         ) from None
     except Exception as error:  # damaged bytes make the reader fail in nearly any way
         raise ValueError(
-            f"{path}: expected a whole pickle file, got one that is damaged, cut short or of "
-            f"another kind ({type(error).__name__}: {error}). Get a good copy of it, or save it anew"
+            f"{path}: expected a complete pickle file, got one that is damaged, truncated or of "
+            f"another kind ({type(error).__name__}: {error}). Get an intact copy of it, or save it again"
         ) from error
     return value
 
@@ -129,7 +129,7 @@ def _bytes(data: Any) -> bytes | bytearray:
         return data.encode("latin1")
     if isinstance(data, bytes | bytearray):
         return data
-    raise TypeError(f"expected an array's bytes, got {type(data).__name__}")
+    raise TypeError(f"expected the bytes of an array, got {type(data).__name__}")
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -195,7 +195,7 @@ def _extension(reader: Any) -> None:
 
 
 def _persistent(reader: Any) -> None:
-    _refuse("a persistent id, which stands for an object outside the file (or the file is no pickle)")
+    _refuse("a persistent id, which refers to an object outside the file (or the file is not a pickle)")
 
 
 _OPCODES = dict(pickle._Unpickler.dispatch)

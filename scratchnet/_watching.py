@@ -39,8 +39,8 @@ def check_links(who: str, model: Any) -> None:
             if array.shape == p.shape and array.dtype == p.dtype and bool((array == p).all()) and p.size:
                 raise ValueError(
                     f"{who}: params[{i}] of {type(model).__name__} is a copy of an array that the model computes "
-                    f"with, of shape {p.shape}: training would change the copy alone. That happens when a model "
-                    "is copied or loaded by something that does not keep two names for one array; make the lists "
+                    f"with, of shape {p.shape}: training would change only the copy. This happens when a model "
+                    "is copied or loaded in a way that does not preserve shared arrays; build the lists "
                     "params and grads from those of the layers again"
                 )
 
@@ -115,12 +115,12 @@ class FirstBackward:
         model = self._model
         params, grads = flatten(model.params), getattr(model, "grads", None)
         if grads is None:
-            raise ValueError(f"{self._who}: the model has no grads after backward, which training needs")
+            raise ValueError(f"{self._who}: the model has no grads after backward, which training requires")
         grads = flatten(grads)
         if len(params) != len(grads):
             raise ValueError(
-                f"{self._who}: the model has {len(params)} parameters and {len(grads)} gradients; training needs "
-                "one for each"
+                f"{self._who}: the model has {len(params)} parameters and {len(grads)} gradients; training "
+                "requires one for each"
             )
         as_before = {id(g) for g, before in self._before if g.size and bool((g == before).all())}
         doubtful = [i for i, g in enumerate(grads) if id(g) in as_before]
@@ -194,7 +194,7 @@ class LossWatch:
             batch = rows[k * size : (k + 1) * size]
             wrong = [row for row in batch.tolist() if x[row].dtype.kind == "f" and not np.isfinite(x[row]).all()]
             if wrong:
-                cause = f"; x holds numbers that are not finite, in row {wrong[0]} for one"
+                cause = f"; x has values that are not finite, for example in row {wrong[0]}"
         warnings.warn(
             f"{self._who}: the loss is {losses[k]} in epoch {epoch + 1}, step {step + 1} of {self._steps}{cause}",
             RuntimeWarning,

@@ -90,13 +90,13 @@ class BaseModel(Linked):
         if not isinstance(stored, list | tuple) or not all(
             isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in stored
         ):
-            raise ValueError(f"{path} does not hold a list of floating arrays, as save_params writes it")
+            raise ValueError(f"{path} does not contain a list of floating-point arrays, as save_params writes it")
         shapes, own = [a.shape for a in stored], [np.shape(p) for p in params]
         if shapes != own:
-            raise ValueError(f"{path} does not fit the model: it holds arrays of {shapes}, the model has {own}")
+            raise ValueError(f"{path} does not fit the model: it contains arrays of {shapes}, the model has {own}")
         for i, param in enumerate(params):
             if not ((isinstance(param, np.ndarray) or is_on_gpu(param)) and is_writable(param)):
-                raise ValueError(f"load_params: params[{i}] is not an array that can be written")
+                raise ValueError(f"load_params: params[{i}] is not a writable array")
         pairs = enumerate(zip(params, stored, strict=True))
         fitting = [checked_cast(f"{path}: array {i}", array, param.dtype) for i, (param, array) in pairs]
         for param, array in zip(params, fitting, strict=True):
@@ -107,5 +107,5 @@ class BaseModel(Linked):
 
     def _parameters(self) -> list[Any]:
         if self.params is None:
-            raise ValueError(f"{type(self).__name__} has no params: its __init__ has to set them")
+            raise ValueError(f"{type(self).__name__} has no params: its __init__ must set them")
         return flatten(self.params)

@@ -38,7 +38,7 @@ def stretches(length: int, batch_size: int, time_size: int, start: int) -> Array
         as_whole_number("time_size", time_size, 1),
     )
     if length == 0:
-        raise ValueError("the text has no words, of which a batch could be made")
+        raise ValueError("the text has no words to make a batch of")
     begins = np.arange(batch_size) * (length // batch_size)
     positions: Array = (begins[:, None] + (start + np.arange(time_size))) % length
     return positions
@@ -177,7 +177,7 @@ def _character(id_to_char: Any, number: int) -> str:
     except LookupError:
         character = None
     if character is None:
-        raise IndexError(f"eval_seq2seq: id_to_char has no number {number}")
+        raise IndexError(f"eval_seq2seq: id_to_char has no entry for {number}")
     if not isinstance(character, str):
         raise ValueError(f"eval_seq2seq: id_to_char[{number}] must be a character, got {character!r}")
     return character

@@ -110,7 +110,7 @@ def cross_entropy_error(y: Any, t: Any) -> float:
     """
     y = as_float_array("cross_entropy_error: y", y)
     if y.ndim == 0:
-        raise ValueError("cross_entropy_error: y is a single number, expected probabilities of shape (N, C)")
+        raise ValueError("cross_entropy_error: y is a scalar, expected probabilities of shape (N, C)")
     rows = y.reshape(prod(y.shape[:-1]), y.shape[-1])
     labels = as_labels("cross_entropy_error: t", t, *rows.shape, on_gpu=is_on_gpu(y))
     loss: float = backend_for(y).cross_entropy_forward(rows, labels, 1e-7, 0.0)

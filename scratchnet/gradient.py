@@ -158,7 +158,7 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
         if not hasattr(model, needed):
             raise ValueError(f"gradient_check: the model has no {needed}")
     if any(map(is_on_gpu, flatten(model.params))):
-        raise ValueError('gradient_check: the model is on the GPU; model.to("cpu") brings it back')
+        raise ValueError('gradient_check: the model is on the GPU; model.to("cpu") moves it back')
     x, t = as_array(x, "gradient_check: x"), as_array(t, "gradient_check: t")
     if x.ndim == 0 or len(x) == 0:
         raise ValueError("gradient_check: x has no samples")
@@ -175,7 +175,7 @@ def _compared(model: Any, x: Array, t: Array) -> dict[str, float]:
     if loss != again and not (np.isnan(loss) and np.isnan(again)):
         raise ValueError(
             f"gradient_check: the same samples have the loss {loss} and then {again}: the model keeps a state "
-            "(stateful layers) or draws random numbers (dropout), so differences of its loss say nothing"
+            "(stateful layers) or draws random numbers (dropout), so differences of its loss are meaningless"
         )
     exact = _in_float64(model)
     params, grads = remove_duplicate(flatten(exact.params), grads)

@@ -87,7 +87,7 @@ def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
     x, y = as_real_array("cos_similarity: x", x), as_real_array("cos_similarity: y", y)
     if x.shape != y.shape or x.ndim > 1:
         raise ValueError(
-            f"cos_similarity: x has shape {x.shape} and y {y.shape}, expected two vectors of one length"
+            f"cos_similarity: x has shape {x.shape} and y {y.shape}, expected two vectors of the same length"
         )
     return np.dot(_unit(x, eps), _unit(y, eps))
 
@@ -166,13 +166,13 @@ def _is_known(where: str, word: Any, word_to_id: Mapping[str, int]) -> bool:
     try:
         return word in word_to_id
     except TypeError:
-        raise ValueError(f"{where}: {word!r} is no word") from None
+        raise ValueError(f"{where}: {word!r} is not a word") from None
 
 
 def _vector(where: str, word: str, word_to_id: Mapping[str, int], word_matrix: Array) -> Array:
     number, words = word_to_id[word], len(word_matrix)
     if isinstance(number, bool | np.timedelta64) or not isinstance(number, int | np.integer):
-        raise ValueError(f"{where}: word_to_id[{word!r}] must be a whole number, got {number!r}")
+        raise ValueError(f"{where}: word_to_id[{word!r}] must be an integer, got {number!r}")
     if not 0 <= number < words:
         raise IndexError(
             f"{where}: word_to_id[{word!r}] is {number}, but word_matrix has rows for 0 to {words - 1}"
@@ -185,7 +185,7 @@ def _word(where: str, id_to_word: Any, number: int) -> Any:
     try:
         return id_to_word[number]
     except LookupError:
-        raise IndexError(f"{where}: id_to_word has no number {number}") from None
+        raise IndexError(f"{where}: id_to_word has no entry for {number}") from None
 
 
 def _best(
@@ -272,7 +272,7 @@ def normalize(x: Array) -> Array:
     """
     rows = as_array(check_parameter("normalize: x", x))
     if rows.ndim == 0 or not is_writable(rows):
-        raise ValueError(f"normalize: x must be a vector, or rows of them, that may be written, got {x!r}")
+        raise ValueError(f"normalize: x must be a writable vector or matrix of row vectors, got {x!r}")
     rows /= np.sqrt((rows * rows).sum(axis=-1, keepdims=True))
     return x
 
@@ -342,7 +342,7 @@ def create_co_matrix(corpus: Any, vocab_size: int, window_size: int = 1) -> Arra
     corpus = _one_row("create_co_matrix: corpus", _word_numbers("create_co_matrix: corpus", corpus))
     if corpus.size and not 0 <= corpus.min() <= corpus.max() < vocab_size:
         raise IndexError(
-            f"create_co_matrix: corpus has numbers from {corpus.min()} to {corpus.max()}, "
+            f"create_co_matrix: corpus has word IDs from {corpus.min()} to {corpus.max()}, "
             f"expected 0 to {vocab_size - 1}"
         )
     matrix = np.zeros((vocab_size, vocab_size), np.int64)

@@ -401,7 +401,7 @@ class Repeat(Layer):
     def __init__(self, n: int) -> None:
         super().__init__()
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise ValueError(self._error(f"n must be a whole number, 0 or more, got {n!r}"))
+            raise ValueError(self._error(f"n must be a non-negative integer, got {n!r}"))
         self.n = int(n)
         self._x: Array | None = None
 

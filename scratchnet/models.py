@@ -215,7 +215,7 @@ def _move(arrays: Sequence[Array], on_gpu: bool, there: dict[int, Array]) -> Non
         if on_gpu and array.dtype not in (np.float32, np.float64):
             raise ValueError(f"to: the GPU computes in float32 and float64; a parameter has dtype {array.dtype}")
         if on_gpu and any(other is not array and np.shares_memory(array, other) for other in todo):
-            raise ValueError("to: two parameters share memory without being one array; move such a model by hand")
+            raise ValueError("to: two parameters share memory without being one array; move such a model manually")
     if len(kinds) == 1:
         new = side_by_side([a.shape for a in todo], todo[0].dtype, on_gpu=on_gpu)
     else:
@@ -327,7 +327,7 @@ class MultiLayerNet(Network):
 def _as_sizes(sizes: Sequence[Any]) -> list[int]:
     for size in sizes:
         if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 1 <= size <= maxsize:
-            raise ValueError(f"sizes must be whole numbers, 1 or more, got {described(size)}")
+            raise ValueError(f"sizes must be positive integers, got {described(size)}")
     return [int(size) for size in sizes]
 
 

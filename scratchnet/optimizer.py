@@ -33,11 +33,11 @@ _INF = float("inf")
 _MAX_UPDATES = 1 << 62  # C counts on in 64 bits
 # What a setting must be, and its range, the upper end excluded.
 _SETTINGS = {
-    "lr": ("a number, 0 or more", 0.0, _INF),
+    "lr": ("a non-negative number", 0.0, _INF),
     "momentum": ("a finite number", nextafter(-_INF, 0), _INF),
     "decay_rate": ("a number from 0 to 1", 0.0, nextafter(1, 2)),
-    "beta1": ("a number from 0 up to, but not, 1", 0.0, 1.0),
-    "beta2": ("a number from 0 up to, but not, 1", 0.0, 1.0),
+    "beta1": ("a number in [0, 1)", 0.0, 1.0),
+    "beta2": ("a number in [0, 1)", 0.0, 1.0),
 }
 
 
@@ -170,7 +170,7 @@ class Optimizer(Linked):
             )
         if len(params) != len(grads):
             raise ValueError(
-                f"{who}: got {len(params)} parameters and {len(grads)} gradients, expected as many of each"
+                f"{who}: got {len(params)} parameters and {len(grads)} gradients, expected the same number of both"
             )
         for i, (p, g) in enumerate(zip(params, grads, strict=True)):
             at = f"[{names[i] if names else i!r}]"
@@ -180,7 +180,7 @@ class Optimizer(Linked):
             if isinstance(p, float | int | np.floating) and not isinstance(p, bool):
                 if isinstance(params, tuple):
                     raise ValueError(
-                        f"{who}: params{at} is a number and cannot be replaced in a tuple; use a list"
+                        f"{who}: params{at} is a scalar, which cannot be replaced in a tuple; use a list"
                     )
                 array = np.array(as_scalar(f"{who}: params{at}", p))
             else:
@@ -190,7 +190,7 @@ class Optimizer(Linked):
                 if g is p:
                     raise ValueError(f"{who}: grads{at} is the parameter itself; they overlap in memory")
             if g is None:
-                raise ValueError(f"{who}: grads{at} must hold real numbers, got None; does backward set it?")
+                raise ValueError(f"{who}: grads{at} must contain real numbers, got None; does backward set it?")
             g = as_operand(f"{who}: grads{at}", g, array)
             if g.shape != array.shape:
                 raise ValueError(
@@ -213,7 +213,7 @@ class Optimizer(Linked):
                 raise self._no_state(name, state)
             if [(s.shape, s.dtype) for s in state] != [(a.shape, a.dtype.newbyteorder("=")) for a in arrays]:
                 raise ValueError(
-                    f"{type(self).__name__}: its {name} belongs to parameters of other shapes or dtypes; "
+                    f"{type(self).__name__}: its {name} belongs to parameters with other shapes or dtypes; "
                     f"use a new optimizer for another model, or set {name} to None"
                 )
             if [is_on_gpu(s) for s in state] != [is_on_gpu(a) for a in arrays]:
@@ -495,4 +495,6 @@ def _kinds(state: Any) -> Any:
 def _checked_count(who: str, value: Any) -> int:
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < _MAX_UPDATES:
         return int(value)
-    raise ValueError(f"{who}: iter must be a whole number, 0 or more, the updates made, got {described(value)}")
+    raise ValueError(
+        f"{who}: iter, the number of updates made, must be a non-negative integer, got {described(value)}"
+    )

@@ -91,7 +91,7 @@ class Plan:
     Raises
     ------
     NoPlanError
-        Something in the chain, the parameters, the optimizer or the data has no place in a plan.
+        Something in the chain, the parameters, the optimizer or the data cannot be part of a plan.
     """
 
     def __init__(self, job: Job, recorded: Sequence[Any] | None = None) -> None:
@@ -195,7 +195,7 @@ class Plan:
 def _own_layers(model: Any) -> Sequence[Any]:
     layers = unmodified_chain(model)
     if layers is None:
-        raise NoPlanError(f"{type(model).__name__} is not one of scratchnet's own models, or it was changed")
+        raise NoPlanError(f"{type(model).__name__} is not one of scratchnet's own models, or it has been changed")
     return layers
 
 
@@ -216,7 +216,7 @@ def _role(layer: Any) -> str:
     """Return what a layer is in a chain; its class must say so itself, not a class that it extends."""
     role = getattr(layer, "step_role", None)
     if role is None or not is_as_written(layer):
-        raise NoPlanError(f"the layer {type(layer).__name__} has no place in a plan")
+        raise NoPlanError(f"the layer {type(layer).__name__} cannot be part of a plan")
     return str(role)
 
 
@@ -237,7 +237,7 @@ def match_chain(layers: Sequence[Any]) -> list[ChainLink]:
             lists = layer.params, layer.grads
             arrays = [a for given in lists if isinstance(given, list | tuple) for a in given]
             if len(arrays) != 4 or not all(isinstance(a, np.ndarray) or is_on_gpu(a) for a in arrays):
-                raise NoPlanError(f"{type(layer).__name__} does not hold [W, b] and [dW, db]")
+                raise NoPlanError(f"{type(layer).__name__} does not have [W, b] and [dW, db]")
             W, b, dW, db = arrays
             chain.append(ChainLink(W, b, dW, db, None))
         elif role in ("sigmoid", "relu") and chain and chain[-1].activation is None:
@@ -255,11 +255,11 @@ def _check_arrays(chain: Sequence[ChainLink], model: Any) -> None:
     grads = [a for link in chain for a in (link.dW, link.db)]
     for ours, theirs, what in ((params, model.params, "params"), (grads, model.grads, "grads")):
         if not isinstance(theirs, list | tuple) or len(ours) != len(theirs) or any(map(is_not, ours, theirs)):
-            raise NoPlanError(f"the model's {what} are not those of its layers, in their order")
+            raise NoPlanError(f"the model's {what} are not those of its layers, in order")
     dtypes = {a.dtype for a in (*params, *grads)}
     if len(dtypes) != 1 or not dtypes <= _DTYPES:
         raise NoPlanError(
-            f"the parameters have dtypes {sorted(map(str, dtypes))}, expected float32 or float64 alone"
+            f"the parameters have dtypes {sorted(map(str, dtypes))}, expected only float32 or only float64"
         )
     if len({is_on_gpu(a) for a in (*params, *grads)}) != 1:
         raise NoPlanError("some parameters or gradients are on the GPU, others are not")

@@ -43,7 +43,7 @@ def _axes(ax: Axes | None) -> Axes:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            'drawing needs matplotlib, which could not be imported: pip install "scratchnet[plot]"'
+            'plotting requires matplotlib, which could not be imported: pip install "scratchnet[plot]"'
         ) from error
     figure = plt.gcf()  # the books' scripts call plt.figure() first: such an empty figure is filled
     return (plt.figure() if figure.axes else figure).add_subplot()
@@ -53,7 +53,7 @@ def _pairs(name: str, value: ArrayLike, meaning: str) -> NDArray[np.float64]:
     try:
         array = to_cpu(as_real_array(name, value)).astype(np.float64)
     except ValueError as error:
-        raise ValueError(f"{name} must be {meaning}; this {type(value).__name__} is no such array") from error
+        raise ValueError(f"{name} must be {meaning}; this {type(value).__name__} is not such an array") from error
     if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0:
         raise ValueError(f"{name} must be {meaning}; got shape {array.shape}")
     return array
@@ -152,21 +152,21 @@ def decision_regions(
     """
     x = _pairs("x", x, "points of shape (N, 2), N >= 1")
     if not np.isfinite(x).all():
-        raise ValueError("x must hold finite numbers only; it has a NaN or an infinity")
+        raise ValueError("x must contain only finite numbers; it has a NaN or an infinity")
     _check_classifier(model)
     margin = as_number("margin", margin)
     if not (np.isfinite(margin) and margin >= 0):
-        raise ValueError(f"margin must be a finite number, 0 or more; got {margin}")
+        raise ValueError(f"margin must be a finite non-negative number; got {margin}")
     h = None if h is None else as_number("h", h)
     if h is not None and not (np.isfinite(h) and h > 0):
-        raise ValueError(f"h must be a finite number above 0, or None; got {h}")
+        raise ValueError(f"h must be a finite positive number, or None; got {h}")
     low, high = x.min(axis=0) - margin, x.max(axis=0) + margin
     if not (low < high).all():
         raise ValueError(f"the points and a margin of {margin} span no area; give a larger margin")
     step = (high - low) / _SIDE if h is None else (h, h)
     sides = (high - low) / step
     if sides.prod() > _MOST_POINTS:
-        raise ValueError(f"h={h} makes a grid of {sides[0]:.3g} x {sides[1]:.3g} points; take a larger h")
+        raise ValueError(f"h={h} makes a grid of {sides[0]:.3g} x {sides[1]:.3g} points; choose a larger h")
     xx, yy = (np.arange(low[i], high[i], step[i]) for i in (0, 1))
 
     classes: NDArray[Any] | None = None  # flat until the end; its dtype is known after the first block
@@ -202,19 +202,19 @@ def _labels(t: ArrayLike, count: int) -> NDArray[np.intp]:
     labels = to_cpu(as_array(t, "t"))
     if labels.ndim not in (1, 2) or len(labels) != count:
         raise ValueError(
-            f"t must hold one label per point, as indices ({count},) or one-hot ({count}, C); "
+            f"t must contain one label per point, as indices ({count},) or one-hot ({count}, C); "
             f"got shape {labels.shape}"
         )
     if labels.ndim == 2:
         labels = labels[:, 0] if labels.shape[1] == 1 else as_labels("t", labels, count, labels.shape[1])
     if labels.dtype.kind not in "biuf":
-        raise ValueError(f"t must hold class indices or one-hot rows; got dtype {labels.dtype}")
+        raise ValueError(f"t must contain class indices or one-hot rows; got dtype {labels.dtype}")
     with np.errstate(invalid="ignore"):
         whole = labels.astype(np.intp)
     wrong = (whole != labels) | (whole < 0)
     if wrong.any():
         first = int(wrong.argmax())
-        raise ValueError(f"t must hold class indices 0, 1, 2, ...; label {first} is {labels[first]}")
+        raise ValueError(f"t must contain class indices 0, 1, 2, ...; label {first} is {labels[first]}")
     return whole
 
 

@@ -74,7 +74,7 @@ class RnnlmTrainer(BaseTrainer):
         """
         x, t = as_array(x, "get_batch: x"), as_array(t, "get_batch: t")
         if x.ndim == 0 or t.ndim == 0 or len(t) < len(x):
-            raise ValueError(f"get_batch: x has shape {x.shape} and t {t.shape}, expected as many of each")
+            raise ValueError(f"get_batch: x has shape {x.shape} and t {t.shape}, expected the same shape for both")
         positions = stretches(len(x), batch_size, time_size, self.time_idx)
         self.time_idx += time_size
         return taken("get_batch: x", x, positions), taken("get_batch: t", t, positions)
@@ -133,13 +133,13 @@ class RnnlmTrainer(BaseTrainer):
             eval_interval=(eval_interval, 1),
         )
         if xs.ndim == 0 or len(xs) != len(ts):
-            raise ValueError(f"fit: xs has shape {xs.shape} and ts {ts.shape}, expected as many of each")
+            raise ValueError(f"fit: xs has shape {xs.shape} and ts {ts.shape}, expected the same shape for both")
         batch_size, time_size = int(batch_size), int(time_size)  # no NumPy types, in which products overflow
         words = batch_size * time_size
         steps = len(xs) // words
         if steps == 0:
             raise ValueError(
-                f"fit: the text has {len(xs)} words, expected batch_size * time_size, {words}, or more"
+                f"fit: the text has {len(xs)} words, expected at least batch_size * time_size, {words}"
             )
         check_links("fit", self.model)
         self.time_idx, self.ppl_list, self.eval_interval = 0, [], eval_interval

@@ -569,7 +569,9 @@ class TimeDropout(Dropout):
     def _ratio(self) -> float:
         ratio = super()._ratio()
         if ratio == 1:
-            raise ValueError(self._error("dropout_ratio must be below 1: nothing would be left to scale"))
+            raise ValueError(
+                self._error("dropout_ratio must be below 1: dropping everything would leave nothing to scale")
+            )
         return ratio
 
     def forward(self, xs: Any, train_flg: bool | None = None) -> Array:
@@ -629,7 +631,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         """
         xs = as_float_array(self._error("xs"), xs)
         if xs.ndim == 0:
-            raise ValueError(self._error("xs is a single number, expected scores of shape (N, T, V)"))
+            raise ValueError(self._error("xs is a scalar, expected scores of shape (N, T, V)"))
         x, t = rows_of(xs), as_array(ts, self._error("ts"))
         chosen = scores = None
         if t.size == len(x) and t.dtype.kind == "i":

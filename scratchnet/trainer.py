@@ -362,7 +362,8 @@ def _checked_validation(model: Any, x: Any, t: Any) -> tuple[Array, Array]:
     if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
         samples, labels = (len(a) if a.ndim else 0 for a in (x, t))
         raise ValueError(
-            f"fit: validation has {samples} samples and {labels} labels, expected as many of each, and some"
+            f"fit: validation has {samples} samples and {labels} labels, expected the same number of both, "
+            "at least one"
         )
     model.predict(moved(x[:1], to_gpu=_is_on_gpu(model)))  # says now what does not fit
     return x, t

@@ -125,7 +125,7 @@ def random_stream(where: str, rng: Any) -> Any:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{where} must be None, a whole number from 0 on or a numpy.random.Generator, got {rng!r}: {error}"
+            f"{where} must be None, a non-negative integer or a numpy.random.Generator, got {rng!r}: {error}"
         ) from None
 
 
@@ -304,7 +304,7 @@ def class_indices(where: str, t: Any, classes: int, *, rows: int | None = None) 
     t = as_array(t, where)
     if rows is None:
         if t.ndim == 0:
-            raise ValueError(f"{where}: expected labels, one for each sample, got a single {t.dtype.name}")
+            raise ValueError(f"{where}: expected labels, one for each sample, got a scalar {t.dtype.name}")
         rows = len(t)
     labels = as_labels(where, t, rows, classes, on_gpu=is_on_gpu(t))
     check_labels(where, to_cpu(labels), classes)  # those on the GPU are read back here, once
@@ -338,7 +338,7 @@ def predict(model: Any, x: Any, *, block_size: int = 1024) -> Array:
     for block in row_blocks(max(len(x), 1), block_size):
         scores = to_cpu(model.predict(x[block]))
         if scores.ndim == 0 or len(scores) != len(x[block]):
-            raise ValueError(f"predict gave an array of shape {scores.shape} for {len(x[block])} samples")
+            raise ValueError(f"predict returned an array of shape {scores.shape} for {len(x[block])} samples")
         if out is None:
             out = np.empty((len(x), *scores.shape[1:]), scores.dtype)
         out[block] = scores
@@ -352,7 +352,7 @@ def _samples(where: str, model: Any, x: Any) -> Array:
         raise ValueError(f"{where}: the model, a {type(model).__name__}, has no predict(x)")
     samples = as_array(x, f"{where}: x")
     if samples.ndim == 0:
-        raise ValueError(f"{where}: x is a single {samples.dtype.name}, expected an array of samples")
+        raise ValueError(f"{where}: x is a scalar {samples.dtype.name}, expected an array of samples")
     return samples
 
 
@@ -377,13 +377,13 @@ def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 1024) -> float:
     """
     x, t = _samples("accuracy", model, x), to_cpu(as_array(t, "accuracy: t"))
     if len(x) == 0:
-        raise ValueError("accuracy: there are no samples, of which no share can be right")
+        raise ValueError("accuracy: there are no samples, so it is undefined")
     correct, labels = 0, None
     for block in row_blocks(len(x), block_size):
         scores = to_cpu(model.predict(x[block]))
         if scores.ndim != 2 or len(scores) != len(x[block]):
             raise ValueError(
-                f"accuracy: predict gave scores of shape {scores.shape}, expected ({len(x[block])}, C)"
+                f"accuracy: predict returned scores of shape {scores.shape}, expected ({len(x[block])}, C)"
             )
         if labels is None:
             labels = class_indices("accuracy: t", t, scores.shape[1], rows=len(x))

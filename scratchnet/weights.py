@@ -59,7 +59,7 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
     for name, param in params.items():
         array = to_cpu(param)
         if array.dtype.kind != "f":
-            raise ValueError(f"save_params: {name} must hold floating numbers, got dtype {array.dtype}")
+            raise ValueError(f"save_params: {name} must contain floating-point numbers, got dtype {array.dtype}")
         arrays[name] = checked_cast(
             f"save_params: {name}", array, array.dtype if dtype is None else np.dtype(dtype)
         )
@@ -101,18 +101,18 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
     def check(stored: Shapes, size: int) -> None:
         if stored != shapes:
             raise ValueError(
-                f"{path} does not fit the model: it holds {_list(stored)}; the model has {_list(shapes)}"
+                f"{path} does not fit the model: it contains {_list(stored)}; the model has {_list(shapes)}"
             )
 
     stored = _read("load_params", path, check)
     activation = stored.pop("activation", None)
     own = getattr(model, "activation", None)
     if activation is not None and isinstance(own, str) and str(activation) != own:
-        raise ValueError(f"{path}: made for activation {str(activation)!r}, but the model has {own!r}")
+        raise ValueError(f"{path}: saved with activation {str(activation)!r}, but the model has {own!r}")
     fitting = {}
     for name, param in params.items():
         if not ((isinstance(param, np.ndarray) or is_on_gpu(param)) and is_writable(param)):
-            raise ValueError(f"load_params: the model's {name} is not an array that can be written")
+            raise ValueError(f"load_params: the model's {name} is not a writable array")
         fitting[name] = checked_cast(f"{path}: {name}", stored[name], param.dtype)
     for name, param in params.items():
         param[...] = moved(fitting[name], to_gpu=is_on_gpu(param))
@@ -134,7 +134,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     def check(stored: Shapes, size: int) -> None:
         numbers = sum(prod(shape) for shape in stored.values())
         if 2 * numbers > _MOST_EXPANDED * size:  # float16 is the smallest
-            raise ValueError(f"{path}: a file of {size} bytes holds no weights of {_list(stored)}")
+            raise ValueError(f"{path}: a file of {size} bytes cannot contain weights of {_list(stored)}")
 
     return _read("read_weights", path, check)
 
@@ -153,14 +153,14 @@ def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[s
             try:
                 archive = ZipFile(file)
             except BadZipFile:
-                raise ValueError("it is no archive of arrays (.npz)") from None
+                raise ValueError("it is not an archive of arrays (.npz)") from None
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             if len(entries) < len(archive.infolist()):
                 raise ValueError("two entries have the same name")
             shapes = {}
             for name, entry in entries.items():
                 if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # others take memory as the file says
-                    raise ValueError(f"{name} is packed in a way that NumPy does not use")
+                    raise ValueError(f"{name} uses a compression method that NumPy does not write")
                 with archive.open(entry) as stream:
                     shapes[name] = _shape_of(name, stream)
         except Exception as error:  # zipfile, zlib and NumPy each have their own for damage
@@ -212,7 +212,7 @@ def checked_cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
     with np.errstate(over="ignore"):
         cast = array.astype(dtype, order="C", copy=False)
     if np.isinf(cast).sum() > np.isinf(array).sum():
-        raise ValueError(f"{where} holds numbers that are too large for {dtype}")
+        raise ValueError(f"{where} has values that are too large for {dtype}")
     return cast
 
 

@@ -53,7 +53,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path, capsys):
     for content, words in (
         (good[:1], "does not fit the model"),
         ([good[0].T, good[1]], "does not fit the model"),
-        ([1, 2], "does not hold a list of floating arrays"),
+        ([1, 2], "does not contain a list of floating-point arrays"),
         ([good[0], Calls()], "expected arrays and plain containers only"),
     ):
         (tmp_path / "weights.pkl").write_bytes(pickle.dumps(content))
@@ -63,7 +63,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path, capsys):
         model.load_params(tmp_path / "nothing.pkl")
     model.params[1].flags.writeable = False
     (tmp_path / "weights.pkl").write_bytes(pickle.dumps(good))
-    with pytest.raises(ValueError, match=r"params\[1\] is not an array that can be written"):
+    with pytest.raises(ValueError, match=r"params\[1\] is not a writable array"):
         model.load_params(tmp_path / "weights.pkl")
     for p, b in zip(model.params, before, strict=True):
         np.testing.assert_array_equal(p, b)
@@ -78,7 +78,7 @@ def test_a_number_that_would_become_infinite_is_refused_by_every_door(tmp_path):
         model = Small()
         model.params[1] = model.params[1].astype("f")
         before = [p.copy() for p in model.params]
-        with warnings.catch_warnings(), pytest.raises(ValueError, match="numbers that are too large for float32"):
+        with warnings.catch_warnings(), pytest.raises(ValueError, match="values that are too large for float32"):
             warnings.simplefilter("error")
             read(model, tmp_path / "weights.pkl")
         for p, b in zip(model.params, before, strict=True):
@@ -98,7 +98,7 @@ def test_a_failed_save_leaves_the_older_file(tmp_path):
     model.save_params(tmp_path / "weights.pkl")
     content = (tmp_path / "weights.pkl").read_bytes()
     model.params[0][0, 0] = 1e6
-    with pytest.raises(ValueError, match=r"params\[0\] holds numbers that are too large for float16"):
+    with pytest.raises(ValueError, match=r"params\[0\] has values that are too large for float16"):
         model.save_params(tmp_path / "weights.pkl")
     assert (tmp_path / "weights.pkl").read_bytes() == content and len(list(tmp_path.iterdir())) == 1
 

@@ -122,7 +122,7 @@ def test_affine_flattens_and_says_what_does_not_fit():
     assert layer.forward(normal(0, 8)).shape == (0, 3)
     with pytest.raises(ValueError, match="Affine: x"):
         layer.forward(normal(5))
-    with pytest.raises(ValueError, match=r"Affine: x is a single number, expected rows"):
+    with pytest.raises(ValueError, match=r"Affine: x is a scalar, expected rows"):
         layer.forward(1.0)
 
 
@@ -157,7 +157,7 @@ def test_batch_normalization_s_running_values():
     np.testing.assert_allclose(layer.running_var, 0.1 * x.var(0), rtol=1e-12)
     given = layers.BatchNormalization(gamma, beta, running_mean=x.mean(0), running_var=x.var(0))
     np.testing.assert_allclose(given.forward(x, train_flg=False), out, rtol=1e-10)
-    with pytest.raises(ValueError, match="expected rows of 3 numbers"):
+    with pytest.raises(ValueError, match="expected rows of 3 values"):
         layer.forward(normal(4, 2))
 
 
@@ -250,7 +250,7 @@ def test_numerical_gradients():
     "layer", [layers.Convolution(np.ones((1, 1, 2, 2)), 0, stride=1.0), layers.Pooling(2.0, 2)]
 )
 def test_a_window_and_its_places_are_whole_numbers(layer):
-    with pytest.raises(ValueError, match=r"whole number, 1 or more, got [12]\.0"):
+    with pytest.raises(ValueError, match=r"positive integer, got [12]\.0"):
         layer.forward(np.ones((1, 1, 4, 4)))
 
 
@@ -266,9 +266,9 @@ def test_windows_as_rows():
         util.col2im(col[1:], x.shape, 3, 2, 1, 1)
     with pytest.raises(ValueError, match="N, C, H, W"):
         util.im2col(x[0], 2, 2)
-    with pytest.raises(ValueError, match="stride must be 1 or more"):
+    with pytest.raises(ValueError, match="stride must be at least 1"):
         util.im2col(x, 2, 2, 0)
-    with pytest.raises(ValueError, match="pad must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="pad must be at least 0, got -1"):
         util.im2col(x, 2, 2, 1, -1)
 
 
@@ -283,7 +283,7 @@ def test_helpers():
     curve = util.smooth_curve(list(range(20)))
     assert curve.shape == (20,) and np.allclose(curve[6:-6], np.arange(20)[6:-6])
     assert np.allclose(util.smooth_curve([2.0] * 12), 2)
-    with pytest.raises(ValueError, match="11 numbers or more"):
+    with pytest.raises(ValueError, match="at least 11 numbers"):
         util.smooth_curve([1, 2])
 
 

@@ -104,7 +104,7 @@ PACKED = gzip.compress(GOOD)
         (b"\0\0\x0a\x01\0\0\0\1\0", "expected an IDX header"),
         (b"\1\0\x08\x01\0\0\0\1\0", "expected an IDX header"),
         (GOOD[:10], "expected the lengths of 3 axes after the header, got 6 bytes"),
-        (GOOD[:-1], r"expected 120 bytes of values for shape \(3, 4, 5\), got 119: it is cut short"),
+        (GOOD[:-1], r"expected 120 bytes of values for shape \(3, 4, 5\), got 119: it is truncated"),
         (GOOD + b"\0", r"expected 120 bytes of values for shape \(3, 4, 5\), got more"),
         (gzip.compress(GOOD[:-1]), r"expected 120 bytes .* got 119"),
         (gzip.compress(GOOD + b"\0"), r"expected 120 bytes .* got more"),
@@ -122,7 +122,7 @@ PACKED = gzip.compress(GOOD)
 def test_bad_idx_file_is_named_and_explained(tmp_path, data, said):
     path = tmp_path / "some-idx3"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=rf"some-idx3: (?s:.*){said}(?s:.*)good copy"):
+    with pytest.raises(ValueError, match=rf"some-idx3: (?s:.*){said}(?s:.*)intact copy"):
         load_idx(path)
 
 

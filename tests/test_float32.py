@@ -187,5 +187,6 @@ def test_another_value_is_refused_in_a_line():
     result = subprocess.run(command, capture_output=True, text=True, env={"SCRATCHNET_COMPUTE": "float16"})
     assert result.returncode == 2
     assert result.stderr == (
-        "scratchnet: error: SCRATCHNET_COMPUTE is 'float16', expected float32, or nothing: as the weights are\n"
+        "scratchnet: error: SCRATCHNET_COMPUTE is 'float16', "
+        "expected float32, or unset to compute in the dtype of the weights\n"
     )

@@ -72,7 +72,7 @@ def test_a_padding_beyond_the_limit_is_refused_alike(name, pad):
     said = []
     for backend in (cpu, reference):
         arguments = windows(pad)[name]
-        with pytest.raises(ValueError, match=f"{name}: pad must be 2147483647 or less, got ") as error:
+        with pytest.raises(ValueError, match=f"{name}: pad must be at most 2147483647, got ") as error:
             getattr(backend, name)(*arguments)
         said.append(str(error.value))
     assert said[0] == said[1]
@@ -94,7 +94,7 @@ def test_the_largest_strides_and_paddings_compute(backend):
 def test_a_window_whose_places_do_not_fit_into_32_bits_is_refused(backend):
     x = np.zeros((0, 1, 2, 2**31), np.float32)
     out, argmax = np.zeros((0, 1, 1, 2**31), np.float32), np.zeros((0, 1, 1, 2**31), np.int64)
-    with pytest.raises(ValueError, match="max_pool_forward: a window of 2 x 1 spans more than 2147483647 numbers"):
+    with pytest.raises(ValueError, match="a window of 2 x 1 spans more than 2147483647 elements"):
         backend.max_pool_forward(x, 2, 1, 1, out, argmax)
 
 
@@ -198,9 +198,9 @@ def test_sizes_of_windows_are_whole_numbers_in_range(wrong):
         if name == "pad":
             continue
         window, stride = (arguments[0], arguments[1]), arguments[2]
-        with pytest.raises(ValueError, match=r"whole number|or more|or less"):
+        with pytest.raises(ValueError, match=r"integer|at least|at most"):
             layers.Pooling(*window, stride=stride).forward(x)
-    with pytest.raises(ValueError, match=r"whole number|or more|or less"):
+    with pytest.raises(ValueError, match=r"integer|at least|at most"):
         layers.Convolution(np.zeros((1, 3, 2, 2), np.float32), 0.0, pad=-1 if wrong == 0 else wrong).forward(x)
 
 

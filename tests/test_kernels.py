@@ -197,15 +197,17 @@ def test_windows_that_do_not_fit_are_refused(backend):
     case = make_case("im2col", dict(N=2, C=2, H=6, W=5, P=3, Q=3, stride=1, pad=0), np.float32)
     case.values["stride"] = 2
     message = assert_refused(case, backend, ValueError, "places")
-    assert message == "im2col: Y is 4, expected 2, the places of a window of 3 along 6, stride 2, pad 0"
+    assert (
+        message == "im2col: Y is 4, expected 2, the number of positions of a window of 3 along 6, stride 2, pad 0"
+    )
     for argument, wrong in (("stride", 0), ("stride", -1), ("pad", -1)):
         case.values.update({"stride": 1, "pad": 0, argument: wrong})
         assert f"im2col: {argument} must be" in assert_refused(case, backend, ValueError, argument)
     pool = make_case("max_pool_forward", dict(N=1, C=1, H=4, W=4, P=2, Q=2, stride=2), np.float32)
     pool.values["P"] = 0
-    assert "P must be 1 or more, got 0" in assert_refused(pool, backend, ValueError, "P")
+    assert "P must be at least 1, got 0" in assert_refused(pool, backend, ValueError, "P")
     pool.values["P"] = 2.5
-    assert "P must be a whole number, 1 or more, got 2.5" in assert_refused(pool, backend, ValueError, "P")
+    assert "P must be a positive integer, got 2.5" in assert_refused(pool, backend, ValueError, "P")
 
 
 @pytest.mark.parametrize("name", [k.name for k in KERNELS.values() if any(a.alias for a in k.arguments)])

@@ -39,7 +39,7 @@ def test_co_matrix_is_the_book_s_loop(window):
     np.testing.assert_array_equal(C, book2.util.create_co_matrix(corpus, 9, window))
     assert C.dtype == np.int32
     assert np.all(create_co_matrix([], 4) == 0)
-    with pytest.raises(IndexError, match="numbers from 0 to 8, expected 0 to 7"):
+    with pytest.raises(IndexError, match="word IDs from 0 to 8, expected 0 to 7"):
         create_co_matrix(np.append(corpus, [0, 8]), 8, window)
 
 
@@ -141,7 +141,7 @@ def test_words_without_a_vector_and_vectors_without_a_word(capsys):
     words = {"a": 0, "b": 1}
     most_similar("a", words, {0: "a", 1: "b"}, np.eye(3))
     assert capsys.readouterr().out == "\n[query] a\n b: 0.0\n"  # as many as there are words, as in the book
-    with pytest.raises(IndexError, match="id_to_word has no number 2"):
+    with pytest.raises(IndexError, match="id_to_word has no entry for 2"):
         analogy("a", "a", "b", words, {0: "a", 1: "b"}, np.eye(3))
 
 

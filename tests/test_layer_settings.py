@@ -165,18 +165,18 @@ BAD = {
     "all of a sequence": (lambda: time_layers.TimeDropout(1.0), "below 1"),
     "a stride that is too large": (
         lambda: layers1.Pooling(2, 2, stride=2**70).forward(np.ones((1, 1, 4, 4))),
-        "Pooling: stride must be 2147483647 or less",
+        "Pooling: stride must be at most 2147483647",
     ),
     "much padding": (
         lambda: layers1.Convolution(np.ones((1, 1, 2, 2)), 0, 1, 2**63).forward(np.ones((1, 1, 4, 4))),
-        "Convolution: pad must be 2147483647 or less",
+        "Convolution: pad must be at most 2147483647",
     ),
     "a momentum of text": (lambda: layers1.BatchNormalization(1, 0, "a"), "momentum must be a number, got 'a'"),
     "no inputs": (
         lambda: MultiLayerNet(0, [3], 2),
-        "MultiLayerNet: sizes must be whole numbers, 1 or more",
+        "MultiLayerNet: sizes must be positive integers",
     ),
-    "half a unit": (lambda: MultiLayerNet(2, [1.5], 2), "sizes must be whole numbers, 1 or more, got 1.5"),
+    "half a unit": (lambda: MultiLayerNet(2, [1.5], 2), "sizes must be positive integers, got 1.5"),
     "one size": (lambda: MultiLayerNet(2, 3, 2), "hidden_size_list must be a list of sizes, got 3"),
     "activations": (lambda: MultiLayerNet(2, [3], 2, ["relu"]), "activation must be 'relu' or 'sigmoid'"),
     "no scale": (lambda: MultiLayerNet(2, [3], 2, weight_init_std=None), "weight_init_std must be a number"),
@@ -184,7 +184,7 @@ BAD = {
     "gamma of text": (lambda: layers1.BatchNormalization("1", 0), "gamma must be a NumPy array"),
     "gamma of another size": (
         lambda: layers1.BatchNormalization(np.ones(2), 0).forward(np.ones((4, 3))),
-        "expected rows of 2 numbers",
+        "expected rows of 2 values",
     ),
 }
 

@@ -289,20 +289,20 @@ BAD_NUMBERS = [
 @EVERY
 @pytest.mark.parametrize("lr", BAD_NUMBERS, ids=lambda lr: str(lr)[:9])
 def test_a_bad_learning_rate_is_refused_at_once_and_at_update(Class, lr):
-    with pytest.raises(ValueError, match=f"{Class.__name__}: lr must be a number"):
+    with pytest.raises(ValueError, match=f"{Class.__name__}: lr must be a non-negative number"):
         Class(lr=lr)
     optimizer, params = Class(), [np.ones(3)]
     optimizer.update(params, [np.ones(3)])
     before, state = params[0].copy(), everything(optimizer)
     optimizer.lr = lr
-    with pytest.raises(ValueError, match="lr must be a number"):
+    with pytest.raises(ValueError, match="lr must be a non-negative number"):
         optimizer.update(params, [np.ones(3)])
     np.testing.assert_array_equal(params[0], before)
     assert {**everything(optimizer), "lr": None} == {**state, "lr": None}
 
 
 def test_a_learning_rate_beyond_every_float_is_refused():
-    with pytest.raises(ValueError, match="lr must be a number"):
+    with pytest.raises(ValueError, match="lr must be a non-negative number"):
         SGD(lr=10**400)
 
 

@@ -264,7 +264,7 @@ def test_a_model_that_diverged_is_not_drawn_as_class_0():
         (np.zeros((0, 2)), {}, r"got shape \(0, 2\)"),
         ([[1.0, 2.0], [3.0]], {}, "x must be"),
         ([["a", "b"]], {}, "x must be"),
-        ([[1.0, np.nan]], {}, "x must hold finite"),
+        ([[1.0, np.nan]], {}, "x must contain only finite"),
         ([[0.0, 1.0]], {"h": 0}, "h must be"),
         ([[0.0, 1.0]], {"h": -0.1}, "h must be"),
         ([[0.0, 1.0]], {"h": np.nan}, "h must be"),

@@ -173,7 +173,7 @@ def test_what_the_second_lstm_refuses_the_first_has_not_taken(stateful):
     layer, xs = time_layers.TimeBiLSTM(*weights(4), *weights(4, 1), stateful), randn(N, T, D)
     out = layer.forward(xs)
     layer.params[3] = randn(D + 1, 4 * H)
-    assert_refused(lambda: layer.forward(xs[:, :2]), layer, "x has 5 numbers in a time step, expected 6")
+    assert_refused(lambda: layer.forward(xs[:, :2]), layer, "x has 5 values per time step, expected 6")
     layer.params[3] = weights(4, 1)[0]
     assert_refused(lambda: layer.backward(randn(N, T, H)), layer, r"has shape \(3, 4, 6\), expected \(N, T, 12\)")
     assert_refused(lambda: layer.backward(1.0), layer, r"dhs has shape \(\), expected \(N, T, 12\)")
@@ -222,7 +222,7 @@ def test_short_integers_as_sizes_of_windows(integer):
 def test_a_class_is_no_gradient(kind):
     layer = kind()
     layer.forward(randn(N, D))
-    with pytest.raises(ValueError, match=f"{kind.__name__}: dout must hold real numbers"):
+    with pytest.raises(ValueError, match=f"{kind.__name__}: dout must contain real numbers"):
         layer.backward(np.ndarray)
 
 

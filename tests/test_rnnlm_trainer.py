@@ -82,10 +82,10 @@ def test_what_makes_no_sense_is_refused():
     corpus, trainer = text(), RnnlmTrainer(model_of(TimeLSTM, 4), SGD())
     for arguments, words in (
         ((corpus[:-1], corpus[2:]), "xs has shape"),
-        ((corpus[:50], corpus[1:51]), r"the text has 50 words, expected batch_size \* time_size, 700, or more"),
-        ((corpus[:-1], corpus[1:], -1), "max_epoch must be a whole number, 0 or more"),
-        ((corpus[:-1], corpus[1:], 1, 5, 0), "time_size must be a whole number, 1 or more"),
-        ((corpus[:-1], corpus[1:], 1, 5, 6, 0), "max_grad must be a number above 0"),
+        ((corpus[:50], corpus[1:51]), r"the text has 50 words, expected at least batch_size \* time_size, 700"),
+        ((corpus[:-1], corpus[1:], -1), "max_epoch must be a non-negative integer"),
+        ((corpus[:-1], corpus[1:], 1, 5, 0), "time_size must be a positive integer"),
+        ((corpus[:-1], corpus[1:], 1, 5, 6, 0), "max_grad must be a positive number"),
     ):
         with pytest.raises(ValueError, match=words):
             trainer.fit(*arguments)

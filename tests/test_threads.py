@@ -124,7 +124,7 @@ def test_forked_children_compute_and_end():
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2", None, True])
 def test_a_number_of_threads_is_a_whole_number(n):
     before = scratchnet.get_num_threads()
-    with pytest.raises(ValueError, match="whole number, 1 or more"):
+    with pytest.raises(ValueError, match="a positive integer"):
         scratchnet.set_num_threads(n)
     assert scratchnet.get_num_threads() == before
 
@@ -172,7 +172,8 @@ os.environ.pop("OMP_NUM_THREADS", None)
 default, nines = threads(), "9" * 5000
 for wrong in ("1.5", "4,2", "\u00b2", nines):
     said = threads(SCRATCHNET_NUM_THREADS=wrong)
-    assert str(said).startswith("SCRATCHNET_NUM_THREADS is '") and "1 or more" in said and len(said) < 200, said
+    assert str(said).startswith("SCRATCHNET_NUM_THREADS is '") and len(said) < 200, said
+    assert "a positive integer" in said, said
 for nothing in ("abc", "0", "-1", nines):
     assert threads(OMP_NUM_THREADS=nothing) == default, nothing
 assert threads(SCRATCHNET_NUM_THREADS=" ", OMP_NUM_THREADS=" 7 , 2") == 7

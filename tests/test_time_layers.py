@@ -390,7 +390,7 @@ def test_wrong_shapes_say_what_was_expected():
         layer.backward(1)
     with pytest.raises(ValueError, match=r"TimeLSTM: xs has shape \(4, 5\), expected \(N, T, D\)"):
         layer.forward(randn(T, D))
-    with pytest.raises(ValueError, match="TimeLSTM: x has 6 numbers in a time step, expected 5"):
+    with pytest.raises(ValueError, match="TimeLSTM: x has 6 values per time step, expected 5"):
         layer.forward(randn(N, T, D + 1))
     layer.forward(randn(N, T, D))
     with pytest.raises(ValueError, match=r"the state h has shape \(3, 6\), expected \(2, 6\).*reset_state\(\)"):
@@ -403,7 +403,7 @@ def test_wrong_shapes_say_what_was_expected():
         TimeBiLSTM(Wx, Wh, b, Wx, Wh, b).forward(randn(T, D))
     with pytest.raises(ValueError, match="TimeDropout: dropout_ratio must be below 1"):
         TimeDropout(1)
-    with pytest.raises(ValueError, match="TimeSoftmaxWithLoss: xs is a single number"):
+    with pytest.raises(ValueError, match="TimeSoftmaxWithLoss: xs is a scalar"):
         TimeSoftmaxWithLoss().forward(1.0, 0)
     with pytest.raises(ValueError, match="RNN: Wx must have a floating dtype"):
         RNN(np.ones((D, H), int), Wh, b)

@@ -617,7 +617,7 @@ REFUSED = {
     "no samples": ({"x": X[:0], "t": T[:0]}, ValueError, "0 samples"),
     "label one past the end": ({"t": np.where(np.arange(ROWS) == 299, 3, LABELS)}, IndexError, r"t\[299\] is 3"),
     "negative label": ({"t": np.where(np.arange(ROWS) == 7, -1, LABELS)}, IndexError, r"t\[7\] is -1"),
-    "float labels": ({"t": LABELS.astype(float)}, ValueError, "whole numbers"),
+    "float labels": ({"t": LABELS.astype(float)}, ValueError, "integers"),
     "columns of labels": ({"t": T[:, :2]}, ValueError, r"\(300, 3\).*\(300, 2\)"),
     "rng -1": ({"rng": -1}, ValueError, None),
     "rng text": ({"rng": "a"}, ValueError, "rng must be"),

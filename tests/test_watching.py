@@ -215,8 +215,9 @@ def test_nan_in_the_data_is_said_once_with_its_step_and_row(make, compile):
     with pytest.warns(RuntimeWarning) as said:
         Trainer(make(), SGD(0.1), compile=compile).fit(broken_data(), LABELS, 3, 30, rng=3, verbose=False)
     (warning,) = said
-    assert f"the loss is nan in epoch 1, step {step} of 10; x holds numbers that are not finite, in row 17" in str(
-        warning.message
+    assert (
+        f"the loss is nan in epoch 1, step {step} of 10; x has values that are not finite, for example in row 17"
+        in str(warning.message)
     )
     assert warning.filename == __file__
 
@@ -247,7 +248,7 @@ def test_the_other_trainers_say_it_too():
     np.random.seed(0)
     network = Book1Net(2, [5], 3)
     trainer = Book1Trainer(network, broken_data(), LABELS, X, LABELS, 2, 300, verbose=False)
-    with pytest.warns(RuntimeWarning, match=r"Trainer: the loss is nan in epoch \d, step 1 of 1; x holds") as said:
+    with pytest.warns(RuntimeWarning, match=r"Trainer: the loss is nan in epoch \d, step 1 of 1; x has") as said:
         trainer.train()
     assert len(said) == 1
 

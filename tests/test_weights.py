@@ -225,7 +225,7 @@ def test_a_file_of_other_dtypes_is_refused(folder, dtype):
 def test_parameters_that_are_no_floating_numbers_are_refused(folder, params):
     model = Own(0)
     model.params = params
-    with pytest.raises(ValueError, match="p1 must hold floating numbers"):
+    with pytest.raises(ValueError, match="p1 must contain floating-point numbers"):
         save_params(model, "w")
     assert os.listdir(folder) == []
 

@@ -46,7 +46,7 @@ def run_kernels() -> int:
                 assert got == (0.0 if kernel.returns_float else None), (kernel.name, sizes)
                 count += 1
             except ValueError as error:  # windows that have other places
-                assert "places of a window" in str(error) or "spans" in str(error), (kernel.name, sizes, error)
+                assert "positions of a window" in str(error) or "spans" in str(error), (kernel.name, sizes, error)
     for backend in (cpu, reference):
         dx, none = np.ones((1, 1, 5, 5), np.float32), np.zeros((1, 1, HUGE, 1, 0, 5), np.float32)
         backend.col2im(none, 1, 0, dx)  # a window that has no place

@@ -270,12 +270,13 @@ def _check_windows(kernel: Kernel, sizes: dict[str, Any]) -> None:
             expected = window_places(sizes[along], sizes[window], sizes["stride"], sizes.get("pad", 0))
             if sizes[places] != expected:
                 raise ValueError(
-                    f"{kernel.name}: {places} is {sizes[places]}, expected {expected}, the places of a window of "
-                    f"{sizes[window]} along {sizes[along]}, stride {sizes['stride']}, pad {sizes.get('pad', 0)}"
+                    f"{kernel.name}: {places} is {sizes[places]}, expected {expected}, the number of positions "
+                    f"of a window of {sizes[window]} along {sizes[along]}, stride {sizes['stride']}, "
+                    f"pad {sizes.get('pad', 0)}"
                 )
     if "pad" not in sizes and (sizes["P"] - 1) * sizes["W"] + sizes["Q"] > LARGEST:
         raise ValueError(
-            f"{kernel.name}: a window of {sizes['P']} x {sizes['Q']} spans more than {LARGEST} numbers of an "
+            f"{kernel.name}: a window of {sizes['P']} x {sizes['Q']} spans more than {LARGEST} elements of an "
             f"image that is {sizes['W']} wide"
         )
 

@@ -216,7 +216,7 @@ def _prepared(str name, *values):
              for argument, value in zip(kernel.arguments, values, strict=True)]
     taken = _check_arguments(kernel, given, compiled=True)
     if all(array is value for array, value in zip(taken, values)):
-        raise ValueError(f"{name}: an argument has a dtype or layout that the compiled kernels do not take")
+        raise ValueError(f"{name}: an argument has a dtype or layout that the compiled kernels do not support")
     return taken
 
 

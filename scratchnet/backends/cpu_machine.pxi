@@ -52,10 +52,10 @@ def set_num_threads(n):
     Raises
     ------
     ValueError
-        n is no whole number of 1 or more.
+        n is not a positive integer.
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"set_num_threads: n must be a whole number, 1 or more, got {n!r}")
+        raise ValueError(f"set_num_threads: n must be a positive integer, got {n!r}")
     sn_set_threads(min(n, MOST_THREADS))
 
 
@@ -76,7 +76,7 @@ cdef int default_threads() except -1:
     if ours.strip():
         n = threads_in(ours)
         if n == 0:
-            raise ImportError(f"SCRATCHNET_NUM_THREADS is {_short(ours)}, expected a whole number, 1 or more, "
+            raise ImportError(f"SCRATCHNET_NUM_THREADS is {_short(ours)}, expected a positive integer, "
                               "of at most 18 digits; set it to one, or unset it")
         return n
     n = threads_in(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])

@@ -14,7 +14,7 @@ _DATA_TYPES = {np.dtype(name): code for name, code in (
 def _refuse(str name, *values):
     """Say what is wrong with plain arrays that a kernel of the steps does not take."""
     _prepared(name, *values)
-    raise ValueError(f"PlanRunner: an array has a dtype or layout that {name} does not take")
+    raise ValueError(f"PlanRunner: an array has a dtype or layout that {name} does not support")
 
 
 @cython.final
@@ -49,7 +49,7 @@ cdef class PlanRunner:
 
     def __cinit__(self, layers, parameters, optimizer, batch, max_grad):
         if batch < 1:
-            raise ValueError(f"PlanRunner: batch must be 1 or more, got {batch}")
+            raise ValueError(f"PlanRunner: batch must be at least 1, got {batch}")
         dtype = layers[0][0].dtype
         self.held = [layers, parameters]
         x = self.scratch((batch, layers[0][0].shape[0]), dtype)
@@ -129,7 +129,7 @@ cdef class PlanRunner:
             They do not fit each other or the first layer.
         """
         if not self.takes(data) or data.shape[1] != self.plan.layer[0].D or data.shape[0] != labels.shape[0]:
-            raise ValueError("set_data: samples and labels are not those that these steps can train on")
+            raise ValueError("set_data: these steps cannot train on these samples and labels")
         self.data, self.labels = data, labels
         self.data_type = _DATA_TYPES[data.dtype]
 
@@ -162,11 +162,11 @@ cdef class PlanRunner:
         cdef double *step_rates
         cdef Py_ssize_t step
         if self.data is None:
-            raise ValueError("run: set_data comes first")
+            raise ValueError("run: call set_data first")
         if steps == 0:
             return []
         if sn_find_label_outside(order.shape[0], &order[0], self.labels.shape[0]) != -1:
-            raise IndexError("run: order holds a number that is no row of the data")
+            raise IndexError("run: order contains an out-of-range row index")
         if len(rates) < steps:
             raise ValueError(f"run: there are {len(rates)} learning rates for {steps} steps")
         self.plan.numbers[0], self.plan.numbers[1], self.plan.numbers[2] = (*others, 0.0, 0.0, 0.0)[:3]

@@ -51,28 +51,28 @@ def load_cupy() -> Any:
         import cupy
     except ModuleNotFoundError as error:
         if error.name != "cupy":
-            raise NoGPUError(f"CuPy cannot be imported, for want of the module {error.name}") from error
+            raise NoGPUError(f"CuPy cannot be imported because module {error.name} is missing") from error
         raise NoGPUError(
-            'The GPU needs CuPy, which is not installed: pip install "scratchnet[cuda12]", '
-            "or [cuda13] where the driver is one of CUDA 13"
+            'Using the GPU requires CuPy, which is not installed: pip install "scratchnet[cuda12]", '
+            "or [cuda13] if the driver supports CUDA 13"
         ) from None
     except Exception as error:  # its import makes a folder for compiled kernels, which may fail in any way
-        advice = "; set CUPY_CACHE_DIR to a folder that can be written" if isinstance(error, OSError) else ""
+        advice = "; set CUPY_CACHE_DIR to a writable folder" if isinstance(error, OSError) else ""
         raise NoGPUError(f"CuPy is installed, but its import failed: {_in_a_line(error)}{advice}") from error
     try:
         devices = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # CuPy's own class of errors lies in a module of its own
         raise NoGPUError(
-            f"CuPy finds no GPU: {_in_a_line(error)}. It needs an NVIDIA GPU and its driver"
+            f"CuPy finds no GPU: {_in_a_line(error)}. An NVIDIA GPU and its driver are required"
         ) from error
     if devices == 0:
-        raise NoGPUError("CuPy finds no GPU: the driver is there, but it has no device")
+        raise NoGPUError("CuPy finds no GPU: the driver is installed, but reports no device")
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:
         raise NoGPUError(
-            f"CuPy finds the GPU, but not NVIDIA's compiler: {_in_a_line(error)}. The CUDA toolkit has it, and so "
-            'has pip install "scratchnet[cuda12]" (or [cuda13])'
+            f"CuPy finds the GPU, but not NVIDIA's compiler: {_in_a_line(error)}. It comes with the CUDA toolkit, "
+            'or with pip install "scratchnet[cuda12]" (or [cuda13])'
         ) from error
     return cupy
 

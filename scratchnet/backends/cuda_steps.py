@@ -155,7 +155,7 @@ class PlanRunner:
         """
         fits = self.takes(data) and data.shape[1] == self._inputs[0].shape[1] and data.shape[0] == len(labels)
         if not fits or labels.dtype != np.int64 or labels.ndim != 1:
-            raise ValueError("set_data: samples and labels are not those that these steps can train on")
+            raise ValueError("set_data: these steps cannot train on these samples and labels")
         self._data, self._labels = cuda.to_device(data), cuda.to_device(labels)
 
     def run(self, order: np.ndarray, rates: Sequence[float], others: Sequence[float]) -> list[float]:
@@ -178,14 +178,14 @@ class PlanRunner:
             There is no data yet, or there are too few rates.
         """
         if self._data is None:
-            raise ValueError("run: set_data comes first")
+            raise ValueError("run: call set_data first")
         steps = len(order) // self._batch
         if steps == 0:
             return []
         if order.dtype.kind not in "iu":
-            raise ValueError(f"run: order must hold row numbers, got dtype {order.dtype}")
+            raise ValueError(f"run: order must contain row indices, got dtype {order.dtype}")
         if order.min() < 0 or order.max() >= len(self._data):
-            raise IndexError("run: order holds a number that is no row of the data")
+            raise IndexError("run: order contains an out-of-range row index")
         if len(rates) < steps:
             raise ValueError(f"run: there are {len(rates)} learning rates for {steps} steps")
         self._upload(order, rates, others, steps)
@@ -327,4 +327,4 @@ def _states_of(array: Array, parameters: Parameters) -> list[int]:
         offset = array.data.ptr - p.data.ptr
         if 0 <= offset < p.nbytes:
             return ([_pointer(state) + offset for state in states] + [0] * MAX_STATES)[:MAX_STATES]
-    raise ValueError("PlanRunner: a layer's array is none of the optimizer's parameters")
+    raise ValueError("PlanRunner: a layer's array is not one of the optimizer's parameters")

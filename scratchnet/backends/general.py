@@ -150,7 +150,7 @@ def _indices(index: Any, W: Array, owner: Any) -> Array:
     """
     rows, array = len(W), as_array(index, where(owner, "idx"))
     if array.dtype.kind not in "iu" and array.size:
-        raise IndexError(where(owner, f"idx must hold whole numbers, got dtype {array.dtype}"))
+        raise IndexError(where(owner, f"idx must contain integers, got dtype {array.dtype}"))
     if is_on_gpu(array):
         if not is_on_gpu(W):
             raise ValueError(where(owner, "idx is on the GPU, W is on the CPU; scratchnet.to_cpu moves it"))
@@ -165,7 +165,7 @@ def _indices(index: Any, W: Array, owner: Any) -> Array:
     if numbers.size and numbers.min() < 0:
         if numbers.min() < -rows:
             i = int(np.flatnonzero(numbers < -rows)[0])
-            raise IndexError(where(owner, f"idx[{i}] is {numbers[i]}, expected {-rows} or more"))
+            raise IndexError(where(owner, f"idx[{i}] is {numbers[i]}, expected at least {-rows}"))
         numbers = np.where(numbers < 0, numbers + rows, numbers)
     check_labels(where(owner, "idx"), numbers, rows)
     return moved(numbers, to_gpu=is_on_gpu(W))
@@ -245,7 +245,7 @@ def softmax_forward(x: Any, owner: Any) -> Array:
     """Return the softmax of x [...,C] over its last axis."""
     x = _as_computed(x, owner)
     if x.ndim == 0:
-        raise ValueError(where(owner, "x is a single number, expected an array of scores (..., C)"))
+        raise ValueError(where(owner, "x is a scalar, expected an array of scores (..., C)"))
     y = empty(x.shape, x)
     backend_for(x).softmax_forward(rows_of(x), rows_of(y))
     return y
@@ -274,7 +274,7 @@ def softmax_cross_entropy_forward(x: Any, t: Any, delta: float, owner: Any) -> t
     """Return the loss, the probabilities, and the labels as class indices."""
     x = as_float_array(where(owner, "x"), x)
     if x.ndim == 0:
-        raise ValueError(where(owner, "x is a single number, expected scores of shape (N, C)"))
+        raise ValueError(where(owner, "x is a scalar, expected scores of shape (N, C)"))
     rows = rows_of(x)
     labels = labels_of(t, rows.shape[0], rows.shape[1], x, owner)
     y = empty(x.shape, x)

@@ -138,7 +138,7 @@ class Affine(layers.Affine):
         if not is_cast_in_blocks(x, W):
             x = as_operand(self._error("x"), x, W)
         if x.ndim == 0:
-            raise ValueError(self._error("x is a single number, expected rows (N, ...)"))
+            raise ValueError(self._error("x is a scalar, expected rows (N, ...)"))
         return x.reshape(len(x), prod(x.shape[1:]))  # type: ignore[no-any-return]
 
     def backward(self, dout: Any) -> Array:
@@ -280,7 +280,7 @@ class BatchNormalization(layers.Layer):
             if columns < 0 or numbers not in (1, columns):
                 size = np.size(scale) if np.ndim(scale) else "D"
                 raise ValueError(
-                    self._error(f"x has shape {x.shape}, expected rows of {size} numbers, as gamma has")
+                    self._error(f"x has shape {x.shape}, expected rows of {size} values, as in gamma")
                 )
         gamma, beta = self._row("gamma", self.gamma, rows), self._row("beta", self.beta, rows)
         running_mean, running_var = self.running_mean, self.running_var
@@ -457,7 +457,9 @@ class Convolution(layers.Layer):
         images = as_operand(self._error("x"), x, W)
         if images.ndim != 4 or images.shape[1] != W.shape[1]:
             raise ValueError(
-                self._error(f"x has shape {images.shape}, expected (N, {W.shape[1]}, H, W), as W has {W.shape}")
+                self._error(
+                    f"x has shape {images.shape}, expected (N, {W.shape[1]}, H, W), because W has shape {W.shape}"
+                )
             )
         return images
 
@@ -517,7 +519,7 @@ class Pooling(layers.Layer):
         """
         given, x = x, as_float_array(self._error("x"), computed(x))
         if self.pad != 0:
-            raise ValueError(self._error(f"pad must be 0, got {self.pad}; pad the image before"))
+            raise ValueError(self._error(f"pad must be 0, got {self.pad}; pad the image beforehand"))
         if x.ndim != 4:
             raise ValueError(self._error(f"x has shape {x.shape}, expected (N, C, H, W)"))
         Y, X, P, Q, stride, _ = self._windows(x.shape)

@@ -79,7 +79,7 @@ class MultiLayerNet(Linked):
             raise ValueError(f"{who}: hidden_size_list must be a list of sizes, got {hidden_size_list!r}")
         for size in (input_size, *hidden_size_list, output_size):
             if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-                raise ValueError(f"{who}: sizes must be whole numbers, 1 or more, got {size!r}")
+                raise ValueError(f"{who}: sizes must be positive integers, got {size!r}")
         if not isinstance(weight_decay_lambda, int | float | np.number):
             raise ValueError(f"{who}: weight_decay_lambda must be a number, got {weight_decay_lambda!r}")
         self.input_size, self.output_size = input_size, output_size

@@ -55,7 +55,7 @@ class _OnDictionaries(lists.Optimizer):
                 states.append(None if state is None else [*map(state.__getitem__, names)])
             except (AttributeError, KeyError, TypeError, IndexError):
                 raise ValueError(
-                    f"{type(self).__name__}: its {attribute} is no dictionary with an array for each of "
+                    f"{type(self).__name__}: its {attribute} is not a dictionary with an array for each of "
                     f"{', '.join(map(str, names))}; set it to None, or use a new optimizer for another network"
                 ) from None
         kept = self._update(values, gradients, states, names)

@@ -34,7 +34,7 @@ def _data(name: str, x: Any, t: Any) -> tuple[Array, Array]:
     if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
         raise ValueError(
             f"Trainer: x_{name} has shape {x.shape} and t_{name} {t.shape}, expected as many labels as samples, "
-            "and some"
+            "and at least one"
         )
     return x, t
 

@@ -31,7 +31,7 @@ def smooth_curve(x: Any) -> Array:
     """
     x = as_real_array("smooth_curve: x", x)
     if x.ndim != 1 or len(x) < _WINDOW:
-        raise ValueError(f"smooth_curve: x must be a list of {_WINDOW} numbers or more, got shape {x.shape}")
+        raise ValueError(f"smooth_curve: x must be a list of at least {_WINDOW} numbers, got shape {x.shape}")
     weights = np.kaiser(_WINDOW, 2)
     mirrored = np.pad(x, (_WINDOW - 1, 0), mode="reflect")
     mirrored = np.concatenate([mirrored, x[-1:-_WINDOW:-1]])
@@ -49,7 +49,9 @@ def shuffle_dataset(x: Any, t: Any) -> tuple[Array, Array]:
     """
     x, t = as_array(x, "shuffle_dataset: x"), as_array(t, "shuffle_dataset: t")
     if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
-        raise ValueError(f"shuffle_dataset: x has shape {x.shape} and t {t.shape}, expected as many rows of each")
+        raise ValueError(
+            f"shuffle_dataset: x has shape {x.shape} and t {t.shape}, expected the same number of rows in both"
+        )
     order = np.random.permutation(len(x))
     return x[order], t[order]
 

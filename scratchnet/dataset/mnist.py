@@ -37,7 +37,7 @@ _MIRRORS = (
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
 _BY_HAND = (
-    f"To do it by hand, put the four files ({', '.join(_SHA256)}; each with or without .gz) into a folder "
+    f"To install it manually, put the four files ({', '.join(_SHA256)}; each with or without .gz) into a folder "
     "and set SCRATCHNET_DATA to that folder"
 )
 
@@ -146,7 +146,7 @@ def _load(path: Path, check: Callable[[np.dtype[Any], tuple[int, ...]], None] | 
             with gzip.GzipFile(fileobj=file) if packed else file as stream:
                 return _read_idx(stream, most, check)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise _bad(path, f"expected whole gzip data, got damaged data ({error})") from error
+            raise _bad(path, f"expected complete gzip data, got damaged data ({error})") from error
         except ValueError as error:
             raise _bad(path, str(error)) from None
 
@@ -176,14 +176,14 @@ def _read_idx(
     while done < size and (count := stream.readinto(raw[done : done + _BLOCK])):
         done += count
     if done < size:
-        raise ValueError(f"{expected}, got {done}: it is cut short")
+        raise ValueError(f"{expected}, got {done}: it is truncated")
     if stream.read(1):  # at the end of a gzip file, this is what checks its checksum
         raise ValueError(f"{expected}, got more")
     return values.byteswap(inplace=True) if sys.byteorder == "little" else values
 
 
 def _bad(path: Path, what: str) -> ValueError:
-    return ValueError(f"{path}: {what}. Put a good copy in its place; one in the cache may just be deleted")
+    return ValueError(f"{path}: {what}. Replace it with an intact copy; a file in the cache can simply be deleted")
 
 
 def _check_form(what: str, ndim: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
@@ -236,7 +236,7 @@ def _locate(folder: str | os.PathLike[str] | None) -> list[Path]:
         looked.append(f"{place} lacks {missing}" if place.is_dir() else f"{place} is not a folder")
     raise FileNotFoundError(
         f"{source}: expected one folder with the four files {', '.join(_SHA256)}, each with or without .gz, "
-        f"but {'; '.join(looked)}. Put them there, or leave {source} out to have MNIST downloaded"
+        f"but {'; '.join(looked)}. Put them there, or leave {source} unset to have MNIST downloaded"
     )
 
 
@@ -256,7 +256,7 @@ def _download(name: str, folder: Path) -> Path:
         import pooch  # type: ignore[import, unused-ignore]
     except ImportError as error:
         raise ImportError(
-            f"MNIST is not in {folder}, and downloading it needs pooch, which is not installed: "
+            f"MNIST is not in {folder}, and downloading it requires pooch, which is not installed: "
             f'pip install "scratchnet[data]". {_BY_HAND}'
         ) from error
     progress = importlib.util.find_spec("tqdm") is not None
@@ -267,4 +267,4 @@ def _download(name: str, folder: Path) -> Path:
             return Path(pooch.retrieve(url, known, f"{name}.gz", folder, progressbar=progress))
         except (OSError, ValueError) as error:  # all of requests' errors are OSErrors
             failures += f"\n  {url}: {error}"
-    raise OSError(f"no mirror of MNIST gave a good {name}.gz:{failures}\nTry again later. {_BY_HAND}")
+    raise OSError(f"no mirror of MNIST provided a valid {name}.gz:{failures}\nTry again later. {_BY_HAND}")

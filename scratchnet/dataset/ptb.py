@@ -27,7 +27,7 @@ vocab_file = "ptb.vocab.pkl"
 
 _BY_HAND = (
     "Put ptb.train.txt, ptb.valid.txt and ptb.test.txt, if you have a right to them (LDC99T42), into a folder and "
-    "set SCRATCHNET_DATA to it, or put them beside the script"
+    "set SCRATCHNET_DATA to it, or put them next to the script"
 )
 
 
@@ -107,7 +107,7 @@ def _download(name: str) -> Path:
         import pooch  # type: ignore[import, unused-ignore]
     except ImportError as error:
         raise ImportError(
-            f"{name} was not found, and downloading it needs pooch, which is not installed: "
+            f"{name} was not found, and downloading it requires pooch, which is not installed: "
             f'pip install "scratchnet[data]". {_BY_HAND}'
         ) from error
     print(f"{name} is licensed by the Linguistic Data Consortium (LDC99T42); use it if you have a right to it",

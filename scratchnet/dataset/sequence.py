@@ -67,7 +67,7 @@ def load_data(
     x = np.array([[vocabulary[c] for c in q] for q in questions], np.int64)
     t = np.array([[vocabulary[c] for c in a] for a in answers], np.int64)
     if x.ndim != 2 or t.ndim != 2:
-        raise ValueError(f"{source}: it holds no lines, expected questions and answers")
+        raise ValueError(f"{source}: it has no lines, expected questions and answers")
     char_to_id.update(vocabulary)
     id_to_char.update({i: c for c, i in vocabulary.items()})
     if seed is not None:
@@ -96,15 +96,15 @@ def _read(file_name: str | os.PathLike[str]) -> tuple[list[str], list[str], str]
         lines = _MAKERS[str(given)](np.random.default_rng(7))
     else:
         raise FileNotFoundError(
-            f"dataset.sequence: there is no file {given}; put it beside the script or into the folder of "
-            f"SCRATCHNET_DATA. {' and '.join(_MAKERS)} are made where they are missing"
+            f"dataset.sequence: there is no file {given}; put it next to the script or into the folder named by "
+            f"SCRATCHNET_DATA. {' and '.join(_MAKERS)} are generated if they are missing"
         )
     questions, answers = [], []
     for number, line in enumerate(lines, start=1):
         question, underscore, answer = line.partition("_")
         if not underscore or len(question) != len(lines[0].partition("_")[0]) or len(line) != len(lines[0]):
             raise ValueError(
-                f"{path}, line {number}: expected a question and an answer with an underscore between, of the "
+                f"{path}, line {number}: expected a question and an answer separated by an underscore, of the "
                 f"lengths of the first line, got {line!r}"
             )
         questions.append(question)

@@ -58,7 +58,7 @@ def check_not_of_the_other_book(book: int, module: str, name: str) -> None:
     other = 3 - book
     if name in _NAMES_OF[other]:
         raise ImportError(
-            f"{module!r} has no {name!r}: it is book {other}'s (scratchnet.book{other}; scratchnet run --book "
+            f"{module!r} has no {name!r}: it is from book {other} (scratchnet.book{other}; scratchnet run --book "
             f"{other}; in a notebook %load_ext scratchnet.book{other}, before the first import)",
             name=module,
         )

@@ -195,8 +195,8 @@ def _warn_of_others() -> None:
         module = sys.modules[name]
         place = next(iter(getattr(module, "__path__", ())), getattr(module, "__file__", "elsewhere"))
         warnings.warn(
-            f"{name!r} had been imported before, from {place}, and stays that: scratchnet does not serve it. "
-            "Restart Python (in a notebook, the kernel), and load scratchnet before its first import",
+            f"{name!r} has already been imported from {place}, so scratchnet cannot provide it. "
+            "Restart Python (in a notebook, the kernel), and load scratchnet before {name!r} is first imported",
             stacklevel=3,
         )
 

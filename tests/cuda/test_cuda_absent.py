@@ -36,7 +36,7 @@ def look_again():
 @pytest.mark.parametrize("ask", ASKING)
 def test_without_cupy(monkeypatch, ask):
     pretend(monkeypatch, None)  # importing it raises ModuleNotFoundError
-    with pytest.raises(scratchnet.NoGPUError, match=r'needs CuPy, .* pip install "scratchnet\[cuda12\]"'):
+    with pytest.raises(scratchnet.NoGPUError, match=r'requires CuPy, .* pip install "scratchnet\[cuda12\]"'):
         ask()
 
 
@@ -44,10 +44,10 @@ def test_the_command_line_without_cupy(monkeypatch, capsys, tmp_path):
     pretend(monkeypatch, None)
     assert main(["train", "spiral", "--device", "cuda", "--epochs", "1", "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("scratchnet: error: The GPU needs CuPy") and error.count("\n") == 1
+    assert error.startswith("scratchnet: error: Using the GPU requires CuPy") and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
     assert main(["info"]) == 0
-    assert "unavailable: The GPU needs CuPy" in capsys.readouterr().out
+    assert "unavailable: Using the GPU requires CuPy" in capsys.readouterr().out
 
 
 def test_nothing_is_lost_when_a_move_fails(monkeypatch):
@@ -64,7 +64,7 @@ def test_a_cupy_that_lacks_something(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     on_device.forget()
-    with pytest.raises(scratchnet.NoGPUError, match="for want of the module a_module_that_is_missing"):
+    with pytest.raises(scratchnet.NoGPUError, match="because module a_module_that_is_missing is missing"):
         cuda.load_cupy()
 
 
@@ -74,7 +74,8 @@ def test_cupy_without_its_compiler(monkeypatch):
             cupy.cuda.nvrtc, "getVersion", lambda: (_ for _ in ()).throw(RuntimeError("a\n\nno lib\n"))
         )
         with pytest.raises(
-            scratchnet.NoGPUError, match=r"not NVIDIA's compiler: RuntimeError: no lib\. The CUDA toolkit"
+            scratchnet.NoGPUError,
+            match=r"not NVIDIA's compiler: RuntimeError: no lib\. It comes with the CUDA toolkit",
         ):
             cuda.load_cupy()
 
@@ -124,5 +125,5 @@ def test_cupy_without_a_folder_for_its_kernels():
     said = fresh(REASON, "-W", "ignore", **environment)
     assert (
         said.startswith("CuPy is installed, but its import failed: ")
-        and "set CUPY_CACHE_DIR to a folder that can be written" in said
+        and "set CUPY_CACHE_DIR to a writable folder" in said
     )

@@ -473,7 +473,7 @@ def test_what_is_no_number_is_refused_as_on_the_cpu(cupy):
     _, t = spiral(4)
     with pytest.raises(ValueError, match="x is a masked array"):
         model.loss(np.ma.masked_greater(np.zeros((4, 2)), 1), t)
-    with pytest.raises(ValueError, match="x must hold real numbers"):
+    with pytest.raises(ValueError, match="x must contain real numbers"):
         model.predict(np.array([["a", "b"]]))
     assert model.predict(np.zeros((2, 2), np.longdouble)).dtype == np.float32
     with pytest.raises(ValueError, match="both"):
