@@ -34,7 +34,7 @@ wheel: $(VENV)/.release    ## sdist and wheel into dist/, for the oldest Linux t
 	$(PY) -P tools/wheel.py
 
 docs: $(VENV)/.docs   ## the API from the docstrings, and each layer beside its C, into build/docs
-	$(PY) -P docs/side_by_side.py build/docs
+	$(PY) -P docs/layer_pages.py build/docs
 	$(PY) -P -m pdoc --docformat numpy --math -o build/docs/api scratchnet
 
 test-all: native debug wheel reproducible installed test test-long    ## everything that can be checked on this machine; half an hour

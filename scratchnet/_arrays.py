@@ -3,8 +3,8 @@
 `as_array` is the one door: it says what may be an array. Everything behind it is a plain array, without the
 arithmetic of np.matrix, the names of a table's columns or a mask.
 
-Arrays lie on the CPU (NumPy's) or on the GPU (CuPy's). NumPy's functions `..._like` hand a CuPy array on to
-CuPy, so that most code serves both. Nothing is moved from one side to the other unless `moved` says so.
+Arrays are on the CPU (NumPy's) or on the GPU (CuPy's). NumPy's functions `..._like` hand a CuPy array on to
+CuPy, so that most code serves both. Only `to_side` moves data from one side to the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INF = float("inf")
 
 
 def is_on_gpu(value: Any) -> bool:
-    """Whether a value is a CuPy array. Never imports CuPy: where it is not imported, there is no such array."""
+    """Whether a value is a CuPy array. Never imports CuPy: unless it is already imported, there cannot be any."""
     if type(value) is np.ndarray:
         return False
     cupy = sys.modules.get("cupy")
@@ -78,7 +78,7 @@ def _holds_a_mask(value: Any) -> bool:
 
 
 def as_real_array(where: str, value: Any) -> Array:
-    """Return real numbers as a plain array: of their own dtype, and where they lie.
+    """Return real numbers as a plain array, keeping their dtype and device.
 
     Raises
     ------
@@ -98,8 +98,8 @@ def as_number(where: str, value: Any, least: float = -_INF, most: float = _INF) 
     Raises
     ------
     ValueError
-        It is complex, text or no number at all, there are several, or it is beyond a float; or it is outside the
-        bounds, or NaN where there are some.
+        It is complex, text or not a number at all, there are several, or it overflows a float; or it is outside
+        the bounds, or NaN if there are bounds.
     """
     number = value if type(value) is float else _number_in(where, value)
     if number is None or not (least <= number <= most or (number != number and (least, most) == (-_INF, _INF))):
@@ -111,7 +111,7 @@ def as_number(where: str, value: Any, least: float = -_INF, most: float = _INF) 
 
 
 def as_scalar(where: str, value: Any) -> float:
-    """Return a number that is nothing but one as a float: no truth value, and no array with axes.
+    """Return a scalar as a float; a bool or an array with axes is rejected.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def _number_in(where: str, value: Any) -> float | None:
     try:
         if isinstance(value, Real):
             return float(value)
-        if hasattr(value, "__array__"):  # no list: whoever writes one expects several to be right
+        if hasattr(value, "__array__"):  # not lists: a list suggests that several numbers are allowed
             array = as_real_array(where, value)
             if array.size == 1:
                 return float(array.item())
@@ -159,19 +159,19 @@ def as_whole_number(where: str, value: Any, least: int = 0, most: int = sys.maxs
 
 
 def described(value: Any) -> str:
-    """Return a value as it is shown in an error: not at any length, and without fail."""
+    """Return a value as it is shown in an error: of limited length, and without ever failing."""
     try:
         text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
-    except Exception:  # a reader's own, half made, or Python's for an int of 5,000 digits
+    except Exception:  # a half-initialised object's own, or Python's for an int of 5,000 digits
         return f"a value of type {type(value).__name__}"
     return text if len(text) <= 80 else f"{type(value).__name__} {text[:50]}..."
 
 
-def moved(array: Any, *, to_gpu: bool) -> Array:
-    """Return an array on the GPU or on the CPU: itself where it is there already."""
+def to_side(array: Any, *, to_gpu: bool) -> Array:
+    """Return an array on the GPU or on the CPU: itself if it is already there."""
     if is_on_gpu(array) == to_gpu:
         return as_array(array)
-    cupy = sys.modules["cupy"]  # one of the two sides has an array of it
+    cupy = sys.modules["cupy"]  # imported, because one of the two sides is its array
     if to_gpu and np.asarray(array).dtype == np.bool_:
         array = (
             np.asarray(array).astype(np.uint8).view(np.bool_)
@@ -186,12 +186,12 @@ def uploaded(where: str, value: Any) -> Array:
         return as_array(value)
     array = as_real_array(where, value)
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        array = array.astype(np.float64)  # a GPU has no longer numbers
-    return moved(array, to_gpu=True)
+        array = array.astype(np.float64)  # GPUs have no wider floats
+    return to_side(array, to_gpu=True)
 
 
 def random_like(x: Array) -> Array:
-    """Return random numbers from 0 to 1 in the shape of x, where it lies: NumPy's global stream, or CuPy's."""
+    """Return random numbers from 0 to 1 of the shape and device of x, from NumPy's or CuPy's global stream."""
     if is_on_gpu(x):
         there: Array = sys.modules["cupy"].random.rand(*x.shape, dtype=x.dtype)
         return there
@@ -199,13 +199,13 @@ def random_like(x: Array) -> Array:
     return drawn if x.ndim else np.asarray(drawn)  # without axes NumPy draws a float
 
 
-def is_plain(array: Array) -> bool:
-    """Whether a kernel can write into an array as it lies: contiguous, aligned and writable."""
+def is_carray(array: Array) -> bool:
+    """Whether a kernel can write into an array in place: it is C-contiguous, aligned and writable."""
     return array.flags.c_contiguous if is_on_gpu(array) else array.flags.carray
 
 
 def is_writable(array: Array) -> bool:
-    """Whether an array may be written: every CuPy array may."""
+    """Whether an array is writable; every CuPy array is."""
     return is_on_gpu(array) or array.flags.writeable
 
 
@@ -270,7 +270,7 @@ def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = Tr
     Raises
     ------
     ValueError
-        The number of labels is neither, or indices are not whole numbers.
+        The number of labels is neither, or indices are not integers.
     IndexError
         An index does not fit in 63 bits, or is outside [0, classes) and is to be uploaded. (The others are refused
         by the kernel.)
@@ -280,7 +280,7 @@ def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = Tr
     indices = _class_indices(where, as_array(t, where), rows, classes, one_hot)
     if on_gpu and not is_on_gpu(indices):
         check_labels(where, indices, classes)
-    return moved(indices, to_gpu=on_gpu)
+    return to_side(indices, to_gpu=on_gpu)
 
 
 def _class_indices(where: str, labels: Array, rows: int, classes: int, one_hot: bool) -> Array:
@@ -301,7 +301,7 @@ def _class_indices(where: str, labels: Array, rows: int, classes: int, one_hot: 
 
 
 def as_whole_numbers(where: str, value: Any, what: str) -> Array:
-    """Return whole numbers, class indices or word numbers, as a C-contiguous int64 array of their shape.
+    """Return integers, class indices or word IDs, as a C-contiguous int64 array of their shape.
 
     Parameters
     ----------
@@ -372,7 +372,7 @@ def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
 
 
 def empty(shape: tuple[int, ...], like: Array) -> Array:
-    """Return a new array of the dtype of `like`, where it lies."""
+    """Return a new array of the dtype and device of `like`."""
     if type(like) is np.ndarray:
         return np.empty(shape, like.dtype)  # the short way: layers of a few numbers notice
     return np.empty_like(like, order="C", shape=shape)
@@ -399,7 +399,7 @@ def check_row(where: str, value: Any) -> Any:
 def as_row(where: str, value: Any, size: int, like: Array, why: str = "") -> Array:
     """Return what NumPy would broadcast along a row, [M], [1,M], [1] or a number, as an array [M] like another.
 
-    `why` stands behind the shape that was expected.
+    `why` follows the expected shape in the message.
 
     Raises
     ------
@@ -436,8 +436,10 @@ def as_mask(where: str, value: Any) -> Array:
     return mask
 
 
-def side_by_side(shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any], *, on_gpu: bool = False) -> list[Array]:
-    """Return zeroed arrays that lie one after another in one buffer, so that one kernel call can update all."""
+def zeros_in_one_buffer(
+    shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any], *, on_gpu: bool = False
+) -> list[Array]:
+    """Return zeroed arrays placed one after another in one buffer, so that one kernel call can update them all."""
     sizes = [prod(shape) for shape in shapes]
     buffer = sys.modules["cupy"].zeros(sum(sizes), dtype) if on_gpu else np.zeros(sum(sizes), dtype)
     ends = np.cumsum(sizes).tolist()

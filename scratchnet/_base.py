@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ._arrays import Array, as_number, as_operand, as_real_array, empty, is_on_gpu, is_plain, is_writable
+from ._arrays import Array, as_number, as_operand, as_real_array, empty, is_carray, is_on_gpu, is_writable
 from ._links import Linked
 from ._shown import shown
 
@@ -139,7 +139,7 @@ class Layer(Linked):
         grad: Array = grads[i]
         if is_on_gpu(grad) != is_on_gpu(like):
             raise ValueError(self._error(f"params[{i}] and grads[{i}] are not both on the CPU or both on the GPU"))
-        if grad.shape == like.shape and grad.dtype == like.dtype and is_plain(grad):
+        if grad.shape == like.shape and grad.dtype == like.dtype and is_carray(grad):
             return grad
         if grad.size != like.size:
             raise ValueError(self._error(f"grads[{i}] has shape {grad.shape}, expected {like.shape}"))

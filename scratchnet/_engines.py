@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_number, check_labels, is_on_gpu, moved
+from ._arrays import Array, as_number, check_labels, is_on_gpu, to_side
 from ._proof import Twin, record, streams_put_back
 from ._watching import FirstBackward
 from .plan import Job, NoPlanError, Plan
@@ -136,7 +136,7 @@ class LayersOnGPU(Layers):
     def train(self, rows: Array) -> list[float]:
         """Make some steps on the batches of the rows; return their losses."""
         size, x, t = self._job.batch_size, self._job.x, self._job.t
-        batches = moved(rows[: self.STEPS * size], to_gpu=True).reshape(-1, size)
+        batches = to_side(rows[: self.STEPS * size], to_gpu=True).reshape(-1, size)
         losses = [self._step(x[batch], t[batch]) for batch in batches]
         return [float(loss) for loss in losses]
 
@@ -220,7 +220,7 @@ class Proved(Planned):
     def __init__(self, job: Job) -> None:
         samples = len(job.x)
         spread = np.arange(job.batch_size) * samples // job.batch_size  # data often are in the order of classes
-        batch = moved(spread, to_gpu=is_on_gpu(job.x))
+        batch = to_side(spread, to_gpu=is_on_gpu(job.x))
         super().__init__(Plan(job, record(job.model, job.x[batch], job.t[batch])), job.batch_size)
         self._job = job
         self._steps_of_epoch = samples // job.batch_size
@@ -244,7 +244,7 @@ class Proved(Planned):
             step = TrainStep(model, optimizer, max_grad)
 
             def on_rows(batch: Array) -> Any:
-                rows = moved(batch, to_gpu=is_on_gpu(x))
+                rows = to_side(batch, to_gpu=is_on_gpu(x))
                 return step(x[rows], t[rows])
 
             return on_rows

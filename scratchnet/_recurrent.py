@@ -27,12 +27,12 @@ def time_first(xs: Array) -> Array:
 
 
 def _steps(A: Array) -> range:
-    """Return the time steps of A [T, N, D]; none where a step has no numbers, for then there may be any number."""
+    """Return the time steps of A [T, N, D]; none if a step is empty: there may be any number of those."""
     return range(len(A) if A.size else 0)
 
 
-def _through(k: Any, W: Array, steps: int) -> Callable[[Array, Array], None]:
-    """Return what computes dx = d W' into dx, so many times: the transposing is done once where that pays."""
+def _recurrent_gradient(k: Any, W: Array, steps: int) -> Callable[[Array, Array], None]:
+    """Return a function that writes dx = d W' into dx; W is transposed once if that pays over this many steps."""
     if steps < 3:
         W = W if W.flags.c_contiguous else W.copy()  # some of a GRU's columns
         return lambda d, dx: k.matmul_transposed(d, W, dx)
@@ -124,7 +124,7 @@ class Recurrent(Layer):
         `run` is what forward kept. Returns the gradients of xs [T, N, D], of the gates' inputs [T, N, gates H] and
         of the first states.
         """
-        x, states, kept = run
+        x, states, cache = run
         Wx, Wh, _ = self._weights()
         k = backend_for(Wx)
         shape = states[0].shape[1:]
@@ -132,19 +132,19 @@ class Recurrent(Layer):
             np.zeros_like(Wx, shape=shape) if e is None else self._as_dout(e, shape, Wx).copy() for e in ends
         ]
         dA = empty((*x.shape[:2], self._gates * len(Wh)), Wx)
-        firsts = self._steps_backward(k, dhs, firsts, dA, Wh, states, kept)
+        firsts = self._steps_backward(k, dhs, firsts, dA, Wh, states, cache)
         return self._write_gradients(run, dA), dA, firsts
 
     def _write_gradients(self, run: Any, dA: Array) -> Array:
         """Write the weights' gradients, from those of the gates' inputs, dA [T, N, gates H]; return that of xs."""
-        x, states, kept = run
+        x, states, cache = run
         Wx, Wh, b = self._weights()
         k = backend_for(Wx)
         grads = self.grads
         dx, dWx, dWh = empty(x.shape, Wx), self._gradient(grads, 0, Wx), self._gradient(grads, 1, Wh)
         db = None if b is None else self._gradient(grads, 2, b)
         k.affine_backward(rows_of(dA), rows_of(x), Wx, rows_of(dx), dWx, db)
-        self._state_weight_gradient(k, dA, states[0], kept, Wh, dWh)
+        self._state_weight_gradient(k, dA, states[0], cache, Wh, dWh)
         for i, written in enumerate((dWx, dWh, db)):
             if written is not None:
                 self._keep_gradient(grads, i, written)
@@ -155,12 +155,12 @@ class Recurrent(Layer):
         raise NotImplementedError
 
     def _steps_backward(
-        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], cache: Any
     ) -> list[Array]:
         """Fill in dA [T, N, gates H]; return the gradients of the first states. `ends` may be overwritten."""
         raise NotImplementedError
 
-    def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
+    def _state_weight_gradient(self, k: Any, dA: Array, h: Array, cache: Any, Wh: Array, dWh: Array) -> None:
         k.affine_backward(rows_of(dA), rows_of(h[:-1]), Wh, None, dWh, None)
 
 
@@ -176,10 +176,10 @@ class RNNCells(Recurrent):
             k.tanh_forward(A[t], h[t + 1])
 
     def _steps_backward(
-        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], cache: Any
     ) -> list[Array]:
         (dh,), (h,) = ends, states
-        through = _through(k, Wh, len(dA))
+        through = _recurrent_gradient(k, Wh, len(dA))
         for t in reversed(_steps(dA)):
             if dhs is not None:
                 dh += dhs[:, t]
@@ -203,10 +203,10 @@ class LSTMCells(Recurrent):
         return gates
 
     def _steps_backward(
-        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], cache: Any
     ) -> list[Array]:
-        (dh, dc), (_, c), gates = ends, states, kept
-        through, dc_prev = _through(k, Wh, len(dA)), np.empty_like(dc)
+        (dh, dc), (_, c), gates = ends, states, cache
+        through, dc_prev = _recurrent_gradient(k, Wh, len(dA)), np.empty_like(dc)
         for t in reversed(_steps(dA)):
             if dhs is not None:
                 dh += dhs[:, t]
@@ -217,7 +217,7 @@ class LSTMCells(Recurrent):
 
 
 class GRUCells(Recurrent):
-    """Gates z and r, and a new memory h_hat that sees r h_prev: h = (1 - z) h_prev + z h_hat."""
+    """Gates z and r, and a candidate state h_hat computed from r h_prev: h = (1 - z) h_prev + z h_hat."""
 
     _gates = 3
 
@@ -235,11 +235,14 @@ class GRUCells(Recurrent):
         return gates, rh, h_hat
 
     def _steps_backward(
-        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], kept: Any
+        self, k: Any, dhs: Array | None, ends: list[Array], dA: Array, Wh: Array, states: list[Array], cache: Any
     ) -> list[Array]:
-        (dh,), (h,), (gates, _, h_hat) = ends, states, kept
+        (dh,), (h,), (gates, _, h_hat) = ends, states, cache
         (T, N, _), H = dA.shape, len(Wh)
-        through_gates, through_hat = _through(k, Wh[:, : 2 * H], T), _through(k, Wh[:, 2 * H :], T)
+        through_gates, through_hat = (
+            _recurrent_gradient(k, Wh[:, : 2 * H], T),
+            _recurrent_gradient(k, Wh[:, 2 * H :], T),
+        )
         d_gates, d_hat = empty((T, N, 2 * H), dA), empty((T, N, H), dA)
         drh, dh_prev = empty((N, H), dA), empty((N, H), dA)
         for t in reversed(_steps(dA)):
@@ -253,9 +256,9 @@ class GRUCells(Recurrent):
         dA[..., : 2 * H], dA[..., 2 * H :] = d_gates, d_hat
         return [dh]
 
-    def _state_weight_gradient(self, k: Any, dA: Array, h: Array, kept: Any, Wh: Array, dWh: Array) -> None:
+    def _state_weight_gradient(self, k: Any, dA: Array, h: Array, cache: Any, Wh: Array, dWh: Array) -> None:
         H = len(Wh)
-        for columns, state in ((slice(0, 2 * H), h[:-1]), (slice(2 * H, 3 * H), kept[1])):
+        for columns, state in ((slice(0, 2 * H), h[:-1]), (slice(2 * H, 3 * H), cache[1])):
             d = rows_of(dA)[:, columns].copy()
             part, unread = empty((H, d.shape[1]), Wh), empty((H, d.shape[1]), Wh)  # W is read for dx only
             k.affine_backward(d, rows_of(state), unread, None, part, None)

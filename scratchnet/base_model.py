@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import is_on_gpu, is_writable, moved
+from ._arrays import is_on_gpu, is_writable, to_side
 from ._files import as_path, whole_file
 from ._links import Linked
 from ._shown import shown
@@ -100,7 +100,7 @@ class BaseModel(Linked):
         pairs = enumerate(zip(params, stored, strict=True))
         fitting = [checked_cast(f"{path}: array {i}", array, param.dtype) for i, (param, array) in pairs]
         for param, array in zip(params, fitting, strict=True):
-            param[...] = moved(array, to_gpu=is_on_gpu(param))
+            param[...] = to_side(array, to_gpu=is_on_gpu(param))
 
     def _path(self, where: str, file_name: str | os.PathLike[str] | None) -> Path:
         return as_path(where, f"{type(self).__name__}.pkl" if file_name is None else file_name)

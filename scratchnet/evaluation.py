@@ -13,21 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_array, as_number, as_whole_number, as_whole_numbers, is_on_gpu, moved
+from ._arrays import Array, as_array, as_number, as_whole_number, as_whole_numbers, is_on_gpu, to_side
 
 __all__ = ["eval_perplexity", "eval_seq2seq"]
 
 
-def stretches(length: int, batch_size: int, time_size: int, start: int) -> Array:
-    """Return the positions of a batch of stretches of a text: an array (batch_size, time_size).
+def bptt_segments(length: int, batch_size: int, time_size: int, start: int) -> Array:
+    """Return the positions, [batch_size, time_size], of a batch of segments for truncated backpropagation.
 
-    The stretches begin spread evenly over the text, `start` words after where each began first, and go on at the
-    text's beginning where it ends.
+    The segments start evenly spaced over the text, each advanced by `start` words, and wrap around at its end.
 
     Raises
     ------
     ValueError
-        A size is no whole number, 1 or more, or the text has no words.
+        A size is not a positive integer, or the text has no words.
 
     Notes
     -----
@@ -45,9 +44,9 @@ def stretches(length: int, batch_size: int, time_size: int, start: int) -> Array
 
 
 def taken(where: str, words: Any, positions: Array) -> Array:
-    """Return the words at these positions, where they lie; whole numbers as int64, in which models can reckon."""
+    """Return the words at these positions, on the device of `words`; integers are converted to int64."""
     words = as_array(words, where)
-    chosen: Array = words[moved(positions, to_gpu=is_on_gpu(words))]
+    chosen: Array = words[to_side(positions, to_gpu=is_on_gpu(words))]
     return as_whole_numbers(where, chosen, "word numbers") if chosen.dtype.kind in "iu" else chosen
 
 
@@ -167,7 +166,7 @@ def eval_seq2seq(
 
 def _numbers(name: str, characters: Any) -> Array:
     where = f"eval_seq2seq: {name}"
-    on_cpu = moved(as_array(characters, where), to_gpu=False)
+    on_cpu = to_side(as_array(characters, where), to_gpu=False)
     return as_whole_numbers(where, on_cpu, "character numbers").reshape(-1)
 
 

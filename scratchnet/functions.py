@@ -95,12 +95,12 @@ def cross_entropy_error(y: Any, t: Any) -> float:
     y
         Probabilities, of shape (N, C), or (C,) for one sample.
     t
-        Class indices (N,), or one-hot of y's shape: told apart by the size.
+        Class indices (N,), or one-hot of y's shape, distinguished by size.
 
     Raises
     ------
     ValueError
-        The number of labels does not fit.
+        The number of labels does not match.
     IndexError
         A label is outside [0, C).
 

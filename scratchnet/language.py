@@ -20,7 +20,7 @@ from ._arrays import (
     check_labels,
     check_parameter,
     is_writable,
-    moved,
+    to_side,
 )
 
 __all__ = [
@@ -155,7 +155,7 @@ def _vocabulary(where: str, word_to_id: Any, id_to_word: Any, word_matrix: Any, 
             f"{where}: word_to_id and id_to_word must be dictionaries, got {type(word_to_id).__name__} and "
             f"{type(id_to_word).__name__}"
         )
-    matrix = moved(as_real_array(f"{where}: word_matrix", word_matrix), to_gpu=False)
+    matrix = to_side(as_real_array(f"{where}: word_matrix", word_matrix), to_gpu=False)
     if matrix.ndim != 2:
         raise ValueError(f"{where}: word_matrix has shape {matrix.shape}, expected (V, D), a row for each word")
     matrix = matrix.astype(np.float64) if matrix.dtype.kind in "biu" else matrix
@@ -278,7 +278,7 @@ def normalize(x: Array) -> Array:
 
 
 def _word_numbers(where: str, corpus: Any) -> Array:
-    return as_whole_numbers(where, moved(as_array(corpus, where), to_gpu=False), "word numbers")
+    return as_whole_numbers(where, to_side(as_array(corpus, where), to_gpu=False), "word numbers")
 
 
 def _one_row(where: str, corpus: Array) -> Array:
@@ -382,7 +382,7 @@ def ppmi(C: Any, verbose: bool = False, eps: float = 1e-8) -> Array:
     Only entries that are not 0 are computed, for there are few. Source: book 2, ch. 2.4.1.
     """
     eps = as_number("ppmi: eps", eps)
-    C = moved(as_real_array("ppmi: C", C), to_gpu=False)
+    C = to_side(as_real_array("ppmi: C", C), to_gpu=False)
     if C.ndim != 2 or C.shape[0] != C.shape[1]:
         raise ValueError(f"ppmi: C has shape {C.shape}, expected (V, V)")
     # Products of sums may be beyond every integer, and soon are beyond float16.
@@ -430,7 +430,7 @@ def create_contexts_target(corpus: Any, window_size: int = 1) -> tuple[Array, Ar
     """
     window_size = as_whole_number("create_contexts_target: window_size", window_size)
     where = "create_contexts_target: corpus"
-    corpus = _one_row(where, moved(as_array(corpus, where), to_gpu=False))
+    corpus = _one_row(where, to_side(as_array(corpus, where), to_gpu=False))
     if window_size > max(len(corpus), 1):
         raise ValueError(
             f"create_contexts_target: window_size is {window_size}, but corpus has only {len(corpus)} words"

@@ -3,18 +3,18 @@
 A layer names its operation (`backends.ops`: a kernel with its output) and keeps what backward needs; checks, casts
 and the arithmetic are in `backends`.
 
-All layers keep the books' promises: `params` and `grads` are lists whose arrays stay the same objects;
+All layers follow the books' conventions: `params` and `grads` are lists whose arrays stay the same objects;
 `backward` overwrites the gradients; `forward` returns a new array every time; weights are read at every call,
-so that a script may put another array into `params`.
+so that a script may replace an array in `params`.
 
-Affine and Embedding keep the array that they are given, Sigmoid and Softmax the one that they return, as the
-books' do: `backward` needs it unchanged. Relu and Dropout keep a mask of their own: what they were given or
-returned may be changed. A subclass may set what the books' layers keep, by its name in the books, and inherit
+As in the books, Affine and Embedding keep the array that they are given, Sigmoid and Softmax the one that they
+return: `backward` needs it unchanged. Relu and Dropout keep a mask of their own: their input and output may be
+modified. A subclass may set what the books' layers keep, by its name in the books, and inherit
 `backward`.
 
-With CuPy arrays as parameters the same layers run on the GPU, and nothing there waits for it: a loss is then a
-0-d CuPy array. Labels and word numbers that come from the CPU are checked before they are uploaded. Those that lie
-on the GPU already are not read back: one that is out of range makes the loss, or the row that it chooses, NaN.
+With CuPy arrays as parameters the same layers run on the GPU, without waiting for it: a loss is then a 0-d CuPy
+array. Labels and word IDs from the CPU are checked before they are uploaded. Those already on the GPU are not read
+back: one that is out of range makes the loss, or the row that it selects, NaN.
 
 Source: *Deep Learning from Scratch* 2, ch. 1, 4 and 6; 1, ch. 5.
 """
@@ -98,7 +98,7 @@ class MatMul(Layer):
         Raises
         ------
         ValueError
-            The last axis of x is not D, the bias does not have M numbers, or x does not hold real numbers.
+            The last axis of x is not D, the bias does not have M elements, or x does not contain real numbers.
         """
         params = self.params
         out: Array = ops.affine_forward(x, params[0], params[1] if len(params) > 1 else None, self)
@@ -113,7 +113,7 @@ class MatMul(Layer):
         ValueError
             dout does not have the output's shape.
         RuntimeError
-            There was no forward.
+            `forward` has not been called.
         """
         return ops.affine_backward(dout, self.x, self.params[0], self.grads, self)
 
@@ -126,10 +126,10 @@ class Affine(MatMul):
     ----------
     W : ndarray, shape (D, M)
         Weights, kept by reference and trained in place. Their dtype decides: float32 and float64 run
-        compiled, float16 in NumPy. A transposed matrix is legal.
+        compiled, float16 in NumPy. A transposed matrix is allowed.
     b : ndarray, shape (M,) or (1, M), or a number
-        Bias, likewise; cast to W's dtype in each call. What NumPy would broadcast is legal; but a number or an
-        array of one has no room for M gradients, so `backward` is refused then, as by the book's layer.
+        Bias, likewise; cast to W's dtype in each call. Anything that NumPy would broadcast is allowed; but a
+        scalar or an array of one element has no room for M gradients: `backward` then fails, as in the book's layer.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class Affine(MatMul):
 
     Notes
     -----
-    Works on the last axis of x, with any number of axes before it, also none.
+    Works on the last axis of x, with any number of axes before it, including none.
     Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
     """
 
@@ -189,8 +189,8 @@ class Relu(Layer):
     Attributes
     ----------
     mask : ndarray of bool
-        Where x <= 0, after forward: there the gradient is 0. It is the layer's own: what forward was given and
-        what it returned may be changed before backward.
+        Where x <= 0, after forward: there the gradient is 0. It is the layer's own: forward's input and output
+        may be modified before backward.
 
     Notes
     -----
@@ -211,7 +211,7 @@ class Relu(Layer):
         return out
 
     def backward(self, dout: Any) -> Array:
-        """Return dx: dout where the input was positive, else 0, in dout's floating dtype; dout stays as it is."""
+        """Return dx: dout where the input was positive, else 0, in dout's floating dtype; dout is not modified."""
         return ops.relu_backward(dout, self.mask, self)
 
 
@@ -240,7 +240,7 @@ class Softmax(Layer):
 class _Loss(Layer):
     """What the losses share: probabilities `y` and labels `t`, kept by forward for backward.
 
-    `delta` is what stands beside the probability in the logarithm of the loss, and not in its gradient.
+    `delta` is added to the probability in the logarithm of the loss, but not in its gradient.
     """
 
     delta = 1e-7
@@ -252,27 +252,27 @@ class _Loss(Layer):
         self.y = self.t = None
 
     def _class_indices(self, rows: Array) -> Array:
-        """Return the labels that forward kept, or a subclass has set, for the probabilities [N, C]."""
+        """Return the labels that forward kept, or that a subclass has set, for the probabilities [N, C]."""
         t = self.t
         if type(t) is np.ndarray and t.dtype == np.int64 and t.shape == (len(rows),):
             return t
         return labels_of(t, rows.shape[0], rows.shape[1], rows, self)
 
     def _probabilities(self) -> Array:
-        """Return what the last forward gave the labels, in float64."""
+        """Return the probabilities of the labels in the last forward, in float64."""
         y = np.asarray(rows_of(self.y), np.float64)
         labels = self._class_indices(y)
         return np.take_along_axis(y, labels[:, None], axis=1)
 
     def what_delta_adds(self) -> float:
-        """Return the last loss without its `delta` less the loss with it; `gradient_check` asks."""
+        """Return the last loss without its `delta` minus the loss with it; used by `gradient_check`."""
         if not self.delta or self.y is None or not self.y.size:
             return 0.0
         p = self._probabilities()
         return float((np.log(p + self.delta) - np.log(p)).mean())
 
     def _as_number(self, dout: Any) -> float:
-        if type(dout) is float or (type(dout) is int and dout == 1):  # the short way, for what most of them are
+        if type(dout) is float or (type(dout) is int and dout == 1):  # fast path for the usual values
             return dout
         return as_number(self._error("dout"), dout)
 
@@ -304,12 +304,12 @@ class SoftmaxWithLoss(_Loss):
         x
             Scores; a single sample (C,) counts as one row.
         t
-            Class indices (N,), or one-hot (N, C): told apart by the size.
+            Class indices (N,), or one-hot (N, C), distinguished by size.
 
         Raises
         ------
         ValueError
-            The number of labels does not fit.
+            The number of labels does not match.
         IndexError
             A label is outside [0, C).
         """
@@ -324,14 +324,14 @@ class SoftmaxWithLoss(_Loss):
 
 
 def _whole(t: Any) -> Any:
-    """Return answers of a floating dtype as whole numbers, if they are 0 and 1 only."""
+    """Convert labels of a floating dtype to integers if they are all 0 or 1."""
     if isinstance(t, np.ndarray) and t.dtype.kind == "f" and np.isin(t, (0, 1)).all():
         return t.astype(np.int64)
     return t
 
 
 class SigmoidWithLoss(_Loss):
-    """Sigmoid and binary cross entropy in one: the loss of yes-or-no answers.
+    """Sigmoid and binary cross entropy in one: the loss of a binary classifier.
 
     Attributes
     ----------
@@ -340,7 +340,7 @@ class SigmoidWithLoss(_Loss):
     t : ndarray of int64
         Labels, after forward, of the scores' shape.
     loss : float
-        What forward returned.
+        The last value that forward returned.
 
     Notes
     -----
@@ -350,12 +350,12 @@ class SigmoidWithLoss(_Loss):
     loss: Any = None
 
     def forward(self, x: Any, t: Any) -> float:
-        """Return the mean loss of the scores x, of any shape, against as many labels t, each 0 or 1.
+        """Return the mean loss of the scores x, of any shape, against the same number of labels t, each 0 or 1.
 
         Raises
         ------
         ValueError
-            The number of labels does not fit.
+            The number of labels does not match.
         IndexError
             A label is neither 0 nor 1.
         """
@@ -445,7 +445,7 @@ class Sum(Layer):
         return out
 
     def backward(self, dout: Any) -> Array:
-        """Return dout, of shape (1, D), once for every row of x."""
+        """Return dout, of shape (1, D), repeated for every row of x."""
         x = self._after_forward(self._x)
         d = self._as_dout(dout, (1, x.shape[1]), x)
         dx = empty(x.shape, d)
@@ -454,22 +454,22 @@ class Sum(Layer):
 
 
 class Dropout(Layer):
-    """Sets a share of the numbers to 0 while training, and scales all of them instead when not.
+    """Sets a fraction of the elements to 0 in training, and scales all of them instead otherwise.
 
     Parameters
     ----------
     dropout_ratio : float
-        The share, from 0 up to 1.
+        The fraction to drop, from 0 to 1.
 
     Attributes
     ----------
     mask : ndarray of bool
-        Where a number passed, after a forward in training. A subclass may set it, to bool or to factors.
+        True where an element was kept, after a forward in training. A subclass may set it, to bool or to factors.
 
     Raises
     ------
     ValueError
-        dropout_ratio is no such number.
+        dropout_ratio is not a number in this range.
 
     Notes
     -----
@@ -495,7 +495,7 @@ class Dropout(Layer):
         return as_number(self._error("dropout_ratio"), ratio, 0, 1)
 
     def forward(self, x: Any, train_flg: bool = True) -> Array:
-        """Return x with some numbers 0 (train_flg), or x (1 - dropout_ratio); in x's floating dtype."""
+        """Return x with some elements 0 (train_flg), or x (1 - dropout_ratio); in x's floating dtype."""
         x, ratio = as_float_array(self._error("x"), computed(x)), self._ratio()
         if train_flg:
             self.mask = random_like(x) > ratio
@@ -510,19 +510,19 @@ class Dropout(Layer):
 
 
 class Embedding(Layer):
-    """The rows of a weight matrix that word numbers choose.
+    """Looks up the rows of a weight matrix by word ID.
 
     Parameters
     ----------
     W : ndarray, shape (V, D)
-        A row for every word, kept by reference and trained in place.
+        One row per word, kept by reference and trained in place.
 
     Attributes
     ----------
     params, grads : list of ndarray
         [W] and [dW].
     idx
-        What forward was given.
+        The argument of the last forward.
 
     Raises
     ------
@@ -545,17 +545,17 @@ class Embedding(Layer):
         self.idx = None
 
     def forward(self, idx: Any) -> Array:
-        """Return the rows idx of W: an array (*idx.shape, D) of W's dtype; for a single number, a view of W.
+        """Return the rows idx of W: an array (*idx.shape, D) of W's dtype; for a scalar, a view of W.
 
         Raises
         ------
         IndexError
-            A number is outside [-V, V), or is not whole.
+            An index is outside [-V, V), or not an integer.
         """
         out: Array = ops.gather_rows(self.params[0], idx, self)
         self.idx = idx
         return out
 
     def backward(self, dout: Any) -> None:
-        """Write the gradient into `grads`: the sum, for every row of W, of the rows of dout that it became."""
+        """Write the gradient into `grads`: for each row of W, the sum of its copies' rows of dout."""
         ops.scatter_add_rows(dout, self.idx, self.params[0], self.grads, self)

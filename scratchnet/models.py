@@ -23,9 +23,9 @@ from ._arrays import (
     check_parameter,
     described,
     is_on_gpu,
-    moved,
-    side_by_side,
+    to_side,
     uploaded,
+    zeros_in_one_buffer,
 )
 from ._as_written import as_written
 from ._links import Linked
@@ -74,8 +74,8 @@ class Network(Linked):
         randn = _normal(who, rng)
         shapes = [shape for D, M in pairwise(sizes) for shape in ((D, M), (M,))]
         self.activation = activation
-        self.params = side_by_side(shapes, np.dtype(dtype))
-        self.grads = side_by_side(shapes, np.dtype(dtype))
+        self.params = zeros_in_one_buffer(shapes, np.dtype(dtype))
+        self.grads = zeros_in_one_buffer(shapes, np.dtype(dtype))
         self.layers: list[Layer] = []
         for k, scale in enumerate(scales):
             W, b = self.params[2 * k : 2 * k + 2]
@@ -217,11 +217,11 @@ def _move(arrays: Sequence[Array], on_gpu: bool, there: dict[int, Array]) -> Non
         if on_gpu and any(other is not array and np.shares_memory(array, other) for other in todo):
             raise ValueError("to: two parameters share memory without being one array; move such a model manually")
     if len(kinds) == 1:
-        new = side_by_side([a.shape for a in todo], todo[0].dtype, on_gpu=on_gpu)
+        new = zeros_in_one_buffer([a.shape for a in todo], todo[0].dtype, on_gpu=on_gpu)
     else:
-        new = [side_by_side([a.shape], a.dtype, on_gpu=on_gpu)[0] for a in todo]
+        new = [zeros_in_one_buffer([a.shape], a.dtype, on_gpu=on_gpu)[0] for a in todo]
     for array, namesake in zip(todo, new, strict=True):
-        namesake[...] = moved(array, to_gpu=on_gpu)
+        namesake[...] = to_side(array, to_gpu=on_gpu)
         there[id(array)] = namesake
 
 

@@ -19,8 +19,8 @@ from ._arrays import (
     described,
     is_on_gpu,
     is_writable,
-    moved,
-    side_by_side,
+    to_side,
+    zeros_in_one_buffer,
 )
 from ._as_written import as_written, is_as_written
 from ._links import Linked
@@ -42,7 +42,7 @@ _SETTINGS = {
 
 
 class Optimizer(Linked):
-    """What all optimizers share; each names its kernel, its state and its numbers.
+    """Base of all optimizers; each names its kernel, its state and its settings.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Optimizer(Linked):
         return shown(self, self._settings)
 
     def _checked_settings(self) -> tuple[float, ...]:
-        """Return the settings as they are now, or say which is wrong."""
+        """Return the current settings, or raise an error that names the invalid one."""
         numbers = []
         for name in self._settings:
             value = getattr(self, name)
@@ -102,8 +102,8 @@ class Optimizer(Linked):
         ------
         ValueError
             A parameter is read-only or has no floating dtype, a gradient has another shape or shares its
-            parameter's memory, the lists have different lengths, a setting is wrong, or the state is that of
-            other parameters. Nothing is changed then: no parameter, and no state.
+            parameter's memory, the lists have different lengths, a setting is invalid, or the state belongs
+            to other parameters. Then nothing is changed: no parameter, and no state.
         """
         states = [getattr(self, name) for name in self._state]
         kept = self._update(params, grads, states)
@@ -113,9 +113,9 @@ class Optimizer(Linked):
     def _update(
         self, params: Sequence[Any], grads: Sequence[Any], states: list[Any], names: Sequence[Any] = ()
     ) -> list[Any]:
-        """Make an update; return the lists of states: the given ones, or those made in their place.
+        """Perform an update; return the lists of states: the given ones, or new ones in their place.
 
-        `names` are the parameters' names in errors, where they have other ones than their places.
+        `names` are the parameters' names in errors, if not their positions.
         """
         numbers = self._kernel_numbers()
         if not self._quick_update(params, grads, states, numbers):
@@ -199,10 +199,10 @@ class Optimizer(Linked):
             yield params, i, array, g
 
     def _fitting(self, arrays: list[Array], states: list[Any]) -> list[Any]:
-        """Return lists of states that fit the parameters: the given ones where they do.
+        """Return lists of states that fit the parameters: the given ones if they do.
 
-        Zeros are made at the first update, and where the first state has been set to None, for all of them, as in
-        the books; a state follows parameters that have moved to the GPU or back.
+        As in the books, all states start as zeros at the first update, and again if the first one has been set to
+        None; a state follows parameters that have moved to the GPU or back.
         """
         fitting = []
         for name, state in zip(self._state, states, strict=True):
@@ -219,7 +219,7 @@ class Optimizer(Linked):
             if [is_on_gpu(s) for s in state] != [is_on_gpu(a) for a in arrays]:
                 there = _zeros_like(arrays)
                 for new, old in zip(there, state, strict=True):
-                    new[...] = moved(old, to_gpu=is_on_gpu(new))
+                    new[...] = to_side(old, to_gpu=is_on_gpu(new))
                 state = there
             fitting.append(state)
         return states if all(a is b for a, b in zip(states, fitting, strict=True)) else fitting
@@ -237,7 +237,7 @@ class Optimizer(Linked):
     def step_state(self, params: Sequence[Any]) -> tuple[str, list[list[Array]]] | None:
         """Describe the update to whole-step training: the kernel, and the state's arrays for the parameters.
 
-        None for a class that is not of this module, or was changed, because it may update in another way.
+        None for a class that is not of this module, or has been changed, because it may update differently.
         """
         if not is_as_written(self):
             return None
@@ -259,12 +259,12 @@ class Optimizer(Linked):
         return {"optimizer": type(self).__name__} | {name: _copied(value) for name, value in own.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the settings and state that `state_dict` returned.
+        """Restore the settings and state that `state_dict` returned.
 
         Raises
         ------
         ValueError
-            The state is another optimizer's, or something is missing or wrong. Nothing is changed then.
+            The state belongs to another optimizer, or something is missing or invalid. Then nothing is changed.
         """
         who = type(self).__name__
         if not isinstance(state, dict):
@@ -299,7 +299,7 @@ class SGD(Optimizer):
     Parameters
     ----------
     lr : float
-        Learning rate, 0 or more.
+        Learning rate, non-negative.
 
     Notes
     -----
@@ -319,9 +319,9 @@ class Momentum(Optimizer):
     Parameters
     ----------
     lr : float
-        Learning rate, 0 or more.
+        Learning rate, non-negative.
     momentum : float
-        Share of the velocity that is kept.
+        Fraction of the velocity that is kept.
 
     Notes
     -----
@@ -345,9 +345,9 @@ class Nesterov(Momentum):
     Parameters
     ----------
     lr : float
-        Learning rate, 0 or more.
+        Learning rate, non-negative.
     momentum : float
-        Share of the velocity that is kept.
+        Fraction of the velocity that is kept.
 
     Notes
     -----
@@ -365,7 +365,7 @@ class AdaGrad(Optimizer):
     Parameters
     ----------
     lr : float
-        Learning rate, 0 or more.
+        Learning rate, non-negative.
 
     Notes
     -----
@@ -387,9 +387,9 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     lr : float
-        Learning rate, 0 or more.
+        Learning rate, non-negative.
     decay_rate : float
-        Share of the squared gradients that is kept.
+        Fraction of the squared gradients that is kept.
 
     Notes
     -----
@@ -408,14 +408,14 @@ class RMSprop(Optimizer):
 
 @as_written
 class Adam(Optimizer):
-    """Adam: m and v follow the gradient and its square; p -= lr m / sqrt(v), both corrected for their start at 0.
+    """Adam: m and v follow the gradient and its square; p -= lr m / sqrt(v), both corrected for starting at 0.
 
     Parameters
     ----------
     lr : float
-        Learning rate, 0 or more.
+        Learning rate, non-negative.
     beta1, beta2 : float
-        Shares of m and v that are kept.
+        Fractions of m and v that are kept.
 
     Attributes
     ----------
@@ -465,7 +465,7 @@ def _zeros_like(arrays: Sequence[Array]) -> list[Array]:
     kinds = {(a.dtype.newbyteorder("="), is_on_gpu(a)) for a in arrays}
     if len(kinds) == 1:
         dtype, on_gpu = kinds.pop()
-        return side_by_side([a.shape for a in arrays], dtype, on_gpu=on_gpu)
+        return zeros_in_one_buffer([a.shape for a in arrays], dtype, on_gpu=on_gpu)
     return [np.zeros_like(a, a.dtype.newbyteorder("="), order="C") for a in arrays]
 
 
@@ -481,9 +481,9 @@ def _are_arrays(values: Iterable[Any]) -> bool:
 def _copied(value: Any) -> Any:
     """Return a copy of a state, of NumPy arrays; a setting as it is."""
     if isinstance(value, dict):
-        return {name: np.array(moved(a, to_gpu=False)) for name, a in value.items()}
+        return {name: np.array(to_side(a, to_gpu=False)) for name, a in value.items()}
     if isinstance(value, list):
-        return [np.array(moved(a, to_gpu=False)) for a in value]
+        return [np.array(to_side(a, to_gpu=False)) for a in value]
     return value
 
 

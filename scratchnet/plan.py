@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._arrays import Array, is_on_gpu, is_plain
+from ._arrays import Array, is_carray, is_on_gpu
 from ._as_written import is_as_written, unmodified_chain
 from .backends import address_of, place_of, runner_for
 from .util import class_indices
@@ -263,7 +263,7 @@ def _check_arrays(chain: Sequence[ChainLink], model: Any) -> None:
         )
     if len({is_on_gpu(a) for a in (*params, *grads)}) != 1:
         raise NoPlanError("some parameters or gradients are on the GPU, others are not")
-    if not all(is_plain(a) for a in (*params, *grads)):
+    if not all(is_carray(a) for a in (*params, *grads)):
         raise NoPlanError("a parameter or gradient is not contiguous, or is read-only")
     spans = sorted((address_of(a), a.nbytes) for a in (*params, *grads))
     if any(start + size > following for (start, size), (following, _) in itertools.pairwise(spans)):

@@ -1,4 +1,4 @@
-"""The trainer of language models: batches that go on where the ones before ended.
+"""The trainer of language models: each batch continues where the previous one ended.
 
 Source: *Deep Learning from Scratch* 2, ch. 5.5.3.
 """
@@ -13,7 +13,7 @@ from ._arrays import Array, as_array, is_on_gpu
 from ._engines import TrainStep
 from ._training import BaseTrainer, LogLines, check_numbers, finish_step_on_interrupt
 from ._watching import FirstBackward, LossWatch, check_links
-from .evaluation import stretches, taken
+from .evaluation import bptt_segments, taken
 
 __all__ = ["RnnlmTrainer"]
 
@@ -24,7 +24,7 @@ _LINES = {
 
 
 class RnnlmTrainer(BaseTrainer):
-    """Trains a language model on a text, in batches of stretches that follow each other.
+    """Trains a language model on a text, in batches of consecutive segments (truncated backpropagation).
 
     Parameters
     ----------
@@ -34,23 +34,23 @@ class RnnlmTrainer(BaseTrainer):
     optimizer
         An object with update(params, grads).
     lang : None, "en" or "ko"
-        Language of the log lines; None takes the environment's SCRATCHNET_LANG, else English.
+        Language of the log lines; None means the environment variable SCRATCHNET_LANG, else English.
 
     Attributes
     ----------
     ppl_list : list of float
-        Perplexity since the line before, one entry for every log line of the last fit.
+        Perplexity since the previous log line, one entry per line of the last fit.
     current_epoch : int
-        Whole epochs trained so far, counted on by further calls of fit.
+        Whole epochs trained so far, over all calls of fit.
     time_idx : int
-        How many words each stretch has gone on since fit began.
+        How many words each segment has advanced since fit began.
     eval_interval : int or None
-        Of the last fit.
+        The one of the last fit.
 
     Raises
     ------
     ValueError
-        The model or the optimizer lacks something that training needs, or the language is unknown.
+        The model or the optimizer lacks something that training requires, or the language is unknown.
 
     Notes
     -----
@@ -65,7 +65,7 @@ class RnnlmTrainer(BaseTrainer):
     def get_batch(self, x: Any, t: Any, batch_size: int, time_size: int) -> tuple[Array, Array]:
         """Return the next batch of words and of the words after them, (batch_size, time_size) each.
 
-        They are on the side of x and t, the CPU or the GPU; word numbers of any integer dtype become int64.
+        They are on the device of x and t, the CPU or the GPU; word IDs of any integer dtype become int64.
 
         Raises
         ------
@@ -74,8 +74,8 @@ class RnnlmTrainer(BaseTrainer):
         """
         x, t = as_array(x, "get_batch: x"), as_array(t, "get_batch: t")
         if x.ndim == 0 or t.ndim == 0 or len(t) < len(x):
-            raise ValueError(f"get_batch: x has shape {x.shape} and t {t.shape}, expected the same shape for both")
-        positions = stretches(len(x), batch_size, time_size, self.time_idx)
+            raise ValueError(f"get_batch: x has shape {x.shape} and t {t.shape}, expected the same length")
+        positions = bptt_segments(len(x), batch_size, time_size, self.time_idx)
         self.time_idx += time_size
         return taken("get_batch: x", x, positions), taken("get_batch: t", t, positions)
 
@@ -96,27 +96,27 @@ class RnnlmTrainer(BaseTrainer):
         Parameters
         ----------
         xs, ts
-            Word numbers in the order of the text, and for each the number of the word after it. For a model on
-            the GPU they may be on either side; only those on the CPU are checked.
+            Word IDs in the order of the text, and for each the ID of the next word. For a model on the GPU they
+            may be on either device; only those on the CPU are checked.
         max_epoch : int
             Number of epochs; 0 does nothing.
         batch_size, time_size : int
-            Stretches in a step, and their length.
+            Segments per step, and their length.
         max_grad : float, optional
-            Largest norm of all gradients together; larger ones are scaled down to it.
+            Largest norm of all gradients together; gradients beyond it are scaled down.
         eval_interval : int or None
-            A line is printed and an entry made in `ppl_list` at the first of every so many steps of an epoch;
-            None: never.
+            A line is printed and an entry added to `ppl_list` in the first of every `eval_interval` steps of an
+            epoch; None means never.
         verbose : bool
             Whether the lines are printed.
 
         Raises
         ------
         ValueError
-            xs and ts differ in length or are shorter than one batch, an option makes no sense, the model's params
+            xs and ts differ in length or are shorter than one batch, an option is invalid, the model's params
             are not those of its layers, or its first backward does not write a gradient.
         KeyboardInterrupt
-            After Ctrl-C, when the running step has ended; model and trainer can be used and trained on.
+            After Ctrl-C, once the running step has finished; model and trainer remain usable.
 
         Warns
         -----
@@ -133,7 +133,7 @@ class RnnlmTrainer(BaseTrainer):
             eval_interval=(eval_interval, 1),
         )
         if xs.ndim == 0 or len(xs) != len(ts):
-            raise ValueError(f"fit: xs has shape {xs.shape} and ts {ts.shape}, expected the same shape for both")
+            raise ValueError(f"fit: xs has shape {xs.shape} and ts {ts.shape}, expected the same length")
         batch_size, time_size = int(batch_size), int(time_size)  # no NumPy types, in which products overflow
         words = batch_size * time_size
         steps = len(xs) // words

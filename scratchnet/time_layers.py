@@ -1,9 +1,9 @@
 """Book 2's recurrent layers, and the layers that work on all time steps of a sequence at once.
 
-Sequences are arrays (N, T, D): N of them, T time steps, D numbers in each. What the recurrent ones compute is in
+Sequences are arrays (N, T, D): N sequences of T time steps with D features each. The recurrent computations are in
 `_recurrent`.
 
-The dtype of Wx decides; the states, the outputs and the gradients have it too (the books' are float32 throughout).
+The dtype of Wx determines that of the states, the outputs and the gradients (the books' are float32 throughout).
 
 Source: *Deep Learning from Scratch* 2, ch. 5 to 8 and appendix C.
 """
@@ -23,9 +23,9 @@ from ._arrays import (
     check_labels,
     empty,
     is_on_gpu,
-    moved,
     random_like,
     rows_of,
+    to_side,
 )
 from ._base import Computed, Held, as_loss
 from ._compute import computed, like_computed
@@ -60,9 +60,9 @@ __all__ = [
 
 
 class _Step(Recurrent):
-    """One time step as a layer of its own: a sequence of one.
+    """One time step as a layer of its own: a sequence of length one.
 
-    `cache` is what the book's layer keeps; a subclass that sets it may inherit backward.
+    `cache` is what the book's layer keeps; a subclass that sets it may inherit `backward`.
     """
 
     cache: Any
@@ -86,11 +86,11 @@ class _Step(Recurrent):
         return TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
 
     def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
-        """Return what backward needs from what the book's layer keeps."""
+        """Return what backward needs, taken from the book's cache."""
         raise NotImplementedError
 
     def _as_step(self, name: str, value: Any) -> Array:
-        """Return an array (N, ...) of the cache as that of a sequence of one, of Wx's dtype."""
+        """Return an array (N, ...) of the cache as one of a sequence of length one, of Wx's dtype."""
         return as_operand(self._error(f"cache: {name}"), value, like_computed(self.params[0]))[None]
 
 
@@ -114,7 +114,7 @@ class RNN(_Step, RNNCells):
     Raises
     ------
     ValueError
-        The shapes do not fit each other, or a dtype is no floating one.
+        The shapes do not match, or a dtype is not a floating one.
 
     Notes
     -----
@@ -124,7 +124,7 @@ class RNN(_Step, RNNCells):
     cache: Any = None
 
     def forward(self, x: Any, h_prev: Any) -> Array:
-        """Return the next state (N, H) from x (N, D) and the state before."""
+        """Return the next state (N, H) from x (N, D) and the previous state."""
         Wx, Wh, b = self.params if len(self.params) == 3 else (*self.params, None)
         h: Array = ops.affine_forward(x, Wx, b, self)
         ops.matmul_accumulate(h_prev, Wh, h, self)
@@ -148,12 +148,12 @@ class RNN(_Step, RNNCells):
 
 
 class LSTM(_Step, LSTMCells):
-    """One step of an LSTM; its gates are forget, new memory, input, output: f, g, i, o.
+    """One step of an LSTM; its gates are forget, candidate, input and output: f, g, i, o.
 
     Parameters
     ----------
     Wx : ndarray, shape (D, 4H)
-        Weights of the input for the four gates, side by side. Their dtype decides.
+        Weights of the input for the four gates, concatenated. Their dtype decides.
     Wh : ndarray, shape (H, 4H)
         Weights of the state.
     b : ndarray, shape (4H,)
@@ -167,7 +167,7 @@ class LSTM(_Step, LSTMCells):
     Raises
     ------
     ValueError
-        The shapes do not fit each other, or a dtype is no floating one.
+        The shapes do not match, or a dtype is not a floating one.
 
     Notes
     -----
@@ -175,7 +175,7 @@ class LSTM(_Step, LSTMCells):
     """
 
     def forward(self, x: Any, h_prev: Any, c_prev: Any) -> tuple[Array, Array]:
-        """Return the next state and memory, (N, H) each, from x (N, D) and those before."""
+        """Return the next state and memory, (N, H) each, from x (N, D) and the previous ones."""
         h, c = self._forward_step(x, h_prev, c_prev)
         return h, c
 
@@ -201,26 +201,26 @@ class LSTM(_Step, LSTMCells):
 
 
 class GRU(_Step, GRUCells):
-    """One step of a GRU; its gates are update and reset, z and r, and beside them is the new memory.
+    """One step of a GRU; its gates are update and reset, z and r; the third block is the candidate state.
 
     Parameters
     ----------
     Wx : ndarray, shape (D, 3H)
-        Weights of the input for z, r and the new memory, side by side. Their dtype decides.
+        Weights of the input for z, r and the candidate state, concatenated. Their dtype decides.
     Wh : ndarray, shape (H, 3H)
         Weights of the state.
     b : ndarray, shape (3H,), optional
-        Bias; some printings have none.
+        Bias; some printings of the book have none.
 
     Attributes
     ----------
     params, grads : list of ndarray
-        [Wx, Wh, b] and their gradients, or without b.
+        [Wx, Wh, b] and their gradients; without b if there is none.
 
     Raises
     ------
     ValueError
-        The shapes do not fit each other, or a dtype is no floating one.
+        The shapes do not match, or a dtype is not a floating one.
 
     Notes
     -----
@@ -228,7 +228,7 @@ class GRU(_Step, GRUCells):
     """
 
     def forward(self, x: Any, h_prev: Any) -> Array:
-        """Return the next state (N, H) from x (N, D) and the state before."""
+        """Return the next state (N, H) from x (N, D) and the previous state."""
         return self._forward_step(x, h_prev)[0]
 
     @Computed
@@ -260,10 +260,9 @@ class _Sequence(Recurrent):
     dh : ndarray, shape (N, H), or None
         Gradient of the state before the first step, after backward.
     stateful : bool
-        Whether forward goes on from `h`; otherwise every sequence begins with zeros.
+        Whether forward continues from `h`; otherwise every sequence starts from zeros.
     layers : list
-        One layer for each time step, with what it kept and, after backward, its own gradients: made when somebody
-        looks.
+        One layer for each time step, with its cache and, after backward, its own gradients; created on access.
     """
 
     _step: ClassVar[type[_Step]]
@@ -284,7 +283,7 @@ class _Sequence(Recurrent):
         Raises
         ------
         ValueError
-            xs has not three axes or not D numbers in a time step, or the kept state is that of another N.
+            xs does not have three axes or D values per time step, or the kept state has another N.
         """
         xs = as_operand(self._error("xs"), xs, like_computed(self.params[0]))
         if xs.ndim != 3:
@@ -328,7 +327,7 @@ class _Sequence(Recurrent):
         return steps
 
     def reset_state(self) -> None:
-        """Forget the state: the next sequence begins with zeros."""
+        """Discard the state: the next sequence starts from zeros."""
         for name in self._states:
             setattr(self, name, None)
 
@@ -351,7 +350,7 @@ class TimeRNN(_Sequence, RNNCells):
     _step = RNN
 
     def set_state(self, h: Any) -> None:
-        """Make h (N, H) the state that the next forward of a stateful layer begins with."""
+        """Make h (N, H) the state from which the next forward of a stateful layer starts."""
         self.h = h
 
 
@@ -378,7 +377,7 @@ class TimeLSTM(_Sequence, LSTMCells):
         self.c = None
 
     def set_state(self, h: Any, c: Any = None) -> None:
-        """Make h and c (N, H; None: zeros) what the next forward of a stateful layer begins with."""
+        """Make h and c (N, H; None: zeros) the states from which the next forward of a stateful layer starts."""
         self.h, self.c = h, c
 
 
@@ -400,26 +399,26 @@ class TimeGRU(_Sequence, GRUCells):
     _step = GRU
 
     def set_state(self, h: Any) -> None:
-        """Make h (N, H) the state that the next forward of a stateful layer begins with."""
+        """Make h (N, H) the state from which the next forward of a stateful layer starts."""
         self.h = h
 
 
 class TimeBiLSTM(Layer):
-    """Two LSTMs, one of which reads the sequences backwards; their states side by side.
+    """Two LSTMs, one of which reads the sequences backwards; their states are concatenated.
 
     Parameters
     ----------
     Wx1, Wh1, b1 : ndarray
-        Of the LSTM that reads forwards.
+        Weights of the LSTM that reads forwards.
     Wx2, Wh2, b2 : ndarray
-        Of the one that reads backwards.
+        Weights of the one that reads backwards.
     stateful : bool
         Whether both keep their state from one forward to the next.
 
     Attributes
     ----------
     forward_lstm, backward_lstm : TimeLSTM
-        The two.
+        The two LSTMs.
 
     Notes
     -----
@@ -466,7 +465,7 @@ class TimeBiLSTM(Layer):
 
 
 class _PerStep(Layer):
-    """What layers that work on all time steps at once show as `layers`: the book's, one for each step."""
+    """The `layers` attribute of layers that process all time steps at once: the book's layers, one per step."""
 
     _step: ClassVar[Any]
     _came_back: tuple[Any, Any] | None = None  # the last input and its gradient from above
@@ -492,7 +491,7 @@ class _PerStep(Layer):
 
 
 class TimeEmbedding(_PerStep, Embedding):
-    """Embedding of whole sequences: word numbers (N, T) become rows (N, T, D).
+    """Embedding of whole sequences: word IDs (N, T) become rows (N, T, D).
 
     Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
     """
@@ -522,7 +521,7 @@ class TimeAffine(Affine):
 
 
 class Simple_TimeAffine(_PerStep, TimeAffine):
-    """What the book calls the plain version of TimeAffine; here it computes the same."""
+    """The book's simple version of TimeAffine; here it computes the same."""
 
     _step = Affine
     dW = Held("grads", 0, "The gradient of W, `grads[0]`.")
@@ -545,12 +544,12 @@ class Simple_TimeAffine(_PerStep, TimeAffine):
 
 
 class TimeDropout(Dropout):
-    """Dropout that scales while training, by 1 / (1 - dropout_ratio), and leaves x alone otherwise.
+    """Inverted dropout: scales by 1 / (1 - dropout_ratio) in training, and leaves x unchanged otherwise.
 
     Attributes
     ----------
     train_flg : bool
-        Whether forward drops anything; True at first.
+        Whether forward drops anything; initially True.
     mask : ndarray
         0 or the scale, after a forward in training.
 
@@ -575,9 +574,9 @@ class TimeDropout(Dropout):
         return ratio
 
     def forward(self, xs: Any, train_flg: bool | None = None) -> Array:
-        """Return xs with some numbers 0 and the others scaled; xs itself when not training.
+        """Return xs with some elements 0 and the others scaled; xs itself when not training.
 
-        train_flg, where it is given, counts for this call in place of the attribute.
+        train_flg, if given, overrides the attribute for this call.
         """
         if not (self.train_flg if train_flg is None else train_flg):
             unchanged: Array = xs
@@ -588,23 +587,23 @@ class TimeDropout(Dropout):
 
 
 class TimeSoftmaxWithLoss(SoftmaxWithLoss):
-    """Softmax and cross entropy over all time steps; steps with the label -1 do not count.
+    """Softmax and cross entropy over all time steps; steps with the label -1 are ignored.
 
     Attributes
     ----------
     ignore_label : int
-        The label of steps that do not count, -1.
+        The label of steps that are ignored, -1.
     y : ndarray
-        Probabilities, after forward, one row for each step that counts.
+        Probabilities, after forward, one row for each step that is not ignored.
     cache : tuple
-        What the book's layer keeps: labels, probabilities and whether they count, of all steps, and xs's shape;
-        made when somebody looks.
+        What the book's layer keeps: labels, probabilities and mask of all steps, and the shape of xs; created on
+        access.
 
     Notes
     -----
-    The loss is the mean of -log(y_t) over the steps that count, 0 where none does. Unlike SoftmaxWithLoss it
-    has no 1e-7 in the logarithm, as in the book: a probability of 0 costs infinity. Labels that lie on the GPU
-    make forward wait for it once, to see whether some do not count.
+    The loss is the mean of -log(y_t) over the steps that are not ignored, or 0 if all are. Unlike SoftmaxWithLoss
+    it has no 1e-7 in the logarithm, as in the book: a probability of 0 gives an infinite loss. With labels
+    on the GPU, forward waits for it once, to see whether any are ignored.
     Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
     """
 
@@ -625,9 +624,9 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         Raises
         ------
         ValueError
-            The number of labels does not fit.
+            The number of labels does not match.
         IndexError
-            A label is below -1, or V or more.
+            A label is outside [-1, V).
         """
         xs = as_float_array(self._error("xs"), xs)
         if xs.ndim == 0:
@@ -638,7 +637,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
             counted = t.reshape(-1) != self.ignore_label
             if np.count_nonzero(counted) != counted.size:  # this waits for the GPU where the labels are there
                 t = np.where(counted, t.reshape(-1), 0)
-                chosen = moved(counted.nonzero()[0], to_gpu=is_on_gpu(x))
+                chosen = to_side(counted.nonzero()[0], to_gpu=is_on_gpu(x))
         labels = as_labels(self._error("ts"), t, *x.shape, on_gpu=is_on_gpu(x))
         if not is_on_gpu(labels):
             check_labels(self._error("ts"), labels, x.shape[1])
@@ -679,7 +678,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         return taken
 
     def backward(self, dout: Any = 1) -> Array:
-        """Return dxs = (y - onehot(t)) dout / (number of steps that count), 0 for the others; of xs's shape."""
+        """Return dxs = (y - onehot(t)) dout / (number of steps not ignored), 0 for the others; of xs's shape."""
         has_cache = "cache" in vars(self)
         kept, number = self._after_forward(self.cache if has_cache else self.y), self._as_number(dout)
         if has_cache:
@@ -694,7 +693,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
 
 class Simple_TimeSoftmaxWithLoss(SoftmaxWithLoss):
-    """The mean over all time steps of SoftmaxWithLoss, 1e-7 and all; no label is ignored."""
+    """The mean of SoftmaxWithLoss over all time steps, including its 1e-7; no label is ignored."""
 
     _xs: Any = None
 

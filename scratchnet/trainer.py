@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_array, as_number, is_on_gpu, moved
+from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
 from ._engines import Layers, Planned, choose_engine
 from ._orders import Orders
 from ._progress import show_progress
@@ -41,38 +41,38 @@ class Trainer(BaseTrainer):
     compile : None, False or True
         Whether whole training steps run in C, without Python between the layers (the same numbers, faster).
         None: for scratchnet's own models, where it can be done. True: for any model whose forward is a chain
-        of scratchnet's Affine, Sigmoid and Relu layers with SoftmaxWithLoss at its end, if it can be proved (see
-        the notes). False: never.
+        of scratchnet's Affine, Sigmoid and Relu layers with SoftmaxWithLoss at its end, if it can be verified
+        (see the notes). False: never.
     lang : None, "en" or "ko"
-        Language of the log lines; None takes the environment's SCRATCHNET_LANG, else English.
+        Language of the log lines; None means the environment variable SCRATCHNET_LANG, else English.
 
     Attributes
     ----------
     loss_list : list of float
-        Mean loss since the line before, one entry for every log line.
+        Mean loss since the previous log line, one entry per line.
     current_epoch : int
-        Whole epochs trained so far, counted on by further calls of fit.
+        Whole epochs trained so far, over all calls of fit.
     eval_interval : int or None
-        Of the last fit.
+        The one of the last fit.
     history : list of dict
-        For each epoch: epoch, loss, and with validation data accuracy, val_loss, val_accuracy.
+        For each epoch: epoch, loss, and, with validation data, accuracy, val_loss and val_accuracy.
     engine : str
         What ran in the last fit: "plan" (whole steps) or "layers"; on the GPU "cuda-plan" or "cuda-layers".
 
     Raises
     ------
     ValueError
-        The model or the optimizer lacks something that training needs, or an option is unknown.
+        The model or the optimizer lacks something that training requires, or an option is unknown.
 
     Notes
     -----
-    Whole steps train what the model's own code would. Classes, objects or arrays that were changed before a fit,
-    or by a callback, are noticed: the fit goes on as they say, layer by layer where it must. With compile=True the
-    chain is recorded from the model's forward, on a copy, and proved on copies: one step of the model's own code
-    and one of the chain must give the same gradients, parameters and optimizer. That is done at first, in the
-    steps 2, 3 and 5, in the last of every epoch, and after callbacks. A model that keeps something from one step
-    for the next (a count, an average), or draws random numbers, is refused. No proof sees behaviour that begins
-    between two of them, or that depends on batches that they did not see. Whole steps leave nothing in the layers'
+    Whole steps give the same result as the model's own code. Classes, objects or arrays that were changed before a
+    fit, or by a callback, are detected: the fit then follows them, layer by layer if necessary. With compile=True
+    the chain is recorded from the model's forward, on a copy, and verified on copies: one step of the model's own
+    code and one of the chain must give the same gradients, parameters and optimizer state. This is done in steps 1, 2,
+    3 and 5, in the last step of every epoch, and after callbacks. A model that carries something over from one step
+    to the next (a count, an average), or draws random numbers, is rejected. No such check detects behaviour that
+    starts between two of them, or that depends on batches that they did not see. Whole steps do not set the layers'
     x, out and y.
 
     Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
@@ -111,35 +111,35 @@ class Trainer(BaseTrainer):
         Parameters
         ----------
         x, t
-            Samples and labels, arrays with one entry a sample. The samples are never copied whole; the labels
-            of scratchnet's own models are checked, and made class indices, once before the first step. For a
-            model on the GPU both are brought there once.
+            Samples and labels, arrays with one entry per sample. The samples are never copied as a whole; the
+            labels of scratchnet's own models are checked, and converted to class indices, once before the first
+            step. For a model on the GPU both are moved there once.
         max_epoch : int
             Number of epochs; 0 does nothing.
         batch_size : int
-            Samples in a step.
+            Samples per step.
         max_grad : float, optional
-            Largest norm of all gradients together; larger ones are scaled down to it.
+            Largest norm of all gradients together; gradients beyond it are scaled down.
         eval_interval : int or None
-            A line is printed and an entry made in `loss_list` at the first of every so many steps of an
-            epoch; None: never.
+            A line is printed and an entry added to `loss_list` in the first of every `eval_interval` steps of
+            an epoch; None means never.
         validation : (x, t), optional
             Data whose loss and accuracy are added to `history` after each epoch, with the accuracy on the
             training data.
         verbose : bool
             Whether the lines are printed.
         progress : bool
-            Whether a tqdm bar is shown, in a terminal or a notebook, in place of the lines: with verbose its text
-            has the epoch and the loss.
+            Whether a tqdm bar is shown, in a terminal or a notebook, instead of the lines; with verbose it also
+            shows the epoch and the loss.
         rng : None, int or numpy.random.Generator
-            Where the epochs' permutations are drawn; None is NumPy's global stream, as in the book.
+            Source of the epochs' permutations; None is NumPy's global stream, as in the book.
         callbacks
-            A function, or some, called with the trainer after each epoch; training stops when one returns True.
+            A function, or several, called with the trainer after each epoch; training stops when one returns True.
 
         Raises
         ------
         ValueError
-            x and t differ in length, an option makes no sense (a batch larger than the data, say),
+            x and t differ in length, an option is invalid (a batch larger than the data, say),
             compile=True and the model cannot be compiled, the model's params are not those of its layers, or its
             first backward does not write a gradient.
         IndexError
@@ -147,9 +147,9 @@ class Trainer(BaseTrainer):
         ImportError
             progress=True, and tqdm is not installed.
         RuntimeError
-            compile=True, and a later proof found a difference; names the step. The model is as it was before it.
+            compile=True, and a later check found a difference; names the step. The model is left as before it.
         KeyboardInterrupt
-            After Ctrl-C, when the running step has ended; model and trainer can be used and trained on.
+            After Ctrl-C, once the running step has finished; model and trainer remain usable.
 
         Warns
         -----
@@ -158,9 +158,9 @@ class Trainer(BaseTrainer):
 
         Notes
         -----
-        An epoch draws one permutation and applies it to the order of the epoch before, beginning with the
-        data's own: the same batches as the book's `x = x[idx]` makes. Small epochs are drawn some
-        ahead, and trained in one call.
+        Each epoch draws one permutation and applies it to the order of the previous epoch, starting with the
+        data's own: this gives the same batches as the book's `x = x[idx]`. Several small epochs are drawn ahead,
+        and trained in one call.
         """
         x, t = as_array(x, "fit: x"), as_array(t, "fit: t")
         callbacks = [callbacks] if callable(callbacks) else callbacks
@@ -199,7 +199,7 @@ class Trainer(BaseTrainer):
         validation: tuple[Any, Any] | None,
         callbacks: Sequence[Callable[[Trainer], Any]],
     ) -> None:
-        """Say what is wrong with what fit was given."""
+        """Raise an error if the arguments of fit are invalid."""
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
             raise ValueError(f"fit: x has shape {x.shape} and t {t.shape}, expected as many labels as samples")
         check_numbers(
@@ -223,13 +223,13 @@ class _LossLog(LogLines):
     Parameters
     ----------
     trainer
-        Its eval_interval is that of this fit.
+        The trainer; its eval_interval is that of this fit.
     steps : int
-        Of an epoch.
+        Steps per epoch.
     bar
-        What shows the steps that were made, and writes lines.
+        Progress bar, which also writes the lines.
     verbose : bool
-        Whether there are lines.
+        Whether lines are printed.
     """
 
     _trainer: Trainer
@@ -243,11 +243,11 @@ class _LossLog(LogLines):
 
     @property
     def place(self) -> str:
-        """The step that comes next."""
+        """The next step."""
         return f"epoch {self._trainer.current_epoch + 1}, step {self._step + 1} of {self._steps}"
 
     def add(self, losses: list[float], x: Array, rows: Array) -> None:
-        """Note the losses of the next steps, made on these rows of the samples x."""
+        """Record the losses of the next steps, taken on these rows of the samples x."""
         trainer = self._trainer
         self._watch.look(losses, trainer.current_epoch * self._steps + self._step, x, rows)
         self._bar.update(len(losses))
@@ -270,7 +270,7 @@ class _Run:
     trainer
         Its model and optimizer are trained.
     x, t, validation, batch_size, max_grad
-        As fit got them.
+        The arguments of fit.
     """
 
     engine: Layers | Planned
@@ -301,14 +301,14 @@ class _Run:
         model, optimizer = self._trainer.model, self._trainer.optimizer
         x, _, validation = self._given
         on_gpu = _is_on_gpu(model)
-        x, t = moved(x, to_gpu=on_gpu), moved(self._labels, to_gpu=on_gpu)
+        x, t = to_side(x, to_gpu=on_gpu), to_side(self._labels, to_gpu=on_gpu)
         self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad)
         if validation is not None:
             samples, labels = validation[0], _labels_for(model, validation[1])
-            self._validation = moved(samples, to_gpu=on_gpu), moved(labels, to_gpu=on_gpu)
+            self._validation = to_side(samples, to_gpu=on_gpu), to_side(labels, to_gpu=on_gpu)
 
     def train(self, rows: Array, log: _LossLog, interrupted: Callable[[], None]) -> None:
-        """Make steps on the rows, batch after batch; between the engine's calls, hear Ctrl-C."""
+        """Train on the rows, batch after batch; handle Ctrl-C between the engine's calls."""
         while len(rows):
             try:
                 losses = self.engine.train(rows)
@@ -321,7 +321,7 @@ class _Run:
                 interrupted()
 
     def look_again(self) -> None:
-        """Go on with what trainer, model and data are now that somebody else's code has run."""
+        """Take up changes to trainer, model and data after a callback has run."""
         trainer = self._trainer
         check_trainable("fit", trainer.model, trainer.optimizer)
         before, self._labels = self._labels, _labels_for(trainer.model, self._given[1])
@@ -349,7 +349,7 @@ class _Run:
 
 
 def _labels_for(model: Any, t: Array) -> Array:
-    """Return labels as the model wants them for all steps, checked; of a reader's model, as they are."""
+    """Return checked labels in the form that the model uses in all steps; unchanged for a user's own model."""
     prepare = getattr(model, "prepare_labels", None)
     if prepare is None:
         return t
@@ -365,12 +365,12 @@ def _checked_validation(model: Any, x: Any, t: Any) -> tuple[Array, Array]:
             f"fit: validation has {samples} samples and {labels} labels, expected the same number of both, "
             "at least one"
         )
-    model.predict(moved(x[:1], to_gpu=_is_on_gpu(model)))  # says now what does not fit
+    model.predict(to_side(x[:1], to_gpu=_is_on_gpu(model)))  # raises now if something does not fit
     return x, t
 
 
 def _are_same(labels: Array, before: Array) -> bool:
-    """Whether labels are those that they were; of those on the GPU nobody waits to see it."""
+    """Whether labels are unchanged; on the GPU this is not checked, so as not to wait for it."""
     return labels is before or is_on_gpu(labels) or np.array_equal(labels, before)
 
 

@@ -288,7 +288,7 @@ def class_indices(where: str, t: Any, classes: int, *, rows: int | None = None) 
     where
         The argument's name, for the error.
     t
-        Class indices (N,), or one-hot (N, C): told apart by the size.
+        Class indices (N,), or one-hot (N, C): distinguished by size.
     classes
         Number of classes, C.
     rows

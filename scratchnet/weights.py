@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ._arrays import Array, is_on_gpu, is_writable, moved
+from ._arrays import Array, is_on_gpu, is_writable, to_side
 from ._files import as_path, open_file, whole_file
 from .util import named_params, to_cpu
 
@@ -115,7 +115,7 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
             raise ValueError(f"load_params: the model's {name} is not a writable array")
         fitting[name] = checked_cast(f"{path}: {name}", stored[name], param.dtype)
     for name, param in params.items():
-        param[...] = moved(fitting[name], to_gpu=is_on_gpu(param))
+        param[...] = to_side(fitting[name], to_gpu=is_on_gpu(param))
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:

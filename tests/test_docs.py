@@ -13,14 +13,14 @@ from scratchnet import layers, optimizer, time_layers
 from scratchnet.backends import KERNELS
 from scratchnet.book1 import layers as book1_layers
 
-SCRIPT = Path(__file__).parent.parent / "docs" / "side_by_side.py"
+SCRIPT = Path(__file__).parent.parent / "docs" / "layer_pages.py"
 
 
 @pytest.fixture
-def side_by_side():
+def layer_pages():
     if not SCRIPT.exists():
         pytest.skip("no docs here: the tests run against an installed package")
-    spec = importlib.util.spec_from_file_location("side_by_side", SCRIPT)
+    spec = importlib.util.spec_from_file_location("layer_pages", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -35,20 +35,20 @@ def public_classes(module):
     return {c for c in found if c.__module__ == module.__name__}
 
 
-def test_every_layer_and_optimizer_of_both_books_has_a_page_with_its_kernels(side_by_side, tmp_path):
-    written = side_by_side.write(tmp_path)
+def test_every_layer_and_optimizer_of_both_books_has_a_page_with_its_kernels(layer_pages, tmp_path):
+    written = layer_pages.write(tmp_path)
     expected = [public_classes(module) for module in (layers, time_layers, book1_layers, optimizer)]
     assert set(written) == set().union(*expected) - {optimizer.Optimizer}
     index = (tmp_path / "index.html").read_text("utf-8")
     shown = set()
     for cls in written:
-        file = side_by_side.file_name(cls)
+        file = layer_pages.file_name(cls)
         text = (tmp_path / file).read_text("utf-8")
         assert f"<h1>{cls.__name__}</h1>" in text and f"'{file}'" in index
-        for kernel in side_by_side.kernels_of(cls):
+        for kernel in layer_pages.kernels_of(cls):
             assert f"def {kernel}(" in text and f"FN({kernel})(" in text
             assert html.escape(KERNELS[kernel].formula) in text
-        shown |= set(side_by_side.kernels_of(cls))
+        shown |= set(layer_pages.kernels_of(cls))
     assert shown == KERNELS.keys() - ELSEWHERE
     assert index.count("'layers.Relu.html'") == 2  # both books have it
 
@@ -65,18 +65,18 @@ def test_every_layer_and_optimizer_of_both_books_has_a_page_with_its_kernels(sid
         (optimizer.Nesterov, "nesterov_update", "momentum_update"),  # it extends Momentum
     ],
 )
-def test_a_page_shows_the_kernels_that_the_class_runs(side_by_side, cls, runs, leaves):
-    shown = side_by_side.kernels_of(cls)
+def test_a_page_shows_the_kernels_that_the_class_runs(layer_pages, cls, runs, leaves):
+    shown = layer_pages.kernels_of(cls)
     assert set(runs.split()) <= set(shown) and leaves not in shown
 
 
-def test_a_layer_made_of_layers_leads_to_their_pages(side_by_side):
-    text = side_by_side.page(time_layers.TimeBiLSTM)
+def test_a_layer_made_of_layers_leads_to_their_pages(layer_pages):
+    text = layer_pages.page(time_layers.TimeBiLSTM)
     assert "<a href='time_layers.TimeLSTM.html'>TimeLSTM</a>" in text
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_every_kernel_s_loop_is_found_whole(side_by_side, name):
-    loop, _ = side_by_side.c_source(name)
+def test_every_kernel_s_loop_is_found_whole(layer_pages, name):
+    loop, _ = layer_pages.c_source(name)
     assert loop.count("{") == loop.count("}") and f"FN({name})(" in loop.rpartition("static ")[2]
-    assert side_by_side.reference_source(name).startswith("def ")
+    assert layer_pages.reference_source(name).startswith("def ")

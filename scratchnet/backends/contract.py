@@ -1,20 +1,20 @@
-"""The kernel contract as data: what every backend offers, and what it refuses.
+"""The kernel contract as data: what every backend offers, and what it rejects.
 
 A kernel is declared here, once, in the notation of the books' formulas:
 
     x[N,D]      an array that is read, with its shape; one letter is one size throughout the call
-    A[N,4D]     an axis of four times D, a size that an argument before it has fixed
+    A[N,4D]     an axis of length 4 D, where an earlier argument has fixed D
     x[...]      an array of any shape; all [...] arrays of a call have the same shape
     >out[N,M]   an output: overwritten in full, never accumulated into
     =p[...]     changed in place
     b[M]?       may be None
     t[N]<C      int64 labels or indices, each at least 0 and below C; below H times W where <H*W
     mask[...]:bool  NumPy's bool; any byte but 0 is True
-    lr          a number
-    stride:1    an integer, 1 or more and at most LARGEST
+    lr          a scalar
+    stride:1    an integer from 1 to LARGEST
     -> float    the call returns a number; without it, None
 
-P, Q, Y and X are the sizes of windows and of what comes of them, see `window_places`.
+P and Q are the sizes of windows, Y and X those of their outputs, see `window_places`.
 
 All real arrays of a call have one dtype. No output overlaps another argument, except that an output
 marked >out[...]~x may be the array `x` itself. Size 0 is legal everywhere.
@@ -22,15 +22,15 @@ marked >out[...]~x may be the array `x` itself. Size 0 is legal everywhere.
 After the formula: how accurate a compiled kernel is, u being half a unit in the last place of 1 in the type:
 
     [exact]     the same bits as the formula, evaluated operation by operation
-    [3 ulp]     at most so many units in the last place from the true value, over the whole range
-    [sum(D+2)]  sums of products: at most so many times u times the sum of the terms' magnitudes; with several
+    [3 ulp]     at most this many units in the last place from the true value, over the whole range
+    [sum(D+2)]  sums of products: at most this many times u times the sum of the terms' magnitudes; with several
                 outputs, one for each: [dx sum(M+2), dW sum(N+2)]
     [derived]   a bound of its own, derived in tests/tolerances.py
 
-A line `# topic: files` begins a topic and names the files of csrc that have its loops.
+A line `# topic: files` begins a topic and names the files of csrc with its loops.
 
-The compiled kernels are bound to Python by what tools/generate_bindings.py writes from this table; the reference,
-the tests and the benchmarks read it as it is.
+tools/generate_bindings.py generates the compiled kernels' bindings from this table; the reference, the tests and
+the benchmarks read it directly.
 """
 
 from __future__ import annotations
@@ -170,13 +170,13 @@ class Argument(NamedTuple):
     role: str = "in"  # "in", "out" (overwritten) or "inout" (changed in place)
     shape: tuple[str, ...] = ()  # letters of the sizes; ("...",) is any shape, alike in all such arguments
     optional: bool = False  # None is accepted
-    limit: str | None = None  # labels: the size, product of sizes or number that they stay below
-    least: int | None = None  # a whole number: the smallest that it may be
-    alias: str | None = None  # an output that may be this argument itself
+    limit: str | None = None  # labels: the size, product of sizes or number that bounds them from above
+    least: int | None = None  # an integer argument: its minimum
+    alias: str | None = None  # an output: the argument that it may be identical to
 
     @property
     def is_array(self) -> bool:
-        """Whether the argument is an array and not a number."""
+        """Whether the argument is an array, not a scalar."""
         return self.kind != "number"
 
     @property
@@ -250,20 +250,20 @@ KERNELS: dict[str, Kernel] = _parse(CONTRACT)
 
 
 def window_places(size: int, window: int, stride: int, pad: int = 0) -> int:
-    """Return how many places a window has along an axis: the Y of H and P, the X of W and Q.
+    """Return how many positions a window has along an axis: Y from H and P, X from W and Q.
 
-    A window that would reach beyond the axis, with `pad` added at both ends, has no place there.
+    A window longer than the axis, with `pad` added at both ends, has none.
     """
     return max(0, (size + 2 * pad - window) // stride + 1)
 
 
-LARGEST = 2**31 - 1  # of strides, paddings and windows: no sum of them with a size leaves C's 63 bits
+LARGEST = 2**31 - 1  # stride, padding or window: no sum of them with a size overflows C's 63 bits
 
 
 def _check_windows(kernel: Kernel, sizes: dict[str, Any]) -> None:
-    """Compare the sizes of outputs with the places that the window has.
+    """Compare the sizes of outputs with the number of positions of the window.
 
-    What a window of max pooling spans of an image is at most LARGEST: its places are counted in 32 bits.
+    A max-pooling window spans at most LARGEST elements of an image: offsets in it are 32-bit integers.
     """
     for along, window, places in (("H", "P", "Y"), ("W", "Q", "X")):
         if along in sizes and window in sizes:
@@ -282,7 +282,7 @@ def _check_windows(kernel: Kernel, sizes: dict[str, Any]) -> None:
 
 
 def axis_length(axis: str, sizes: Mapping[str, Any]) -> Any:
-    """Return the length of an axis such as D or 4D; the axis itself where the size is not known yet."""
+    """Return the length of an axis such as D or 4D; the axis itself if the size is not known yet."""
     length = sizes.get(axis[-1])
     return axis if length is None else int(axis[:-1] or 1) * length
 
@@ -304,26 +304,26 @@ def _bind_shape(kernel: Kernel, argument: Argument, shape: tuple[int, ...], size
     sizes.update((axis, length) for axis, length in zip(argument.shape, shape, strict=True) if axis.isalpha())
 
 
-_MOST_WORK: Any = 100_000  # to find out whether strided arrays overlap, which may take any time: under a second
+_MOST_WORK: Any = 100_000  # limit, under a second, on deciding whether strided arrays overlap
 
 
 class HostMemory:
-    """NumPy's arrays as the checks see them; a backend with arrays of its own says the same of those."""
+    """NumPy's arrays as the checks see them; a backend with its own arrays provides the same methods."""
 
     checks_labels = True
 
     def refusal(self, value: Any) -> str | None:
-        """Why a value is no array of this memory."""
+        """Reason to reject `value` as an array of this memory, or None."""
         if isinstance(value, np.ma.MaskedArray):
             return "is a masked array, whose mask would be ignored; use .filled(...) or .compressed()"
         return None if isinstance(value, np.ndarray) else f"must be an array, got {type(value).__name__}"
 
     def plain(self, array: Any) -> Any:
-        """An array without the operators of its own that a subclass such as np.matrix has; the same memory."""
+        """The array as a plain one, without a subclass's own operators (np.matrix); the same memory."""
         return array if type(array) is np.ndarray else array.view(np.ndarray)
 
     def fault(self, array: Any) -> str | None:
-        """Why a compiled kernel cannot take an array as it lies."""
+        """Reason why a compiled kernel cannot take an array in place, or None."""
         if array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative:
             return None
         return "must be C-contiguous, aligned and in native byte order"
@@ -339,7 +339,7 @@ class HostMemory:
         try:
             return np.shares_memory(a, b, max_work=_MOST_WORK)
         except (np.exceptions.TooHardError, OverflowError):
-            return True  # strides so odd that nobody can say are not to be written through
+            return True  # strides too odd to decide: not safe to write through
 
     def is_same(self, a: Any, b: Any) -> bool:
         """Whether two arrays of one shape are the same elements."""
@@ -354,29 +354,29 @@ HOST = HostMemory()
 def check_arguments(
     kernel: Kernel, values: Sequence[Any], *, compiled: bool, memory: HostMemory = HOST
 ) -> list[Any]:
-    """Return the arguments of a call as kernels take them, or raise what is wrong, before anything is written.
+    """Return the arguments of a call as kernels take them, or raise an error, before anything is written.
 
     Parameters
     ----------
     kernel
         The called kernel's entry in `KERNELS`.
     values
-        The arguments of the call, all of them, in order.
+        All arguments of the call, in order.
     compiled
         True for the C kernels, which take C-contiguous, aligned float32 or float64 arrays in native byte
         order; False for the reference, which takes any floating dtype and any layout.
     memory
-        Whose arrays they are.
+        The memory that the arrays belong to.
 
     Returns
     -------
     list
-        Python's own numbers, and arrays of no subclass over the memory of those that were given.
+        Python's own numbers, and plain arrays over the memory of those that were given.
 
     Raises
     ------
     ValueError
-        Names the argument, what was expected and what came.
+        Names the argument, what was expected and what was given.
     IndexError
         A label or an index is out of range; names its position.
     """
@@ -441,9 +441,9 @@ def check_arguments(
 def checked(
     function: Callable[_P, _R], *, compiled: bool, memory: HostMemory = HOST, note: str = ""
 ) -> Callable[_P, _R]:
-    """Return a kernel's function, found in `KERNELS` by its name, with every call checked before it runs.
+    """Wrap a kernel's function, found in `KERNELS` by its name, so that every call is checked before it runs.
 
-    `compiled` and `memory` are those of `check_arguments`; `note` stands behind the formula in the docstring.
+    `compiled` and `memory` are those of `check_arguments`; `note` follows the formula in the docstring.
     """
     kernel = KERNELS[function.__name__]
     names = [argument.name for argument in kernel.arguments]
@@ -457,7 +457,7 @@ def checked(
         values = [*args, *(kwargs[name] for name in names[len(args) :])]
         taken = check_arguments(kernel, values, compiled=compiled, memory=memory)
         if outputs and all(taken[i] is None or taken[i].size == 0 for i in outputs):
-            return cast(_R, None)  # whatever the other sizes are: rows without columns may be any number
+            return cast(_R, None)  # whatever the other sizes: there may be any number of empty rows
         return run(*taken)
 
     call.__doc__ = f"{kernel.formula}. {note}".strip()

@@ -1,20 +1,20 @@
 # cython: language_level=3
 # cython: embedsignature=True, freethreading_compatible=True, autotestdict=False
-"""The compiled kernels: check the arguments, let go of the GIL, call csrc.
+"""The compiled kernels: check the arguments, release the GIL, call csrc.
 
 Every function has the arguments, the order and the errors that `contract.py` declares and
-`reference.py` defines. The loops are in csrc: `sn_<name>` in scratchnet.h says in which file.
+`reference.py` defines. The loops are in csrc: scratchnet.h names the file of each `sn_<name>`.
 
 Design
 ------
 * The checks are compiled from the contract's table at import, so nothing is declared twice. A call that
-  passes them costs some tens of nanoseconds; four memoryview arguments alone would cost 700, because each
-  acquires a buffer. So a NumPy array that is already right is used as it lies.
-* Anything else comes to `_prepared`: other objects with a buffer (array.array, memoryview, ctypes) are viewed
-  as arrays over the same memory; what is wrong is said by `check_arguments`, in the words of the reference.
+  passes them costs tens of nanoseconds; four memoryview arguments alone would cost 700, because each
+  acquires a buffer. So a NumPy array that already fits is used in place.
+* Anything else goes to `_prepared`: other objects with a buffer (array.array, memoryview, ctypes) are viewed
+  as arrays over the same memory; `check_arguments` raises the errors, with the reference's messages.
 * The GIL is released for calls whose work is worth the 60 ns that it costs.
 * No function keeps a reference, and the only state is the number of threads: any number of threads may
-  call in, with the GIL or without.
+  call in, with or without the GIL.
 """
 
 cimport numpy as cnp
@@ -46,7 +46,7 @@ cdef enum:
     REAL, LABEL, BOOL
     ANY_SHAPE = -1
     NONE = -1
-    MOST_THREADS = 1 << 20      # csrc takes what it can use of them
+    MOST_THREADS = 1 << 20      # csrc uses as many as it can
 
 cdef Py_ssize_t LARGEST = _LARGEST
 
@@ -74,7 +74,7 @@ cdef struct Call:               # what csrc is called with
 
 
 cdef Contract compile_contract(str name) except *:
-    """The contract's line of a kernel, in a form that a call can be checked against in nanoseconds."""
+    """A kernel's line of the contract, compiled so that checking a call against it takes nanoseconds."""
     cdef Contract contract
     cdef Declared *d
     letters = {"N": N, "D": D, "M": M, "C": C, "B": B, "n": n, "H": H, "W": W, "P": P, "Q": Q, "Y": Y, "X": X,
@@ -103,7 +103,7 @@ cdef Contract compile_contract(str name) except *:
 
 
 cdef inline bint fix(Py_ssize_t *size, int times, Py_ssize_t length) noexcept:
-    """Whether a length is so many times a size, which may be fixed by another argument already."""
+    """Whether a length is `times` times a size, which another argument may already have fixed."""
     if size[0] == -1:
         size[0] = length // times
     return times * size[0] == length
@@ -184,7 +184,7 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
 
 
 cdef inline bint real(object value, double *number) noexcept:
-    """Fill in a number of a kernel; False if it is none that C has."""
+    """Fill in a scalar argument of a kernel; False if it is not a number that C can represent."""
     cdef int overflow = 0
     if PyFloat_Check(value):
         number[0] = PyFloat_AS_DOUBLE(value)
@@ -196,7 +196,7 @@ cdef inline bint real(object value, double *number) noexcept:
 
 
 cdef inline bint whole(object value, int least, Py_ssize_t *number) noexcept:
-    """Fill in a whole number of a kernel; False if it is none from `least` to the contract's largest."""
+    """Fill in an integer argument of a kernel; False unless it is an int from `least` to LARGEST."""
     cdef int overflow = 0
     cdef long long given
     if not PyLong_CheckExact(value):
@@ -209,7 +209,7 @@ cdef inline bint whole(object value, int least, Py_ssize_t *number) noexcept:
 
 
 def _prepared(str name, *values):
-    """The arguments of a call that was not taken, as those that are; or the error that they are."""
+    """Convert the arguments of a call that `bind` rejected, or raise the error that is due."""
     kernel = _KERNELS[name]
     given = [value if value is None or not argument.is_array or isinstance(value, np.ndarray)
              else view_buffer(f"{name}: {argument.name}", value)
@@ -221,7 +221,7 @@ def _prepared(str name, *values):
 
 
 cdef object view_buffer(str where, object value):
-    """An array over the memory of another object; no copy, so that outputs are written where they lie."""
+    """An array over the memory of another object; no copy, so that outputs are written in place."""
     try:
         return np.asarray(memoryview(value))
     except (TypeError, ValueError, NotImplementedError):
@@ -240,7 +240,7 @@ cdef extern from *:
 
 
 cdef inline PyThreadState *release(double work) noexcept:
-    """Let other Python threads run, when the work (multiplications or elements) is worth it.
+    """Release the GIL if the work (multiplications or elements) is worth it.
 
     It is counted in double, where no product of sizes overflows.
     """
@@ -254,7 +254,7 @@ cdef inline void restore(PyThreadState *state) noexcept:
 
 cdef inline bint has_places(Py_ssize_t size, Py_ssize_t window, Py_ssize_t stride, Py_ssize_t pad,
                             Py_ssize_t places) noexcept:
-    """Whether a window has so many places along an axis, as `window_places` counts them."""
+    """Whether a window has `places` positions along an axis, as `window_places` counts them."""
     return places == ((size + 2 * pad - window) // stride + 1 if size + 2 * pad >= window else 0)
 
 
@@ -265,9 +265,9 @@ cdef inline bint windows_fit(const Call *c, Py_ssize_t p, Py_ssize_t q, Py_ssize
             and has_places(c.size[W], q, stride, pad, c.size[X]))
 
 
-# More rooms of the same module, which share the checks above
+# More parts of the same module, which share the checks above
 include "cpu_machine.pxi"  # instruction set, threads, memory
-include "cpu_kernels.pxi"  # a function for each kernel, written from the contract
+include "cpu_kernels.pxi"  # a function for each kernel, generated from the contract
 include "cpu_ops.pxi"      # a function for each operation of the layers: a kernel with its output
 include "cpu_steps.pxi"    # whole training steps
 include "cpu_shuffle.pxi"  # the order of the samples in each epoch

@@ -10,7 +10,7 @@ def isa():
 
 
 def isas():
-    """The instruction sets that this processor has, the best first."""
+    """The instruction sets that this processor has, best first."""
     names = []
     while sn_isa_available(len(names)) != NULL:
         names.append(sn_isa_available(len(names)).decode())
@@ -18,7 +18,7 @@ def isas():
 
 
 cdef void choose_isa(str name) except *:
-    """Take the instruction set that SCRATCHNET_ISA names, or the best."""
+    """Use the instruction set that SCRATCHNET_ISA names, or the best one."""
     if not name:
         sn_use_isa(NULL)
     elif name not in isas() or not sn_use_isa(name.encode()):
@@ -35,8 +35,8 @@ def address(cnp.ndarray array not None):
 
 
 def place(cnp.ndarray array not None):
-    """Return how an array lies in memory: address, shape, strides, dtype, and whether it may be written."""
-    cdef object any_array = array  # of its Python attributes
+    """Return an array's layout in memory: address, shape, strides, dtype, and whether it is writable."""
+    cdef object any_array = array  # for its Python attributes
     return (<size_t>cnp.PyArray_DATA(array), any_array.shape, any_array.strides, any_array.dtype,
             bool(cnp.PyArray_ISWRITEABLE(array)))
 
@@ -47,7 +47,7 @@ def get_num_threads():
 
 
 def set_num_threads(n):
-    """Split large work over at most n threads, the calling one included; results do not depend on n.
+    """Split large work over at most n threads, including the calling one; results do not depend on n.
 
     Raises
     ------
@@ -60,16 +60,16 @@ def set_num_threads(n):
 
 
 cdef int threads_in(str text) except -1:
-    """The number of threads that a text asks for, at most a million; 0 if it asks for none."""
+    """The number of threads given by a string, at most a million; 0 if it is not a positive integer."""
     text = text.strip()
     return min(int(text), MOST_THREADS) if text.isdecimal() and len(text) < 19 else 0
 
 
 cdef int default_threads() except -1:
-    """What the environment says, else the processors that this process may use.
+    """The number given by the environment, else the number of processors that this process may use.
 
-    Of OMP_NUM_THREADS the first number counts, for it may hold a list, for nested teams. It belongs to others, so
-    what makes no sense in it is passed over, as they do.
+    OMP_NUM_THREADS may be a list, for nested teams; its first number counts. The variable belongs to OpenMP, so
+    invalid values are ignored, as OpenMP ignores them.
     """
     cdef int n
     ours = os.environ.get("SCRATCHNET_NUM_THREADS", "")

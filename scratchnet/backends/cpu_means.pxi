@@ -1,4 +1,4 @@
-# Means of the losses of a fit
+# Mean losses of a fit
 
 
 @cython.final
@@ -9,9 +9,9 @@ cdef class LossMeans:
     Parameters
     ----------
     steps : int
-        Of an epoch.
+        Steps per epoch.
     interval : int or None
-        A line is due after the first of every so many steps of an epoch; None: never.
+        A line is due after the first of every `interval` steps of an epoch; None means never.
     """
 
     cdef Py_ssize_t steps, interval, step, next_line, count
@@ -24,12 +24,12 @@ cdef class LossMeans:
         self.has_lines = interval is not None
 
     def add(self, losses):
-        """Add the losses of the next steps; return what became due, in order.
+        """Add the losses of the next steps; return the lines and epochs that became due, in order.
 
         Returns
         -------
         list of (step, line, epoch)
-            The number of the step in its epoch, from 1 on; the mean of the losses since the line before, or None;
+            The number of the step in its epoch, starting at 1; the mean loss since the previous line, or None;
             the mean of the epoch that it ended, or None.
         """
         cdef double loss

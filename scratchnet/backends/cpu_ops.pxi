@@ -1,13 +1,13 @@
-# Operations: a kernel with its output. Each allocates what the kernel writes and takes the short way where the
-# arrays are right as they are; where they are not, it goes the general way, in general.py, which casts, copies,
-# chooses the backend or says what is wrong. A reader's own loop over a small net spends its time in these calls.
-# `owner` is the layer, or the name of the function, that an error names.
+# Operations: a kernel with its output. Each allocates what the kernel writes and takes the fast path where the
+# arrays fit as they are; otherwise it takes the general path, in general.py, which casts, copies, chooses the
+# backend or raises an error. A user's own loop over a small network spends its time in these calls.
+# `owner` is the layer, or the name of the function, that error messages name.
 
 cdef object _general = None
 
 
 cdef object the_general_way(str operation):
-    """A function of general.py, which is imported when it is first needed."""
+    """A function of general.py, which is imported on first use."""
     global _general
     if _general is None:
         from . import general
@@ -19,7 +19,7 @@ cdef bint float32_alone = False
 
 
 def compute_in_float32(bint whether):
-    """Leave float64 to the general way, which casts it, from now on; or no longer."""
+    """From now on, leave float64 to the general path, which casts it; or no longer."""
     global float32_alone
     float32_alone = whether
 
@@ -35,7 +35,7 @@ cdef inline cnp.ndarray new_like(object a):
 
 
 cdef inline bint is_exact_float_array(object a) noexcept:
-    """A NumPy array, no subclass, of float32 or float64."""
+    """Whether x is a NumPy array, not of a subclass, of float32 or float64."""
     return cnp.PyArray_CheckExact(a) and (cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT32
                                           or cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
 
@@ -45,12 +45,12 @@ cdef inline sn_type type_of(object a) noexcept:
 
 
 cdef inline bint is_computed_in(object a) noexcept:
-    """The same, of the dtypes that are computed in."""
+    """The same, for the dtypes in which computation takes place."""
     return is_exact_float_array(a) and not (float32_alone and cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
 
 
 cdef cnp.ndarray as_rows(cnp.ndarray a):
-    """View an array [..., D] as [N, D]; where it is not contiguous, a copy."""
+    """View an array [..., D] as [N, D]; copy it if it is not contiguous."""
     cdef cnp.PyArray_Dims dims
     cdef cnp.npy_intp shape[2]
     cdef int ndim = cnp.PyArray_NDIM(a)
@@ -65,7 +65,7 @@ cdef cnp.ndarray as_rows(cnp.ndarray a):
 
 
 cdef inline bint have_the_same_rows(object a, object b) noexcept:
-    """Whether two arrays have as many axes, two or more, all but the last one alike."""
+    """Whether two arrays have the same number of axes, at least two, and agree in all but the last."""
     cdef int i, ndim = cnp.PyArray_NDIM(<cnp.ndarray>a)
     if ndim < 2 or cnp.PyArray_NDIM(<cnp.ndarray>b) != ndim:
         return False
@@ -139,7 +139,7 @@ def op_matmul_accumulate(x, W, out, owner):
 
 
 def op_gather_rows(W, index, owner):
-    """Return the rows of W [N,D] that index, of any shape, chooses; of a single number, a view."""
+    """Return the rows of W [N,D] selected by index, of any shape; a view if it is a scalar."""
     cdef Call call
     cdef PyThreadState *state
     cdef cnp.npy_intp shape[MOST_AXES]
@@ -163,7 +163,7 @@ def op_gather_rows(W, index, owner):
 
 
 def op_scatter_add_rows(dout, index, W, list grads, owner):
-    """Write the gradient [dW] of gather_rows: the sum, for each row of W, of the rows of dout that it became."""
+    """Write the gradient [dW] of gather_rows: for each row of W, the sum of its copies' rows of dout."""
     cdef Call call
     cdef PyThreadState *state
     cdef cnp.ndarray rows, indices
@@ -251,7 +251,7 @@ def op_relu_forward(x, owner):
     cdef PyThreadState *state
     cdef cnp.ndarray out, mask
     cdef Py_ssize_t count
-    if is_computed_in(x) and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x):  # what bind would ask: outputs are new
+    if is_computed_in(x) and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x):  # all that bind would check: outputs are new
         out = new_like(x)
         mask = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x), cnp.NPY_BOOL)
         count = cnp.PyArray_SIZE(out)
@@ -316,7 +316,7 @@ def op_softmax_forward(x, owner):
 
 
 def op_softmax_backward(dout, y, owner):
-    """Return y (dout - the last axis' sum of dout y)."""
+    """Return y (dout - sum of dout y over the last axis)."""
     cdef Call call
     cdef PyThreadState *state
     cdef cnp.ndarray dx, rows, dout_rows, dx_rows
@@ -342,9 +342,9 @@ cdef cnp.dtype _DOUBLE = np.dtype(np.float64)
 
 
 def op_softmax_cross_entropy_forward(x, t, delta, owner):
-    """Return the loss, the probabilities and the labels as class indices: of x [...,C] and one label a row.
+    """Return the loss, the probabilities and the labels as class indices: for x [...,C] and one label per row.
 
-    Labels are class indices, or one-hot of x's shape. They are not cast: a float64 loss is one in float32 too.
+    Labels are class indices, or one-hot of x's shape. A float64 loss stays float64 even with float32 computation.
     """
     cdef Call call
     cdef PyThreadState *state
@@ -386,30 +386,30 @@ def op_softmax_cross_entropy_backward(y, t, dout, owner):
 
 # Updates
 
-# The optimizers' kernels with their codes: sn_optimizer has the contract's order too.
+# The optimizers' kernels with their codes: sn_optimizer follows the contract's order too.
 _UPDATES = {name: code for code, name in enumerate(k for k in _KERNELS if k.endswith("_update"))}
 
 
 cdef int fill_numbers(double *values, numbers) except -1:
-    """Fill in the numbers of an optimizer's kernel, at most four; the others are 0."""
+    """Fill in the scalars of an optimizer's kernel, at most four; the rest are 0."""
     cdef int i = 0
     values[0] = values[1] = values[2] = values[3] = 0
     for number in numbers:
         if i == 4:
-            raise ValueError("an optimizer's kernel takes at most four numbers")
+            raise ValueError("an optimizer's kernel takes at most four scalars")
         values[i] = number
         i += 1
     return 0
 
 
 def op_update(str kernel, params, grads, list states, numbers):
-    """Update all parameters by one optimizer's kernel and return True; or change nothing and return False.
+    """Update all parameters with one optimizer's kernel and return True; or change nothing and return False.
 
-    `states` holds the optimizer's lists of arrays, one entry a parameter.
+    `states` holds the optimizer's lists of arrays, one entry per parameter.
     """
     cdef Call few[32]
     cdef Call *calls = few
-    cdef cnp.ndarray many  # the calls, where there are more
+    cdef cnp.ndarray many  # the calls, if there are more
     cdef PyObject *given[4]
     cdef sn_parameter parameter
     cdef double values[4]
@@ -431,7 +431,7 @@ def op_update(str kernel, params, grads, list states, numbers):
     for state_list in states:
         if type(state_list) is not list or len(<list>state_list) != count:
             return False
-    # Copies of the lists hold the arrays, which another thread may take out of them while C works.
+    # Copies of the lists keep the arrays alive: another thread may remove them from the lists while C works.
     params, grads, states = list(params), list(grads), [list(state_list) for state_list in states]
     if len(<list>params) != count or len(<list>grads) != count:
         return False

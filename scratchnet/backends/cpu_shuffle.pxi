@@ -6,19 +6,19 @@ from numpy.random cimport bitgen_t
 
 
 def shuffle_epochs(bit_generator, int64_t[::1] order not None, int64_t[:, ::1] epochs not None):
-    """Shuffle order[n] in place, again for each epoch; epochs[E,k] = the first k of it, k <= n, each time.
+    """Shuffle order[n] in place, again for each epoch; epochs[E,k] = its first k entries, k <= n, each time.
 
-    With the numbers and the stream that NumPy's legacy `order = order[permutation(n)]` would draw and leave.
+    Draws the same numbers, and leaves the stream in the same state, as NumPy's legacy `order[permutation(n)]`.
 
     Parameters
     ----------
     bit_generator
-        One of NumPy's; its lock is held.
+        A bit generator of NumPy; its lock is held.
 
     Raises
     ------
     ValueError
-        An epoch has more rows than there are, or they are more than NumPy draws 32 bits for.
+        An epoch has more rows than there are, or there are more rows than 32 bits can index.
     """
     cdef Py_ssize_t n = order.shape[0], k = epochs.shape[1], epoch
     cdef bitgen_t *bits

@@ -12,7 +12,7 @@ _DATA_TYPES = {np.dtype(name): code for name, code in (
 
 
 def _refuse(str name, *values):
-    """Say what is wrong with plain arrays that a kernel of the steps does not take."""
+    """Raise an error about plain arrays that a kernel of the steps does not support."""
     _prepared(name, *values)
     raise ValueError(f"PlanRunner: an array has a dtype or layout that {name} does not support")
 
@@ -20,25 +20,25 @@ def _refuse(str name, *values):
 @cython.final
 @cython.auto_pickle(False)
 cdef class PlanRunner:
-    """Whole training steps of a chain of layers in C, the arrays being the layers' and the optimizer's own.
+    """Whole training steps of a chain of layers in C, on the layers' and the optimizer's own arrays.
 
     Parameters
     ----------
     layers : list of (W, b, dW, db, activation)
-        Of each layer, in order; activation is "sigmoid", "relu" or None.
+        One for each layer, in order; activation is "sigmoid", "relu" or None.
     parameters : list of (p, g, states)
         What the optimizer updates: the coalesced parameters, flat, with their gradients and states.
     optimizer : str
         The optimizer's kernel.
     batch : int
-        Samples in a step.
+        Samples per step.
     max_grad : float or None
-        Largest norm of all gradients together.
+        Largest norm of all gradients together; None means no clipping.
 
     Raises
     ------
     ValueError
-        An array is not what the kernels take, or a batch holds no samples.
+        An array does not suit the kernels, or a batch has no samples.
     """
 
     cdef sn_plan plan
@@ -81,7 +81,7 @@ cdef class PlanRunner:
         return array
 
     cdef object plain(self, array):
-        """The same numbers as a plain array, held: a parameter may be a memory map, say."""
+        """The same data as a plain array, kept alive: a parameter may be a memory map, say."""
         array = np.asarray(array)
         self.held.append(array)
         return array
@@ -121,12 +121,12 @@ cdef class PlanRunner:
                 and (data.shape[1] <= 1 or data.strides[1] == data.itemsize))
 
     def set_data(self, cnp.ndarray data not None, const int64_t[::1] labels not None):
-        """Train from now on with these samples [rows, D] and checked class indices [rows].
+        """Train with these samples from now on, [rows, D], and checked class indices, [rows].
 
         Raises
         ------
         ValueError
-            They do not fit each other or the first layer.
+            Their sizes do not match each other or the first layer.
         """
         if not self.takes(data) or data.shape[1] != self.plan.layer[0].D or data.shape[0] != labels.shape[0]:
             raise ValueError("set_data: these steps cannot train on these samples and labels")
@@ -134,7 +134,7 @@ cdef class PlanRunner:
         self.data_type = _DATA_TYPES[data.dtype]
 
     def forget_data(self):
-        """Hold the samples and labels no longer."""
+        """Release the samples and labels."""
         self.data = self.labels = None
 
     def run(self, const int64_t[::1] order not None, list rates not None, others):
@@ -143,18 +143,18 @@ cdef class PlanRunner:
         Parameters
         ----------
         order
-            Rows to train on; numbers left over from whole batches are not used.
+            Rows to train on; those beyond the last whole batch are not used.
         rates
             The learning rate of each step.
         others
-            The numbers after the learning rate that the optimizer's kernel takes, at most two.
+            The scalars that the optimizer's kernel takes after the learning rate, at most two.
 
         Raises
         ------
         IndexError
-            A number in order is not a row.
+            An entry of order is out of range.
         ValueError
-            There is no data yet, or there are too few rates.
+            No data has been set, or there are too few rates.
         """
         cdef sn_size steps = order.shape[0] // self.plan.batch
         cdef cnp.ndarray of_steps  # losses and learning rates
@@ -182,7 +182,7 @@ cdef class PlanRunner:
 
 
 def bias_corrected_rates(double lr, double beta1, double beta2, int64_t updates, Py_ssize_t steps):
-    """Return Adam's learning rates, lr sqrt(1 - beta2^k) / (1 - beta1^k), for some updates k after `updates`.
+    """Return Adam's rates, lr sqrt(1 - beta2^k) / (1 - beta1^k), for the `steps` updates k after `updates`.
 
     They correct m and v for their start at 0. Source: D. Kingma and J. Ba, *Adam*, 2015, section 2.
     """

@@ -38,29 +38,29 @@ ROWS_CLASSES = 32
 
 
 class PlanRunner:
-    """Whole training steps of a chain of layers, the arrays being the layers' and the optimizer's own.
+    """Whole training steps of a chain of layers, on the layers' and the optimizer's own arrays.
 
     Parameters
     ----------
     layers : list of (W, b, dW, db, activation)
-        Of each layer, in order; activation is "sigmoid", "relu" or None.
+        One for each layer, in order; activation is "sigmoid", "relu" or None.
     parameters : list of (p, g, states)
         What the optimizer updates: the coalesced parameters, flat, with their gradients and states.
     optimizer : str
         The optimizer's kernel.
     batch : int
-        Samples in a step.
+        Samples per step.
     max_grad : float or None
-        Largest norm of all gradients together.
+        Largest norm of all gradients together; None means no clipping.
     way : {"layers", "rows", "persistent"}, optional
-        How a step is made; chosen by the widths of the layers unless given.
+        How a step is computed; chosen by the widths of the layers unless given.
 
     Raises
     ------
     ValueError
-        An array is not what the kernels take, or the way is none for these layers.
+        An array does not suit the kernels, or the way does not suit these layers.
     NoGPUError
-        There is no GPU.
+        No GPU is available.
     """
 
     def __init__(
@@ -146,12 +146,12 @@ class PlanRunner:
         return bool(samples.ndim == 2 and samples.dtype.name in DATA_TYPES and samples.dtype.isnative)
 
     def set_data(self, data: Array, labels: Array) -> None:
-        """Train from now on with these samples [rows, D] and checked class indices [rows], uploaded once.
+        """Train with these samples from now on, [rows, D], and checked class indices, [rows], uploaded once.
 
         Raises
         ------
         ValueError
-            They do not fit each other or the first layer.
+            Their sizes do not match each other or the first layer.
         """
         fits = self.takes(data) and data.shape[1] == self._inputs[0].shape[1] and data.shape[0] == len(labels)
         if not fits or labels.dtype != np.int64 or labels.ndim != 1:
@@ -164,18 +164,18 @@ class PlanRunner:
         Parameters
         ----------
         order
-            Rows to train on; numbers left over from whole batches are not used.
+            Rows to train on; those beyond the last whole batch are not used.
         rates
             The learning rate of each step.
         others
-            The numbers after the learning rate that the optimizer's kernel takes, at most three.
+            The scalars that the optimizer's kernel takes after the learning rate, at most three.
 
         Raises
         ------
         IndexError
-            A number in order is not a row.
+            An entry of order is out of range.
         ValueError
-            There is no data yet, or there are too few rates.
+            No data has been set, or there are too few rates.
         """
         if self._data is None:
             raise ValueError("run: call set_data first")
@@ -189,7 +189,7 @@ class PlanRunner:
         if len(rates) < steps:
             raise ValueError(f"run: there are {len(rates)} learning rates for {steps} steps")
         self._upload(order, rates, others, steps)
-        self._cupy.cuda.get_current_stream().synchronize()  # what the caller does to the parameters
+        self._cupy.cuda.get_current_stream().synchronize()  # the caller's work on the parameters
         try:
             with self._stream:
                 if self.way == "persistent":
@@ -197,7 +197,7 @@ class PlanRunner:
                 else:
                     self._launch_steps(steps)
         finally:
-            self._stream.synchronize()  # nothing runs on behind the caller's back, whatever was raised
+            self._stream.synchronize()  # nothing keeps running after return, whatever was raised
         losses: list[float] = self._losses[:steps].get().tolist()
         return losses
 

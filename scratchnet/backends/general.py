@@ -22,10 +22,10 @@ from .._arrays import (
     check_labels,
     check_parameter,
     empty,
+    is_carray,
     is_on_gpu,
-    is_plain,
-    moved,
     rows_of,
+    to_side,
 )
 from .._compute import computed
 from . import backend_for
@@ -49,7 +49,7 @@ def _as_computed(x: Any, owner: Any) -> Array:
 def is_transposed_view(W: Any) -> bool:
     """Whether it is W' whose memory a kernel takes as it is: W is another layer's weights, transposed."""
     is_array = type(W) is np.ndarray or is_on_gpu(W)
-    return is_array and not is_plain(W) and is_plain(W.T) and W.dtype in (np.float32, np.float64)
+    return is_array and not is_carray(W) and is_carray(W.T) and W.dtype in (np.float32, np.float64)
 
 
 def is_cast_in_blocks(x: Any, W: Any) -> bool:
@@ -168,7 +168,7 @@ def _indices(index: Any, W: Array, owner: Any) -> Array:
             raise IndexError(where(owner, f"idx[{i}] is {numbers[i]}, expected at least {-rows}"))
         numbers = np.where(numbers < 0, numbers + rows, numbers)
     check_labels(where(owner, "idx"), numbers, rows)
-    return moved(numbers, to_gpu=is_on_gpu(W))
+    return to_side(numbers, to_gpu=is_on_gpu(W))
 
 
 def gather_rows(W: Any, index: Any, owner: Any) -> Array:
@@ -228,7 +228,7 @@ def relu_backward(dout: Any, mask: Any, owner: Any) -> Array:
     dx = empty(d.shape, d)
     is_set = empty(mask.shape, mask != 0)  # in C's order, whatever the mask's is
     is_set[...] = mask != 0
-    backend_for(d).relu_backward_by_mask(d, moved(is_set, to_gpu=is_on_gpu(d)), dx)
+    backend_for(d).relu_backward_by_mask(d, to_side(is_set, to_gpu=is_on_gpu(d)), dx)
     return dx
 
 

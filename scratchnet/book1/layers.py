@@ -27,7 +27,7 @@ from .._arrays import (
     check_row,
     empty,
     is_on_gpu,
-    moved,
+    to_side,
 )
 from .._base import Computed
 from .._compute import computed, like_computed
@@ -193,7 +193,7 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
         t = as_array(self.t)
         if t.size != y.size or y.shape[-1] < 2:
             return super().backward(number)
-        dx: Array = np.subtract(y, moved(t, to_gpu=is_on_gpu(y)).reshape(y.shape), dtype=y.dtype)
+        dx: Array = np.subtract(y, to_side(t, to_gpu=is_on_gpu(y)).reshape(y.shape), dtype=y.dtype)
         if number != 1:
             dx *= number
         dx /= max(prod(y.shape[:-1]), 1)

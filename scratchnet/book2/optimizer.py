@@ -25,7 +25,7 @@ class Nesterov(Momentum):
     Parameters
     ----------
     lr : float
-        Learning rate, 0 or more.
+        Learning rate, non-negative.
     momentum : float
         Share of the velocity that is kept.
 

@@ -220,8 +220,8 @@ def _rounded(text: str) -> list[Any]:
     return lines
 
 
-@attack("evaluation.stretches", share=0.5)
-def stretches(draw: Draw) -> Trial:
+@attack("evaluation.bptt_segments", share=0.5)
+def bptt_segments(draw: Draw) -> Trial:
     length, N, T, start = (int(draw.rng.integers(low, 20)) for low in (1, 1, 1, 0))
 
     def expect() -> list[Expected]:
@@ -230,7 +230,7 @@ def stretches(draw: Draw) -> Trial:
     def shaped() -> list[Expected]:
         return [Expected(np.reshape(expect()[0].true, (N, T)))]
 
-    return Trial(lambda: evaluation.stretches(length, N, T, start), shaped)
+    return Trial(lambda: evaluation.bptt_segments(length, N, T, start), shaped)
 
 
 class Surprised:

@@ -144,14 +144,14 @@ def as_array(draw: Draw) -> Trial:
     )
 
 
-@attack("_arrays.as_operand", "_arrays.as_float_array", "_arrays.is_plain",
+@attack("_arrays.as_operand", "_arrays.as_float_array", "_arrays.is_carray",
         "_arrays.is_writable", "_arrays.check_parameter")  # fmt: skip
 def as_operand(draw: Draw) -> Trial:
     x, dtype = draw.array(draw.shape()), np.dtype(draw.pick(("f4", "f8")))
 
     def call() -> Any:
         a, b = _arrays.as_operand("x", x, np.empty(1, dtype)), _arrays.as_float_array("x", x)
-        return [a, b, _arrays.is_plain(a) or not a.flags.writeable, _arrays.check_parameter("x", b) is b]
+        return [a, b, _arrays.is_carray(a) or not a.flags.writeable, _arrays.check_parameter("x", b) is b]
 
     def expect() -> list[Any]:
         return [*exactly(plain(x, dtype), plain(x, float_dtype(x))), True, True]
@@ -213,14 +213,14 @@ def as_labels(draw: Draw) -> Trial:
     return Trial(call, lambda: exactly(plain_labels(t, rows, classes)), [t])
 
 
-@attack("_arrays.side_by_side", "backends.address_of", "backends.cpu.address", share=0.3)
-def side_by_side(draw: Draw) -> Trial:
+@attack("_arrays.zeros_in_one_buffer", "backends.address_of", "backends.cpu.address", share=0.3)
+def zeros_in_one_buffer(draw: Draw) -> Trial:
     from scratchnet import backends
 
     shapes = [draw.shape(most=3) for _ in range(int(draw.rng.integers(1, 4)))]
 
     def call() -> Any:
-        arrays = _arrays.side_by_side(shapes, np.dtype("f4"))
+        arrays = _arrays.zeros_in_one_buffer(shapes, np.dtype("f4"))
         ends = [backends.address_of(a) + a.nbytes for a in arrays if a.size]
         begins = [cpu.address(a) for a in arrays if a.size]
         return [*arrays, ends[:-1] == begins[1:]]

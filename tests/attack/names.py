@@ -17,7 +17,7 @@ NOT_CALLED = {
     "scratchnet.util.to_gpu": "needs a GPU",
     "scratchnet._arrays.uploaded": "needs a GPU",
     "scratchnet._arrays.random_like": "draws random numbers; the Dropout layers are attacked",
-    "scratchnet._arrays.moved": "from one side to the other; on one it is as_array",
+    "scratchnet._arrays.to_side": "from one side to the other; on one it is as_array",
     "scratchnet.dropin.*": "changes what the process imports; tests/test_dropin.py",
     "*load_ipython_extension": "changes what the process imports; tests/test_dropin.py",
     "*.dataset.ptb.*": "reads a text that must not be passed on; tests/test_dataset_ptb.py makes one",
