@@ -1,7 +1,7 @@
-"""The neural-network library of *Deep Learning from Scratch* with a compiled heart.
+"""The neural-network library of *Deep Learning from Scratch* with a compiled core.
 
 Modules have the books' names: `scratchnet.layers`, `functions`, `optimizer`, `trainer`, `dataset`, ... The
-names used most are here as well.
+most used names are available here as well.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def __dir__() -> list[str]:
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
-    """Show what runs: versions, instruction set, GPU, optional packages, and what ran uncompiled.
+    """Show the configuration: versions, instruction set, GPU, optional packages, and what ran uncompiled.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     Raises
     ------
     ValueError
-        The mode is another.
+        The mode is unknown.
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"show_config: mode must be 'stdout' or 'dicts', got {mode!r}")
@@ -194,7 +194,7 @@ def load_ipython_extension(ipython: Any) -> None:
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """`%unload_ext scratchnet`: serve them no longer."""
+    """`%unload_ext scratchnet`: stop serving them."""
     from . import dropin
 
     dropin.uninstall()

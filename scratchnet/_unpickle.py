@@ -1,7 +1,7 @@
 """Reading the books' pickled weights without running anything that a file asks for.
 
 A pickle is a small program: it names functions, and its reader calls them. Here only the names in
-`_BUILDERS` exist, and each stands for a function of this module or a plain container.
+`_BUILDERS` exist, and each maps to a function of this module or a plain container.
 """
 
 import io
@@ -21,15 +21,15 @@ __all__ = ["RefusedPickleError", "load_pickle"]
 
 
 class RefusedPickleError(pickle.UnpicklingError, ValueError):
-    """A pickle holds, or asks for, something other than arrays and plain containers.
+    """A pickle contains, or asks for, something other than arrays and plain containers.
 
     Both an ``UnpicklingError``, as ``pickle`` raises, and a ``ValueError``, as `load_pickle` raises for a
-    file that is no whole pickle: ``except ValueError`` catches whatever can be wrong with a file's content.
+    file that is not a complete pickle: ``except ValueError`` catches everything that can be wrong with a file.
     """
 
 
 def load_pickle(path: str | bytes | os.PathLike[Any]) -> Any:
-    """Read arrays and plain containers from a pickle file; refuse everything else.
+    """Read arrays and plain containers from a pickle file; reject everything else.
 
     Made for the books' files: a dict of arrays (book 1's ``sample_weight.pkl``, ``params.pkl`` and
     ``mnist.pkl``), a list of arrays (what book 2's ``BaseModel`` saves), vocabularies. Python 2 or 3 may
@@ -45,19 +45,19 @@ def load_pickle(path: str | bytes | os.PathLike[Any]) -> Any:
     object
         Any nesting of dict, OrderedDict, list, tuple, set, frozenset, str, bytes, int, float, bool and
         None, and of arrays, NumPy scalars and dtypes of a boolean, number or text type. Arrays are
-        writable. The strings of Python 2 come as str, decoded as latin-1.
+        writable. Strings from Python 2 are returned as str, decoded as latin-1.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        The file does not exist.
     OSError
-        When it cannot be read, or what has its name is no file.
+        The file cannot be read, or is not a regular file.
     RefusedPickleError
-        When the file asks for anything else, which the message names. Arrays of Python objects, of
-        records and of dates are refused too, and a file that asks for many times its own size.
+        The file asks for anything else, which the message names. Arrays of Python objects, of
+        records and of dates are rejected too, and a file that asks for many times its own size.
     ValueError
-        When the file is damaged, cut short, or no pickle at all, or the path is none.
+        The file is damaged, truncated, or not a pickle at all, or the path is not a valid path.
 
     Notes
     -----
@@ -96,12 +96,12 @@ def _dtype(code: str, align: object = False, copy: object = True) -> np.dtype[An
 
 def _set_byte_order(dtype: Any, state: Any) -> None:
     # Nothing but the byte order is taken from the file. NumPy would believe the rest too: with forged
-    # flags it takes the numbers in an array for addresses of Python objects, and calls what lies there.
+    # flags it takes the values in an array for addresses of Python objects, and calls what is there.
     dtype.__setstate__(dtype.newbyteorder(state[1]).__reduce__()[2])
 
 
 def _reconstruct(subtype: object, shape: object, typecode: object) -> NDArray[Any]:
-    """What most pickled arrays start as: empty, for BUILD to fill."""
+    """The empty array that most pickled arrays start as, for BUILD to fill."""
     return np.empty(0)
 
 
@@ -111,7 +111,7 @@ def _fill(array: Any, state: Any) -> None:
 
 
 def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
-    """What protocol 5 makes arrays with; `axes` for those contiguous in neither C nor Fortran order."""
+    """Creates arrays for protocol 5; `axes` is for those contiguous in neither C nor Fortran order."""
     if not isinstance(dtype, np.dtype):  # as text it would not have passed `_dtype`
         raise TypeError(f"expected a dtype, got {dtype!r}")
     data = _bytes(buffer)  # over bytes the array would be read-only, over a bytearray it is not
@@ -133,13 +133,13 @@ def _bytes(data: Any) -> bytes | bytearray:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes in the protocols that know only text."""
+    """Decodes the form in which Python 3 writes bytes in text-only protocols."""
     if encoding != "latin1":
         _refuse(f"bytes in the encoding {encoding}")
     return text.encode("latin1")
 
 
-_NDARRAY = object()  # stands for the type numpy.ndarray, so that a file has no way to call it
+_NDARRAY = object()  # placeholder for the type numpy.ndarray, so that a file cannot call it
 _BUILDERS: dict[tuple[str, str], object] = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _dtype,
@@ -209,7 +209,7 @@ _OPCODES |= {pickle.BUILD[0]: _paid(_build), pickle.BYTEARRAY8[0]: _bytearray}
 
 
 class _Reader(pickle._Unpickler):
-    """Python's own reader with its doors shut; the one in C does not let opcodes be replaced."""
+    """Python's own unpickler, restricted; the one in C does not allow opcodes to be replaced."""
 
     dispatch = _OPCODES
 
@@ -227,7 +227,7 @@ _LEAVES = (type(None), bool, int, float, str, bytes, np.ndarray, np.generic, np.
 
 
 def _check(value: Any) -> None:
-    """Refuse what only stands in the file for something, such as a function that is never called."""
+    """Reject placeholders left in the result, such as a function that is never called."""
     seen, waiting = set(), [value]
     while waiting:
         item = waiting.pop()

@@ -1,4 +1,4 @@
-"""The base of book 2's models: parameters to a file and back.
+"""The base class of book 2's models: saves parameters to a file and loads them.
 
 Source: *Deep Learning from Scratch* 2, `common/base_model.py`; ch. 6.4.
 """
@@ -23,7 +23,7 @@ __all__ = ["BaseModel"]
 
 
 class BaseModel(Linked):
-    """What a model of the books extends: it sets `params` and `grads`, and says what forward and backward do.
+    """Base class of the books' models: a subclass sets `params` and `grads`, and defines forward and backward.
 
     Attributes
     ----------
@@ -32,8 +32,8 @@ class BaseModel(Linked):
 
     Notes
     -----
-    Files are the books': a pickled list of the parameters in order, in float16. They are read without running
-    anything that is in them.
+    Files have the books' format: a pickled list of the parameters in order, in float16. They are read without
+    running anything in them.
     """
 
     def __init__(self) -> None:
@@ -44,24 +44,24 @@ class BaseModel(Linked):
         return shown(self, ("params",))
 
     def forward(self, *args: Any) -> Any:
-        """Return the loss; the model says how."""
+        """Return the loss; defined by the model."""
         raise NotImplementedError(f"{type(self).__name__} has no forward of its own")
 
     def backward(self, *args: Any) -> Any:
-        """Write the gradients; the model says how."""
+        """Write the gradients; defined by the model."""
         raise NotImplementedError(f"{type(self).__name__} has no backward of its own")
 
     def save_params(self, file_name: str | os.PathLike[str] | None = None) -> None:
-        """Write the parameters to a file, in float16; without a name to <class name>.pkl.
+        """Write the parameters to a file, in float16; by default to <class name>.pkl.
 
-        The file appears under its name when it is complete.
+        The file appears under its name only once it is complete.
 
         Raises
         ------
         ValueError
-            There are no parameters, a number is too large for float16, or the name is none of a file.
+            There are no parameters, a value is too large for float16, or the name is not a file name.
         OSError
-            The file cannot be written: its folder is missing, it is read-only, or what has its name is no file.
+            The file cannot be written: its folder is missing, it is read-only, or the path is not a regular file.
         """
         path = self._path("save_params", file_name)
         half = np.dtype(np.float16)
@@ -72,15 +72,15 @@ class BaseModel(Linked):
             pickle.dump(arrays, file)
 
     def load_params(self, file_name: str | os.PathLike[str] | None = None) -> None:
-        """Read the parameters from a file, into the model's own arrays; without a name from <class name>.pkl.
+        """Read the parameters from a file, into the model's own arrays; by default from <class name>.pkl.
 
         Raises
         ------
         OSError
-            There is no such file, or what has its name is none.
+            The file does not exist, or is not a regular file.
         ValueError
-            It holds anything but a list of arrays of the parameters' shapes, or a number that is too large for its
-            parameter's dtype. The model is then as it was.
+            The file contains anything but a list of arrays of the parameters' shapes, or a value too large for its
+            parameter's dtype. The model is then unchanged.
         """
         path = self._path("load_params", file_name)
         if not path.exists():

@@ -1,4 +1,4 @@
-"""How good a language model is: its perplexity on a text, its answers to questions.
+"""Evaluation of language models: perplexity on a text, answers to questions.
 
 Source: *Deep Learning from Scratch* 2, `common/util.py`.
 """
@@ -51,21 +51,22 @@ def taken(where: str, words: Any, positions: Array) -> Array:
 
 
 def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: int = 35) -> float:
-    """Return a language model's perplexity on a text, exp of its mean loss; prints the progress, as the book does.
+    """Return a language model's perplexity on a text, exp of its mean loss; prints its progress, as in the book.
 
     Parameters
     ----------
     model
-        Anything with forward(xs, ts) -> loss; where it takes train_flg, it is called with train_flg=False.
+        Anything with forward(xs, ts) -> loss; if it accepts train_flg, it is called with train_flg=False.
     corpus : ndarray
-        Word numbers in the order of the text; they are given to the model where they lie.
+        Word IDs in the order of the text; passed to the model on the device where they are.
     batch_size, time_size : int
-        Stretches evaluated at once, and their length.
+        Segments evaluated at once, and their length.
 
     Raises
     ------
     ValueError
-        The text is shorter than one batch or no row of words, a size is none, or the model has no forward.
+        The text is shorter than one batch or not 1-d, a size is not a positive integer, or the model has no
+        forward.
 
     Notes
     -----
@@ -115,13 +116,13 @@ def eval_seq2seq(
     Parameters
     ----------
     model
-        Anything with generate(question, start_id, length) -> character numbers.
+        Anything with generate(question, start_id, length) -> character IDs.
     question : ndarray
-        Character numbers.
+        Character IDs.
     correct : ndarray
-        The answer's, the first of which is the start mark.
+        Character IDs of the answer, the first of which is the start mark.
     id_to_char : dict
-        Characters by number.
+        Characters by ID.
     verbose : bool
         Whether question, answer and guess are printed; `verbos` in some printings.
     is_reverse : bool
@@ -130,10 +131,10 @@ def eval_seq2seq(
     Raises
     ------
     ValueError
-        The model has no generate, the answer has no start mark, a character's number is not whole, or id_to_char
-        holds no characters.
+        The model has no generate, the answer has no start mark, a character ID is not an integer, or id_to_char
+        does not contain characters.
     IndexError
-        id_to_char has no such number.
+        id_to_char lacks an ID.
 
     Notes
     -----

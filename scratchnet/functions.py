@@ -1,4 +1,4 @@
-"""The books' functions: activations and losses, for arrays, lists and single numbers; CuPy arrays stay on the GPU.
+"""The books' functions: activations and losses, for arrays, lists and scalars; CuPy arrays stay on the GPU.
 
 Source: *Deep Learning from Scratch* 1, ch. 3 and 4; 2, ch. 1.
 """
@@ -37,12 +37,12 @@ def sigmoid(x: Any) -> Any:
     Returns
     -------
     ndarray
-        Of x's shape; a NumPy number for a number.
+        Of x's shape; a NumPy scalar for a scalar.
 
     Raises
     ------
     ValueError
-        x does not hold real numbers.
+        x does not contain real numbers.
 
     Notes
     -----
@@ -57,7 +57,7 @@ def relu(x: Any) -> Any:
     Raises
     ------
     ValueError
-        x does not hold real numbers.
+        x does not contain real numbers.
 
     Notes
     -----
@@ -78,7 +78,7 @@ def softmax(x: Any) -> Array:
     Raises
     ------
     ValueError
-        x is a single number, or does not hold real numbers.
+        x is a scalar, or does not contain real numbers.
 
     Notes
     -----
@@ -127,7 +127,7 @@ def sum_squared_error(y: Any, t: Any) -> Any:
 
     Notes
     -----
-    Source: book 1, ch. 4.2.1, whose printings also call it sum_squares_error and mean_squared_error.
+    Source: book 1, ch. 4.2.1, some printings of which call it sum_squares_error or mean_squared_error.
     """
     y, t = as_float_array("sum_squared_error: y", y), as_float_array("sum_squared_error: t", t)
     if is_on_gpu(y) != is_on_gpu(t):
@@ -148,7 +148,7 @@ def step_function(x: Any) -> Any:
     Raises
     ------
     ValueError
-        x does not hold real numbers.
+        x does not contain real numbers.
 
     Notes
     -----

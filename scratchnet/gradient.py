@@ -26,7 +26,7 @@ def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:
     Raises
     ------
     ValueError
-        f is no function, or x or what f returns holds no real numbers.
+        f is not a function, or x or the result of f does not contain real numbers.
 
     Notes
     -----
@@ -46,8 +46,8 @@ def numerical_gradient(f: Callable[[Array], Any], x: Any) -> Array:
     f
         Function of the array that returns a number.
     x
-        Point, an array of any shape. A floating array is changed in place, one number at a time, and put
-        back: so f may also look at the array itself, as the books' `loss` does with its weights.
+        Point, an array of any shape. A floating array is changed in place, one element at a time, and
+        restored: so f may also read the array itself, as the books' `loss` does with its weights.
         Integers and lists are copied to float64.
 
     Returns
@@ -58,7 +58,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Any) -> Array:
     Raises
     ------
     ValueError
-        x does not hold real numbers, or is read-only; f is no function, or does not return one real number.
+        x does not contain real numbers, or is read-only; f is not a function, or does not return one real number.
 
     Notes
     -----
@@ -77,14 +77,14 @@ def gradient_descent(
     *,
     return_path: bool = False,
 ) -> Any:
-    """Go downhill from init_x: x -= lr * gradient, step_num times.
+    """Descend from init_x: x -= lr * gradient, step_num times.
 
     Parameters
     ----------
     f
         Function of the array that returns a number.
     init_x
-        Start; a floating array is changed in place and returned, as in the book.
+        Starting point; a floating array is changed in place and returned, as in the book.
     lr
         Learning rate.
     step_num
@@ -95,13 +95,13 @@ def gradient_descent(
     Returns
     -------
     ndarray, or (ndarray, ndarray of shape (step_num + 1, ...))
-        The last point; with `return_path` also the path, which begins with init_x.
+        The last point; with `return_path` also the path, starting with init_x.
 
     Raises
     ------
     ValueError
-        init_x does not hold real numbers, step_num is no whole number of 0 or more, lr is no number, f is no
-        function, or does not return one real number.
+        init_x does not contain real numbers, step_num is not a non-negative integer, lr is not a number, f is not
+        a function, or does not return one real number.
 
     Notes
     -----
@@ -129,7 +129,7 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     ----------
     model
         Anything with forward(x, t) -> loss, backward(), params and grads. The differences are taken in float64
-        for scratchnet's own networks of any dtype; for a class of your own in the dtype of its parameters, where
+        for scratchnet's own networks of any dtype; for your own classes in the dtype of their parameters, where
         float64 gives a sharp check and float32 about three digits.
     x, t
         A batch; a few samples are enough, since the loss is evaluated twice for every parameter.
@@ -143,14 +143,14 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     Raises
     ------
     ValueError
-        The model lacks something that is needed, there are no samples, or the same samples have two losses.
+        The model lacks something required, there are no samples, or the same samples give two different losses.
 
     Notes
     -----
     Most of scratchnet's losses add 1e-7 inside the logarithm, which `backward` ignores: the differences are taken
-    of the loss without it. Two things make errors look large in a right model: gradients near 0 in float32
-    (weights of 0.01 in several sigmoid layers of a class of your own), where rounding is all that is left, and a
-    relu whose input lies at 0, where the loss has no derivative. Larger weights, and biases that are not all 0,
+    of the loss without it. Two things make errors look large in a correct model: gradients near 0 in float32
+    (weights of 0.01 in several sigmoid layers of your own class), where only rounding is left, and a relu whose
+    input is at 0, where the loss has no derivative. Larger weights, and biases that are not all 0,
     avoid both.
     Source: book 1, ch. 5.7.3.
     """
@@ -167,7 +167,7 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
 
 
 def _compared(model: Any, x: Array, t: Array) -> dict[str, float]:
-    """Return the largest relative error of each parameter's gradient; `gradient_check` has looked at the rest."""
+    """Return the largest relative error of each parameter's gradient; `gradient_check` checks the arguments."""
     loss = as_number("gradient_check: the loss", model.forward(x, t))
     model.backward()
     grads = [np.array(g) for g in flatten(model.grads)]
@@ -198,7 +198,7 @@ def _compared(model: Any, x: Array, t: Array) -> dict[str, float]:
 def _in_float64(model: Any) -> Any:
     """Return a copy with float64 weights of a network that is a chain of scratchnet's layers; else the model.
 
-    As for whole steps, a class that extends one of scratchnet's, or was changed, may compute something else.
+    As with whole steps, a subclass of one of scratchnet's classes, or a changed class, may compute something else.
     """
     if unmodified_chain(model) is None:
         return model
@@ -211,7 +211,7 @@ def _in_float64(model: Any) -> Any:
 
 
 def _as_point(where: str, x: Any) -> Array:
-    """Return x itself if it is a floating array, else a copy, of float64 where it holds integers."""
+    """Return x itself if it is a floating array, else a copy, of float64 if it contains integers."""
     array = as_real_array(where, x)
     if is_on_gpu(array):
         raise ValueError(f"{where} is on the GPU; scratchnet.to_cpu moves it")

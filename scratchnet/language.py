@@ -1,4 +1,4 @@
-"""Words as numbers and vectors: the helpers of book 2's chapters 2 to 4.
+"""Words as IDs and vectors: the helpers of book 2, chapters 2 to 4.
 
 Source: *Deep Learning from Scratch* 2, `common/util.py`.
 """
@@ -37,24 +37,24 @@ __all__ = [
 
 
 def preprocess(text: str) -> tuple[Array, dict[str, int], dict[int, str]]:
-    """Turn a text into word numbers.
+    """Turn a text into word IDs.
 
     Parameters
     ----------
     text : str
-        Words between single spaces; full stops become words of their own, capitals small letters.
+        Words separated by single spaces; full stops become words of their own, capitals become lower case.
 
     Returns
     -------
     corpus : ndarray of int64
-        The number of each word, counted in the order of their first appearance.
+        The ID of each word; IDs are assigned in order of first appearance.
     word_to_id, id_to_word : dict
-        The vocabulary, both ways.
+        The vocabulary, in both directions.
 
     Raises
     ------
     ValueError
-        text is no str.
+        text is not a str.
 
     Notes
     -----
@@ -69,15 +69,15 @@ def preprocess(text: str) -> tuple[Array, dict[str, int], dict[int, str]]:
 
 
 def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
-    """Return the cosine of the angle between two vectors, or numbers; 0 for a zero vector.
+    """Return the cosine of the angle between two vectors, or scalars; 0 for a zero vector.
 
-    Floating arrays are reckoned with in their own dtype, as in the book: in float16, to which eps is 0, a zero
-    vector gives NaN, and a length above 255 is infinite; NumPy warns of both.
+    Floating arrays are processed in their own dtype, as in the book: in float16, where eps rounds to 0, a zero
+    vector gives NaN, and a length above 255 is infinite; NumPy warns about both.
 
     Raises
     ------
     ValueError
-        They are not vectors of real numbers of one length.
+        They are not real vectors of the same length.
 
     Notes
     -----
@@ -106,7 +106,7 @@ def most_similar(
     word_matrix: Any,
     top: int = 5,
 ) -> None:
-    """Print the words whose vectors point most nearly where a word's does.
+    """Print the words whose vectors are most similar to a word's.
 
     Parameters
     ----------
@@ -115,16 +115,16 @@ def most_similar(
     word_to_id, id_to_word : dict
         The vocabulary.
     word_matrix : ndarray, shape (V, D)
-        A vector for every word.
+        One vector per word.
     top : int
         How many words are printed; at least one is.
 
     Raises
     ------
     ValueError
-        The vocabulary is no dictionary, word_matrix is no matrix with a row for every word, or top is no number.
+        The vocabulary is not a dictionary, word_matrix does not have one row per word, or top is not a number.
     IndexError
-        The word's number is no row of word_matrix.
+        The word's ID is not a row of word_matrix.
 
     Notes
     -----
@@ -149,7 +149,7 @@ def most_similar(
 
 
 def _vocabulary(where: str, word_to_id: Any, id_to_word: Any, word_matrix: Any, top: Any) -> tuple[Any, Array]:
-    """Return `top` and the matrix as plain numbers on the CPU; counts become float64."""
+    """Return `top` as an int and the matrix as a plain array on the CPU; integers become float64."""
     if not isinstance(word_to_id, Mapping) or not isinstance(id_to_word, Mapping | Sequence):
         raise ValueError(
             f"{where}: word_to_id and id_to_word must be dictionaries, got {type(word_to_id).__name__} and "
@@ -191,7 +191,7 @@ def _word(where: str, id_to_word: Any, number: int) -> Any:
 def _best(
     where: str, similarity: Array, id_to_word: Any, without: tuple[str, ...], top: float
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield the words of the largest numbers, and these numbers; at least one, as in the book."""
+    """Yield the words with the largest scores, and the scores; at least one, as in the book."""
     count = 0
     for i in (-1 * similarity).argsort().tolist():
         word = _word(where, id_to_word, i)
@@ -213,7 +213,7 @@ def analogy(
     top: int = 5,
     answer: str | None = None,
 ) -> None:
-    """Print the words d for which a is to b as c is to d: whose vectors lie most nearly along b - a + c.
+    """Print the words d for which a is to b as c is to d: those whose vectors are most similar to b - a + c.
 
     Parameters
     ----------
@@ -222,18 +222,18 @@ def analogy(
     word_to_id, id_to_word : dict
         The vocabulary.
     word_matrix : ndarray, shape (V, D)
-        A vector for every word.
+        One vector per word.
     top : int
-        How many words are printed; at least one is. A word whose number is NaN never is.
+        How many words are printed; at least one is. A word whose score is NaN never is.
     answer : str, optional
         A word whose own score is printed first.
 
     Raises
     ------
     ValueError
-        The vocabulary is no dictionary, or does not have `answer`; word_matrix is no matrix, or top no number.
+        The vocabulary is not a dictionary, or lacks `answer`; word_matrix is not a matrix, or top is not a number.
     IndexError
-        A word's number is no row of word_matrix.
+        A word's ID is not a row of word_matrix.
 
     Notes
     -----
@@ -264,7 +264,7 @@ def normalize(x: Array) -> Array:
     Raises
     ------
     ValueError
-        x is no array of a floating dtype that may be written.
+        x is not a writable array of a floating dtype.
 
     Notes
     -----
@@ -288,14 +288,14 @@ def _one_row(where: str, corpus: Array) -> Array:
 
 
 def convert_one_hot(corpus: Any, vocab_size: int) -> Array:
-    """Return word numbers (N,) or (N, C) as one-hot int32 arrays (N, V) or (N, C, V).
+    """Return word IDs (N,) or (N, C) as one-hot int32 arrays (N, V) or (N, C, V).
 
     Raises
     ------
     IndexError
-        A number is outside [0, V).
+        An ID is outside [0, V).
     ValueError
-        They are not whole numbers.
+        They are not integers.
 
     Notes
     -----
@@ -311,16 +311,16 @@ def convert_one_hot(corpus: Any, vocab_size: int) -> Array:
 
 
 def create_co_matrix(corpus: Any, vocab_size: int, window_size: int = 1) -> Array:
-    """Count which words stand near which: entry (i, j) is how often j stands near i.
+    """Count co-occurrences: entry (i, j) is how often word j occurs near word i.
 
     Parameters
     ----------
     corpus
-        Word numbers in the order of the text, of any integer dtype.
+        Word IDs in the order of the text, of any integer dtype.
     vocab_size : int
         Number of words, V.
     window_size : int
-        How many words to each side count as near.
+        How many words on each side count as near.
 
     Returns
     -------
@@ -329,9 +329,9 @@ def create_co_matrix(corpus: Any, vocab_size: int, window_size: int = 1) -> Arra
     Raises
     ------
     IndexError
-        A number is outside [0, V).
+        An ID is outside [0, V).
     ValueError
-        The corpus is no row of whole numbers, or a size is none.
+        The corpus is not a 1-d array of integers, or a size is not a non-negative integer.
 
     Notes
     -----
@@ -361,25 +361,25 @@ def ppmi(C: Any, verbose: bool = False, eps: float = 1e-8) -> Array:
     Parameters
     ----------
     C : array, shape (V, V)
-        How often two words stand together.
+        How often two words occur together.
     verbose : bool
-        Whether the book's lines on the progress are printed.
+        Whether the book's progress lines are printed.
     eps : float
-        Stands beside the quotient in the logarithm.
+        Added to the quotient in the logarithm.
 
     Returns
     -------
     ndarray of float32, shape (V, V)
-        max(0, log2(C N / (S_i S_j) + eps)), with S the sums of C's columns and N the sum of all.
+        max(0, log2(C N / (S_i S_j) + eps)), with S the column sums of C and N the total.
 
     Raises
     ------
     ValueError
-        C is no square matrix of real numbers, or eps no number.
+        C is not a square matrix of real numbers, or eps is not a number.
 
     Notes
     -----
-    Only entries that are not 0 are computed, for there are few. Source: book 2, ch. 2.4.1.
+    Only nonzero entries are computed, since there are few. Source: book 2, ch. 2.4.1.
     """
     eps = as_number("ppmi: eps", eps)
     C = to_side(as_real_array("ppmi: C", C), to_gpu=False)
@@ -404,25 +404,25 @@ def ppmi(C: Any, verbose: bool = False, eps: float = 1e-8) -> Array:
 
 
 def create_contexts_target(corpus: Any, window_size: int = 1) -> tuple[Array, Array]:
-    """Return each word's neighbours, and the words themselves, from the first that has a whole window.
+    """Return each word's neighbours, and the words themselves, for all words with a full window.
 
     Parameters
     ----------
     corpus
-        Word numbers in the order of the text, N of them.
+        Word IDs in the order of the text, N of them.
     window_size : int
-        Neighbours to each side.
+        Neighbours on each side.
 
     Returns
     -------
     contexts : ndarray, shape (N - 2 window_size, 2 window_size)
     target : ndarray, shape (N - 2 window_size,)
-        Of the corpus's dtype; without a row where no word has a whole window.
+        Both of the corpus's dtype; empty if no word has a full window.
 
     Raises
     ------
     ValueError
-        The corpus is no row of words, or window_size no whole number or larger than the corpus.
+        The corpus is not a 1-d array, or window_size is not an integer or is larger than the corpus.
 
     Notes
     -----

@@ -129,7 +129,8 @@ class Affine(MatMul):
         compiled, float16 in NumPy. A transposed matrix is allowed.
     b : ndarray, shape (M,) or (1, M), or a number
         Bias, likewise; cast to W's dtype in each call. Anything that NumPy would broadcast is allowed; but a
-        scalar or an array of one element has no room for M gradients: `backward` then fails, as in the book's layer.
+        scalar or an array of one element has no room for M gradients: `backward` then fails, as in the book's
+        layer.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The books' networks: a chain of Affine and activation layers with softmax and cross entropy at its end.
+"""The books' networks: a chain of Affine and activation layers ending in softmax with cross entropy.
 
 Source: *Deep Learning from Scratch* 2, ch. 1.4; 1, ch. 4.5, 5.7 and 6.
 """
@@ -43,7 +43,7 @@ _BLOCK = 1 << 18
 
 
 class Network(Linked):
-    """A chain of layers with a loss at its end: what the two networks of the books share.
+    """A chain of layers ending in a loss: the base of the books' two networks.
 
     Attributes
     ----------
@@ -57,8 +57,8 @@ class Network(Linked):
 
     Notes
     -----
-    A class that is decorated `as_written` computes its `step_chain` and nothing else, so that whole steps can be
-    compiled (`plan.py`); one that extends it may compute something else.
+    A class decorated with `as_written` computes exactly its `step_chain`, so that whole steps can be compiled
+    (`plan.py`); a subclass may compute something else.
     """
 
     _activations: ClassVar[dict[str, type[Layer]]] = {"sigmoid": Sigmoid, "relu": Relu}
@@ -90,7 +90,7 @@ class Network(Linked):
             self.to("cuda")
 
     def step_chain(self) -> list[Any]:
-        """Return the layers that forward calls, in their order, the loss at the end."""
+        """Return the layers that forward calls, in order, ending with the loss."""
         return [*self.layers, self.loss_layer]
 
     def __repr__(self) -> str:
@@ -106,8 +106,8 @@ class Network(Linked):
     def predict(self, x: Any) -> Array:
         """Return the scores (N, C) of the samples x (N, D), or (C,) of one sample (D,).
 
-        Large inputs go through the layers in blocks: the memory needed is the output and a few MB. The scores
-        of a model on the GPU are a CuPy array; x may be on either side.
+        Large inputs are processed in blocks: this takes the memory of the output and a few MB. The scores of a
+        model on the GPU are a CuPy array; x may be on either device.
         """
         x = as_array(x, "predict: x")
         if x.ndim < 2 or len(x) <= self._block_size:
@@ -146,14 +146,14 @@ class Network(Linked):
         return self.grads
 
     def accuracy(self, x: Any, t: Any) -> float:
-        """Return the share of samples whose largest score is at their label."""
+        """Return the fraction of samples whose largest score is at their label."""
         return accuracy(self, x, t, block_size=self._block_size)
 
     def prepare_labels(self, t: Any) -> Array:
         """Return the labels of a whole data set as a fit uses them.
 
         Indices (N,) or one-hot (N, C) become checked class indices (N,), once for all steps. A subclass with
-        another loss, or with another layer than Affine at its end, gets them as they are.
+        another loss, or whose last layer is not Affine, gets them unchanged.
         """
         last = self.layers[-1] if self.layers else None
         if type(self.loss_layer) is not SoftmaxWithLoss or type(last) is not Affine:
@@ -179,15 +179,15 @@ class Network(Linked):
         Parameters
         ----------
         device : {"cpu", "cuda"}
-            Where the model computes from now on. The lists stay, the arrays in them are new.
+            Where the model computes from now on. The lists remain the same objects; their arrays are new.
 
         Raises
         ------
         ValueError
-            The device is another, or a parameter cannot be moved: float16, or a view of another one. Nothing is
-            changed then.
+            The device is unknown, or a parameter cannot be moved: float16, or a view of another one. Then nothing
+            is changed.
         NoGPUError
-            There is no CuPy, or no GPU; says what to do.
+            CuPy or a GPU is missing; the message says what to do.
         """
         if device not in ("cpu", "cuda"):
             raise ValueError(f"to: device must be 'cpu' or 'cuda', got {device!r}")
@@ -207,7 +207,7 @@ class Network(Linked):
 
 
 def _move(arrays: Sequence[Array], on_gpu: bool, there: dict[int, Array]) -> None:
-    """Add to `there` each array's namesake on the other side, by id; what was shared stays shared."""
+    """Add to `there` each array's counterpart on the other side, by id; shared memory stays shared."""
     todo = list({id(a): a for a in arrays if id(a) not in there}.values())
     kinds = {(a.dtype, is_on_gpu(a)) for a in todo}
     for array in todo:
@@ -220,9 +220,9 @@ def _move(arrays: Sequence[Array], on_gpu: bool, there: dict[int, Array]) -> Non
         new = zeros_in_one_buffer([a.shape for a in todo], todo[0].dtype, on_gpu=on_gpu)
     else:
         new = [zeros_in_one_buffer([a.shape], a.dtype, on_gpu=on_gpu)[0] for a in todo]
-    for array, namesake in zip(todo, new, strict=True):
-        namesake[...] = to_side(array, to_gpu=on_gpu)
-        there[id(array)] = namesake
+    for array, counterpart in zip(todo, new, strict=True):
+        counterpart[...] = to_side(array, to_gpu=on_gpu)
+        there[id(array)] = counterpart
 
 
 @as_written
@@ -234,19 +234,19 @@ class TwoLayerNet(Network):
     input_size, hidden_size, output_size : int
         Numbers of inputs, hidden units and classes.
     weight_init_std : float
-        Standard deviation of the initial weights; biases begin at 0.
+        Standard deviation of the initial weights; biases start at 0.
     activation : {"sigmoid", "relu"}
-        Of the hidden layer.
+        Activation of the hidden layer.
     dtype
         float32 or float64 (float16 runs uncompiled).
     rng : None, int or numpy.random.Generator
-        Where the weights are drawn; None is NumPy's global stream, W1 before W2 by randn, so that a seed
+        Source of the initial weights; None is NumPy's global stream, W1 before W2 by randn, so that a seed
         gives the books' weights.
 
     Raises
     ------
     ValueError
-        A size is not a positive whole number, or an option is unknown.
+        A size is not a positive integer, or an option is unknown.
 
     Notes
     -----
@@ -281,19 +281,19 @@ class MultiLayerNet(Network):
     output_size : int
         Number of classes.
     activation : {"sigmoid", "relu"}
-        After every layer but the last.
+        Activation after every layer but the last.
     weight_init_std : float, "he" or "xavier"
         Standard deviation of the initial weights. "he" (or "relu") is sqrt(2 / n), "xavier" (or "sigmoid")
-        sqrt(1 / n), n the number of inputs of the layer. Biases begin at 0.
+        sqrt(1 / n), n being the number of the layer's inputs. Biases start at 0.
     dtype
         float32 or float64 (float16 runs uncompiled).
     rng : None, int or numpy.random.Generator
-        Where the weights are drawn; None is NumPy's global stream, W1, W2, ... by randn.
+        Source of the initial weights; None is NumPy's global stream, W1, W2, ... by randn.
 
     Raises
     ------
     ValueError
-        A size is not a positive whole number, or an option is unknown.
+        A size is not a positive integer, or an option is unknown.
 
     Notes
     -----
@@ -341,7 +341,7 @@ def _as_scale(weight_init_std: Any) -> float:
 def _is_floating(dtype: Any) -> bool:
     try:
         return dtype is not None and np.dtype(dtype) in (np.float16, np.float32, np.float64)
-    except (TypeError, ValueError):  # NumPy's, for what is no dtype
+    except (TypeError, ValueError):  # NumPy's, for something that is not a dtype
         return False
 
 

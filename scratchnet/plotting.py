@@ -1,6 +1,6 @@
 """Pictures: the loss curve, the decision boundary and the path of gradient descent.
 
-matplotlib is imported when a picture is drawn, never before. Every ``plot_`` function returns the axes that
+matplotlib is imported only when a picture is drawn. Every ``plot_`` function returns the axes that
 it drew on and leaves ``plt.show()`` to the caller.
 """
 
@@ -78,7 +78,8 @@ def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes
     Raises
     ------
     ValueError
-        If there is no loss yet, the losses are not a plain sequence of numbers, or `ylim` is no pair of them.
+        If there is no loss yet, the losses are not a plain sequence of numbers, or `ylim` is not a pair of
+        numbers.
     ImportError
         If matplotlib is missing.
 
@@ -119,10 +120,10 @@ def _limits(ylim: Any) -> tuple[float, float]:
 def decision_regions(
     model: _Classifier, x: ArrayLike, *, h: float | None = None, margin: float = 0.1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
-    """Classify a grid that covers the points `x`: the numbers behind ``plot_decision_boundary``.
+    """Classify a grid that covers the points `x`: the data behind ``plot_decision_boundary``.
 
     The grid is that of book 2, chapter 1, ``np.arange(min - margin, max + margin, h)`` along each axis. It is
-    never held whole: a few thousand points at a time go through the model, and only their classes are kept.
+    never in memory as a whole: the model gets a few thousand points at a time, and only their classes are kept.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def decision_regions(
     Raises
     ------
     ValueError
-        If `x`, `h`, `margin` or what ``predict`` returns is not as described, a score is NaN, or `h` makes a grid
+        If `x`, `h`, `margin` or the result of ``predict`` is not as described, a score is NaN, or `h` gives a grid
         of more than 10**9 points.
 
     """
@@ -309,7 +310,7 @@ def plot_descent(
 ) -> Axes:
     """Draw the steps of gradient descent over the contours of `f`, as in book 1, chapter 4.
 
-    A path that ends higher than it began, or leaves the finite numbers, is drawn as far as it stays near its
+    A path that ends higher than it started, or becomes infinite or NaN, is drawn as far as it stays near its
     start, and the picture says that it diverged.
 
     Parameters
@@ -328,7 +329,7 @@ def plot_descent(
     Raises
     ------
     ValueError
-        If `path` is no such array, its first point is not finite, or `f` does not return one number.
+        If `path` is not such an array, its first point is not finite, or `f` does not return one number.
     ImportError
         If matplotlib is missing.
 

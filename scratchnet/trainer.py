@@ -69,11 +69,11 @@ class Trainer(BaseTrainer):
     Whole steps give the same result as the model's own code. Classes, objects or arrays that were changed before a
     fit, or by a callback, are detected: the fit then follows them, layer by layer if necessary. With compile=True
     the chain is recorded from the model's forward, on a copy, and verified on copies: one step of the model's own
-    code and one of the chain must give the same gradients, parameters and optimizer state. This is done in steps 1, 2,
-    3 and 5, in the last step of every epoch, and after callbacks. A model that carries something over from one step
-    to the next (a count, an average), or draws random numbers, is rejected. No such check detects behaviour that
-    starts between two of them, or that depends on batches that they did not see. Whole steps do not set the layers'
-    x, out and y.
+    code and one of the chain must give the same gradients, parameters and optimizer state. This is done in steps
+    1, 2, 3 and 5, in the last step of every epoch, and after callbacks. A model that carries something over from
+    one step to the next (a count, an average), or draws random numbers, is rejected. No such check detects
+    behaviour that starts between two of them, or that depends on batches that they did not see. Whole steps do not
+    set the layers' x, out and y.
 
     Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
     """

@@ -69,7 +69,7 @@ def to_gpu(x: Any) -> Any:
     Raises
     ------
     NoGPUError
-        There is no CuPy, or no GPU; says what to do.
+        CuPy or a GPU is missing; the message says what to do.
 
     Notes
     -----
@@ -87,7 +87,7 @@ def to_cpu(x: Any) -> Array:
 
 
 def flatten(arrays: Any) -> list[Any]:
-    """Return parameters or gradients as one list, also where a model holds a list for every layer.
+    """Return parameters or gradients as one list, even if a model keeps a list for every layer.
 
     The arrays themselves are not copied.
 
@@ -110,12 +110,12 @@ def _flat(arrays: Any) -> Iterator[Any]:
 
 
 def random_stream(where: str, rng: Any) -> Any:
-    """Return where random numbers are drawn: NumPy's global stream for None, a stream itself, or one of a seed.
+    """Return a random stream: NumPy's global one for None, a generator itself, or a new one from a seed.
 
     Raises
     ------
     ValueError
-        It is none of these.
+        rng is none of these.
     """
     if rng is None:
         return np.random
@@ -132,8 +132,8 @@ def random_stream(where: str, rng: Any) -> Any:
 def named_params(params: Any) -> dict[str, Array]:
     """Return parameters by the books' names: W1, b1, W2, b2, ...
 
-    A matrix (or an array of more axes) begins a new number; the vector after it is its bias; whatever else
-    comes is called p1, p2, ... by its place in the list.
+    A matrix (or an array of more axes) starts a new number; the vector after it is its bias; anything else is
+    called p1, p2, ... by its position in the list.
     """
     named: dict[str, Array] = {}
     layer = 0
@@ -149,7 +149,7 @@ def named_params(params: Any) -> dict[str, Array]:
 
 
 def attributes_of(thing: Any) -> dict[str, Any]:
-    """Return what an object holds by name, in its dictionary or in the slots of its classes."""
+    """Return an object's attributes by name, from its dictionary and the slots of its classes."""
     held: dict[str, Any] = {}
     for cls in type(thing).__mro__:
         if "__slots__" in cls.__dict__:
@@ -162,11 +162,11 @@ def _listed(slots: Any) -> Sequence[str]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
-_LEAVES = {type(None), bool, int, float, str, np.ndarray}  # most of what a model holds beside its layers
+_LEAVES = {type(None), bool, int, float, str, np.ndarray}  # most of what a model holds besides its layers
 
 
 def layers_of(model: Any) -> list[Any]:
-    """Return every object with forward and backward that a model holds, in lists, tuples and dicts too."""
+    """Return every object with forward and backward that a model holds, also in lists, tuples and dicts."""
     found: dict[int, Any] = {}
     todo = list(attributes_of(model).values())
     while todo:
@@ -192,8 +192,8 @@ def remove_duplicate(
     params, grads
         Lists of arrays.
     by_value
-        Also merge a matrix with one that equals its transpose, as the book does, which merges two zero
-        matrices too. Without it, transposes are merged when they share memory.
+        Also merge a matrix with one that equals its transpose, as the book does; this merges two zero matrices
+        too. Otherwise transposes are merged only when they share memory.
 
     Returns
     -------
@@ -203,7 +203,7 @@ def remove_duplicate(
     Raises
     ------
     ValueError
-        They are no lists of one length.
+        They are not lists of the same length.
 
     Notes
     -----
@@ -228,7 +228,7 @@ def remove_duplicate(
 
 
 def _same_view(a: Any, b: Any) -> bool:
-    """Whether two arrays are the same object, or the same numbers in the same memory."""
+    """Whether two arrays are the same object, or have the same elements in the same memory."""
     on_gpu = is_on_gpu(a)
     if on_gpu != is_on_gpu(b) or not (on_gpu or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray))):
         return False
@@ -255,7 +255,7 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
     ------
     ValueError
         A gradient is not an array of a floating dtype, or is read-only; max_norm is negative or not a number.
-        Nothing is changed then.
+        Then nothing is changed.
 
     Notes
     -----
@@ -281,18 +281,18 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
 
 
 def class_indices(where: str, t: Any, classes: int, *, rows: int | None = None) -> Array:
-    """Return labels as int64 class indices, one a sample, all inside [0, classes).
+    """Return labels as int64 class indices, one per sample, all in [0, classes).
 
     Parameters
     ----------
     where
         The argument's name, for the error.
     t
-        Class indices (N,), or one-hot (N, C): distinguished by size.
+        Class indices (N,), or one-hot (N, C), distinguished by size.
     classes
         Number of classes, C.
     rows
-        Number of samples, N; without it, the length of t.
+        Number of samples, N; by default, the length of t.
 
     Raises
     ------
@@ -321,17 +321,17 @@ def predict(model: Any, x: Any, *, block_size: int = 1024) -> Array:
     x
         Samples, an array whose first axis counts them.
     block_size
-        Samples given to the model at a time: what bounds the memory.
+        Samples given to the model at a time; bounds the memory used.
 
     Returns
     -------
     ndarray
-        What model.predict(x) returns, one row a sample, as a NumPy array.
+        The result of model.predict(x), one row per sample, as a NumPy array.
 
     Raises
     ------
     ValueError
-        The model does not return one row a sample, or block_size is not positive.
+        The model does not return one row per sample, or block_size is not positive.
     """
     x = _samples("predict", model, x)
     out: Array | None = None
@@ -357,7 +357,7 @@ def _samples(where: str, model: Any, x: Any) -> Array:
 
 
 def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 1024) -> float:
-    """Return the share of samples whose largest score is at their label.
+    """Return the fraction of samples whose largest score is at their label.
 
     Parameters
     ----------
@@ -366,12 +366,12 @@ def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 1024) -> float:
     x, t
         Samples, and their class indices (N,) or one-hot labels (N, C).
     block_size
-        Samples given to the model at a time: what bounds the memory.
+        Samples given to the model at a time; bounds the memory used.
 
     Raises
     ------
     ValueError
-        There are no samples, not as many labels as samples, or labels are not whole numbers.
+        There are no samples, not as many labels as samples, or labels are not integers.
     IndexError
         A label is outside [0, C).
     """
@@ -392,6 +392,6 @@ def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 1024) -> float:
 
 
 def row_blocks(rows: int, size: int) -> Iterator[slice]:
-    """Return slices of `size` rows, the last one perhaps shorter."""
+    """Return slices of `size` rows, the last one possibly shorter."""
     size = as_whole_number("block_size", size, 1)
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))

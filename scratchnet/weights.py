@@ -1,4 +1,4 @@
-"""Parameters in a file: NumPy's .npz, no pickle, written whole or not at all, compared before they are taken."""
+"""Parameters in a file: NumPy's .npz without pickle, written atomically, checked before they are loaded."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
     Parameters
     ----------
     model
-        Anything with `params`: a list of arrays, or a list of such lists. Its `activation`, where it has
+        Anything with `params`: a list of arrays, or a list of such lists. Its `activation`, if it has
         one, is stored too.
     path
-        File to write; `.npz` is appended where it is missing. The file appears under its name when it is
-        complete, and an older one stays as it is until then. The older one's permissions are kept, and a link
-        stays a link.
+        File to write; `.npz` is appended if missing. The file appears under its name only once it is complete; an
+        existing file stays unchanged until then. Its permissions are kept, and a link stays a link.
     dtype
-        float16, float32 or float64; None keeps each parameter's own. float16 halves the file at next to
+        float16, float32 or float64; None keeps each parameter's own. float16 halves the file with almost
         no loss of accuracy (book 2, ch. 1.5.1).
 
     Returns
@@ -48,9 +47,9 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
     Raises
     ------
     ValueError
-        The model has no `params`, a weight is too large for the dtype, or the path is none.
+        The model has no `params`, a weight is too large for the dtype, or the path is not a valid path.
     OSError
-        The file cannot be written: its folder is missing, it is read-only, or what has its name is no file.
+        The file cannot be written: its folder is missing, it is read-only, or the path is not a regular file.
     """
     params = named_params(_params_of(model, "save_params"))
     if dtype is not None and np.dtype(dtype) not in (np.float16, np.float32, np.float64):
@@ -77,23 +76,23 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model
-        Anything with `params`, of the shapes in the file. Numbers are cast to the parameters' dtype.
+        Anything with `params`, of the shapes in the file. Values are cast to the parameters' dtype.
     path
-        File to read; `.npz` is appended where it is missing.
+        File to read; `.npz` is appended if missing.
 
     Raises
     ------
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     OSError
-        It cannot be read, or what has its name is no file.
+        The file cannot be read, or is not a regular file.
     ValueError
-        It is not such a file, or is damaged, or its parameters do not fit the model. The model is then
-        as it was.
+        It is not such a file, is damaged, or its parameters do not fit the model. The model is then
+        unchanged.
 
     Notes
     -----
-    Names and shapes are compared before any number is read, so a file takes no more memory than the model.
+    Names and shapes are compared before any data is read, so a file takes no more memory than the model.
     """
     params = named_params(_params_of(model, "load_params"))
     shapes = {name: np.shape(p) for name, p in params.items()}
@@ -119,16 +118,16 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """Return the arrays of a weights file by name (W1, b1, ..., perhaps `activation`).
+    """Return the arrays of a weights file by name (W1, b1, ..., possibly `activation`).
 
     Raises
     ------
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     OSError
-        It cannot be read, or what has its name is no file.
+        The file cannot be read, or is not a regular file.
     ValueError
-        It is not a weights file, is damaged, or would become more than a hundred times as large in memory.
+        It is not a weights file, is damaged, or would become more than a hundred times larger in memory.
     """
 
     def check(stored: Shapes, size: int) -> None:
@@ -140,7 +139,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
 
 
 def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[str, Array]:
-    """Return the arrays of a weights file if `check` takes their shapes, by name, and the file's size."""
+    """Return the arrays of a weights file by name, and the file's size; first call `check` with their shapes."""
     from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile  # not at import: it is slow to load
 
     path = _npz(where, path)
@@ -176,7 +175,7 @@ def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[s
 
 
 def _shape_of(name: str, stream: IO[bytes]) -> tuple[int, ...]:
-    """Return an array's shape; ValueError if it holds anything but what a weights file has under the name."""
+    """Return an array's shape; ValueError unless it is what a weights file has under that name."""
     head = BytesIO(stream.read(_MOST_HEADER))  # what is packed may be of any length
     version = np.lib.format.read_magic(head)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -208,7 +207,7 @@ def _params_of(model: Any, caller: str) -> Any:
 
 
 def checked_cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
-    """Return an array in another floating dtype; ValueError if a number is too large for it."""
+    """Return an array in another floating dtype; ValueError if a value is too large for it."""
     with np.errstate(over="ignore"):
         cast = array.astype(dtype, order="C", copy=False)
     if np.isinf(cast).sum() > np.isinf(array).sum():

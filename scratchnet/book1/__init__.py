@@ -17,7 +17,7 @@ def load_ipython_extension(ipython: Any) -> None:
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """`%unload_ext scratchnet.book1`: serve them no longer."""
+    """`%unload_ext scratchnet.book1`: stop serving them."""
     from .. import dropin
 
     dropin.uninstall()

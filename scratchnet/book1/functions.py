@@ -48,12 +48,12 @@ def sigmoid_grad(x: Any) -> Any:
 def relu_grad(x: Any) -> Any:
     """Return the derivative of relu at x, of x's shape and dtype: 1 where x >= 0, else 0.
 
-    At 0 it is 1 here and 0 in the layer, as in the book.
+    At 0 it is 1 here but 0 in the layer, as in the book.
 
     Raises
     ------
     ValueError
-        x does not hold real numbers.
+        x does not contain real numbers.
     """
     x = as_real_array("relu_grad: x", x)
     return (x >= 0).astype(x.dtype)[()]

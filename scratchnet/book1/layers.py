@@ -1,7 +1,7 @@
-"""Book 1's layers: they hold W, b, dW and db, and every backward makes new gradients.
+"""Book 1's layers: they hold W, b, dW and db, and every backward creates new gradients.
 
 As in `scratchnet.layers`, a layer checks, allocates and calls kernels; W's dtype decides (gamma's, for batch
-normalization). The weights are attributes that are read at every call, so a script may put others there. With CuPy
+normalization). The weights are attributes that are read at every call, so a script may replace them. With CuPy
 arrays as weights they run on the GPU.
 
 Source: *Deep Learning from Scratch* 1, ch. 5 to 7.
@@ -82,7 +82,7 @@ _EPS = 1e-6  # the book's 10e-7
 
 
 class Affine(layers.Affine):
-    """Fully connected layer: out = x W + b, all axes of x but the first taken as one.
+    """Fully connected layer: out = x W + b, with all axes of x but the first flattened.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Affine(layers.Affine):
     Attributes
     ----------
     x : ndarray, shape (N, D)
-        What forward was given, flattened: no copy where its dtype is W's.
+        The input of forward, flattened; not a copy if its dtype is W's.
     dW, db : ndarray or None
         Gradients, new ones after every backward, of shapes (D, M) and (M,).
 
@@ -112,19 +112,19 @@ class Affine(layers.Affine):
         self.original_x_shape = self.dW = self.db = None
 
     def _held(self) -> tuple[Any, Any]:
-        """Return W and b, or None for what a subclass with an `__init__` of its own has not set."""
+        """Return W and b, or None for those that a subclass with its own `__init__` has not set."""
         params = self.params
         if len(params) == 2:
             return params[0], params[1]
         return (*params, None) if params else (getattr(self, "W", None), getattr(self, "b", None))
 
     def forward(self, x: Any) -> Array:
-        """Return x W + b, of shape (N, M), for x of shape (N, ...) with D numbers in each row.
+        """Return x W + b, of shape (N, M), for x of shape (N, ...) with D values in each row.
 
         Raises
         ------
         ValueError
-            x has no axis, or other than D numbers in a row.
+            x has no axis, or a row does not have D values.
         """
         W, b = self._held()
         rows = x if type(x) is np.ndarray and x.ndim == 2 else self._as_rows(x, W)
@@ -133,7 +133,7 @@ class Affine(layers.Affine):
         return out
 
     def _as_rows(self, x: Any, W: Any) -> Array:
-        """Return x as rows, of W's dtype: cast once, backward takes it as it is."""
+        """Return x as rows, of W's dtype: cast once, so that backward can use it directly."""
         W = computed(check_parameter(self._error("W"), W, ndim=2))
         if not is_cast_in_blocks(x, W):
             x = as_operand(self._error("x"), x, W)
@@ -142,7 +142,7 @@ class Affine(layers.Affine):
         return x.reshape(len(x), prod(x.shape[1:]))  # type: ignore[no-any-return]
 
     def backward(self, dout: Any) -> Array:
-        """Make dW and db from dout of shape (N, M); return dx of x's shape."""
+        """Compute dW and db from dout of shape (N, M); return dx of x's shape."""
         own, _ = self._held()
         W = computed(own)
         grads = [np.empty_like(W, order="C"), empty(W.shape[1:], W)]
@@ -156,18 +156,18 @@ class Affine(layers.Affine):
 
 
 class SoftmaxWithLoss(layers.SoftmaxWithLoss):
-    """Softmax and cross entropy in one; one-hot labels may be shares that add up to 1.
+    """Softmax and cross entropy in one; instead of one-hot, labels may be probabilities that sum to 1.
 
-    The loss counts the largest share of a row only, and the gradient all of them, as in the book.
+    The loss uses only the largest probability of a row, the gradient all of them, as in the book.
 
     Attributes
     ----------
     loss : float
-        What forward returned.
+        The last value that forward returned.
     y : ndarray, shape (N, C)
         Probabilities.
     t
-        The labels as forward was given them.
+        The labels as passed to forward.
 
     Notes
     -----
@@ -207,25 +207,25 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
 class BatchNormalization(layers.Layer):
     """Batch normalization: each column to mean 0 and variance 1 over the batch, then gamma and beta.
 
-    Axes after the first are taken as one, so an image's every pixel is a column, as in the book.
+    Axes after the first are flattened, so every pixel of an image is a column, as in the book.
 
     Parameters
     ----------
     gamma, beta : ndarray, shape (D,), or what NumPy would broadcast to it
-        Scale and shift, kept by reference; gamma's dtype decides. Of a number x's does.
+        Scale and shift, kept by reference; gamma's dtype decides, or x's if gamma is a scalar.
     momentum : float
-        Share of the running mean and variance that each batch keeps.
+        Fraction of the running mean and variance that each batch keeps.
     running_mean, running_var : ndarray, shape (D,), optional
-        What inference uses; zeros at first.
+        Statistics used for inference; initially zeros.
 
     Attributes
     ----------
     dgamma, dbeta : ndarray, shape (D,), or None
         Gradients, new ones after every backward.
     xn, xc : ndarray, shape (N, D)
-        x normalized, and x less its mean, after a forward of training.
+        x normalized, and x minus its mean, after a forward in training.
     std : ndarray, shape (D,)
-        Root of the variance and 1e-6, likewise.
+        Square root of the variance plus 1e-6, likewise.
     batch_size : int
         N, likewise.
 
@@ -265,12 +265,12 @@ class BatchNormalization(layers.Layer):
         return momentum if type(momentum) is float else as_number(self._error("momentum"), momentum)
 
     def forward(self, x: Any, train_flg: bool = True) -> Array:
-        """Return the normalized x, of its shape (N, ...), by its own mean and variance or by the running ones.
+        """Return the normalized x, of its shape (N, ...), using its own mean and variance or the running ones.
 
         Raises
         ------
         ValueError
-            A row of x does not have as many numbers as gamma and beta.
+            A row of x does not have as many values as gamma and beta.
         """
         x = self._as_input(x)
         rows = x.reshape(len(x), prod(x.shape[1:])) if x.ndim > 1 else x
@@ -304,7 +304,7 @@ class BatchNormalization(layers.Layer):
         return out.reshape(x.shape)
 
     def backward(self, dout: Any) -> Array:
-        """Make dgamma and dbeta; return dx of x's shape. Only after a forward of training."""
+        """Compute dgamma and dbeta; return dx of x's shape. Only after a forward in training."""
         xhat = as_float_array(self._error("xn"), self._after_forward(self.xn))
         shape = self.input_shape or xhat.shape
         d = self._as_dout(dout, shape, xhat).reshape(xhat.shape)
@@ -318,7 +318,7 @@ class BatchNormalization(layers.Layer):
 
     @Computed
     def xc(self) -> Any:
-        """What the book's layer keeps: x less its mean."""
+        """What the book's layer keeps: x minus its mean."""
         return None if self.xn is None else self.xn * self.std
 
     @Computed
@@ -345,30 +345,30 @@ class BatchNormalization(layers.Layer):
 
 
 class Convolution(layers.Layer):
-    """Convolution: every filter against the window at every place of an image.
+    """Convolution: every filter applied to the window at every position of an image.
 
     Parameters
     ----------
     W : ndarray, shape (M, C, P, Q)
         M filters for C channels, P x Q in size, kept by reference; their dtype decides.
     b : ndarray, shape (M,), or a number
-        Bias, likewise; a number stands for M equal ones, which chapter 7's script for filters uses.
+        Bias, likewise; a scalar means M equal ones, as in chapter 7's script for filters.
     stride, pad : int
-        Distance of the places; zeros around the image.
+        Step between positions; width of the zero padding.
 
     Attributes
     ----------
     x
-        What forward was given.
+        The argument of the last forward.
     col, col_W : ndarray, shapes (N Y X, C P Q) and (C P Q, M)
-        The windows of x as rows and the filters as columns, in the order of the book; made when somebody looks.
+        The windows of x as rows and the filters as columns, in the order of the book; created on access.
     dW, db : ndarray or None
         Gradients, new ones after every backward.
 
     Notes
     -----
-    The windows are laid out and multiplied some images at a time, in backward once more, so that no array of
-    all windows is kept: their number of images follows from the sizes alone. Source: book 1, ch. 7.4.4.
+    The windows are unfolded and multiplied for a few images at a time, and again in backward, so that no array of
+    all windows is kept; the sizes alone determine how many images. Source: book 1, ch. 7.4.4.
     """
 
     stride: int = 1
@@ -410,7 +410,7 @@ class Convolution(layers.Layer):
         return out
 
     def backward(self, dout: Any) -> Array:
-        """Make dW and db from dout of shape (N, M, Y, X); return dx of x's shape."""
+        """Compute dW and db from dout of shape (N, M, Y, X); return dx of x's shape."""
         images, W = self._last()
         col, places, stride, pad = self._windows(images, W)
         d = self._as_dout(dout, (len(images), len(W), *places), W)
@@ -464,7 +464,7 @@ class Convolution(layers.Layer):
         return images
 
     def _windows(self, images: Array, W: Array) -> tuple[Array, tuple[int, int], int, int]:
-        """Return room for the windows of a block of images, their places down and across, stride and pad."""
+        """Return a buffer for the windows of a block of images, their numbers down and across, stride and pad."""
         Y, X, _, _, stride, pad = _places(self, images.shape, W.shape[2:], self.stride, self.pad)
         shape = (*W.shape[1:], Y, X)
         most = _BLOCK_BYTES_ON_GPU if is_on_gpu(W) else _BLOCK_BYTES
@@ -473,27 +473,27 @@ class Convolution(layers.Layer):
 
 
 class Pooling(layers.Layer):
-    """Max pooling: the largest number of each window.
+    """Max pooling: the maximum of each window.
 
     Parameters
     ----------
     pool_h, pool_w : int
         Size of the window.
     stride : int
-        Distance of its places.
+        Step between its positions.
     pad : int
-        Must be 0: the book's layer fails with another, too.
+        Must be 0: the book's layer fails with any other value, too.
 
     Notes
     -----
-    Of equal numbers the first gets the gradient. Source: book 1, ch. 7.4.5.
+    Among equal values the first gets the gradient. Source: book 1, ch. 7.4.5.
 
     Attributes
     ----------
     x
-        What forward was given.
+        The argument of the last forward.
     arg_max : ndarray of int64, shape (N Y X C,)
-        Where in each window the largest number is, in the order of the book; made when somebody looks.
+        Position of the maximum in each window, in the order of the book; created on access.
     """
 
     pool_h: int
@@ -510,7 +510,7 @@ class Pooling(layers.Layer):
         self.x = None
 
     def forward(self, x: Any) -> Array:
-        """Return the largest numbers, of shape (N, C, Y, X), for x of shape (N, C, H, W), in its floating dtype.
+        """Return the maxima, of shape (N, C, Y, X), for x of shape (N, C, H, W), in its floating dtype.
 
         Raises
         ------
@@ -531,7 +531,7 @@ class Pooling(layers.Layer):
         return out
 
     def backward(self, dout: Any) -> Array:
-        """Return dx of x's shape: dout where the largest numbers were, else 0."""
+        """Return dx of x's shape: dout where the maxima were, else 0."""
         kept = self._kept
         if "arg_max" in vars(self):
             kept = self._from_the_book_s(self._after_forward(self.arg_max))
@@ -543,7 +543,7 @@ class Pooling(layers.Layer):
 
     @Computed
     def arg_max(self) -> Any:
-        """What the book's layer keeps: where in each window the largest number is."""
+        """What the book's layer keeps: the position of the maximum in each window."""
         if self._kept is None:
             return None
         places, _, shape = self._kept
@@ -568,7 +568,7 @@ class Pooling(layers.Layer):
 def _places(
     layer: layers.Layer, images: tuple[int, ...], window: tuple[int, ...], stride: int, pad: int
 ) -> tuple[int, int, int, int, int, int]:
-    """Return a window's places Y and X in images of a shape, its sides P and Q, stride and pad: Python's ints."""
+    """Return a window's numbers of positions Y and X, its sides P and Q, stride and pad, as Python ints."""
     who = type(layer).__name__
     P, Q = (as_whole_number(f"{who}: a side of the window", side, 1, LARGEST) for side in window)
     stride = as_whole_number(f"{who}: stride", stride, 1, LARGEST)
@@ -580,7 +580,7 @@ def _places(
 
 
 def _corners(like: Array, Y: int, X: int, stride: int) -> tuple[Array, Array]:
-    """Return where Y x X windows begin, down [Y,1] and across [X], where an array lies."""
+    """Return the first rows [Y,1] and columns [X] of Y x X windows, on the device of an array."""
     down, across = (np.arange(n, like=like) * stride for n in (Y, X))
     return down[:, None], across
 

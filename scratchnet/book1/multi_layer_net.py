@@ -33,14 +33,14 @@ class MultiLayerNet(Linked):
     Parameters
     ----------
     input_size, output_size : int
-        Numbers in a sample; classes.
+        Number of inputs; number of classes.
     hidden_size_list : sequence of int
         Units of the hidden layers.
     activation : "relu" or "sigmoid"
-        Of the hidden layers.
+        Activation of the hidden layers.
     weight_init_std : float or str
-        Standard deviation of the first weights; "relu" or "he": sqrt(2 / n), "sigmoid" or "xavier": sqrt(1 / n),
-        with n the numbers that come into the layer.
+        Standard deviation of the initial weights; "relu" or "he": sqrt(2 / n), "sigmoid" or "xavier": sqrt(1 / n),
+        with n the number of inputs of the layer.
     weight_decay_lambda : float
         Weight of the penalty 0.5 sum of W^2 in the loss.
 
@@ -56,7 +56,7 @@ class MultiLayerNet(Linked):
     Raises
     ------
     ValueError
-        There is no such activation or initial value, or a size is not a positive whole number.
+        The activation or initial value is unknown, or a size is not a positive integer.
 
     Notes
     -----
@@ -102,7 +102,7 @@ class MultiLayerNet(Linked):
         self.layers[f"Affine{i}"] = Affine(self.params[f"W{i}"], self.params[f"b{i}"])
 
     def _add_hidden(self, i: int, activation: str) -> None:
-        """Add what follows the i-th Affine layer, but the last."""
+        """Add what follows the i-th Affine layer, except the last."""
         self.layers[f"Activation_function{i}"] = ACTIVATIONS[activation]()
 
     def __repr__(self) -> str:
@@ -126,19 +126,19 @@ class MultiLayerNet(Linked):
         return sum(0.5 * self.weight_decay_lambda * float(np.sum(W**2)) for W in matrices)
 
     def accuracy(self, x: Any, t: Any) -> float:
-        """Return the share of samples whose largest score is at their label; t indices or one-hot.
+        """Return the fraction of samples whose largest score is at their label; t indices or one-hot.
 
         Raises
         ------
         ValueError
-            There are no samples, not as many labels as samples, or labels are not whole numbers.
+            There are no samples, not as many labels as samples, or labels are not integers.
         IndexError
-            A label is no class.
+            A label is not a class of the model.
         """
         return accuracy(self, x, t)
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, Array]:
-        """Return the gradients by central differences: slow, and free of backpropagation's errors."""
+        """Return the gradients by central differences: slow, but independent of backpropagation."""
 
         def loss(_: Array) -> float:
             return self._training_loss(x, t)

@@ -29,7 +29,7 @@ class MultiLayerNetExtend(MultiLayerNet):
     use_dropout : bool
         Whether there are layers Dropout1, ...
     dropout_ration : float
-        Probability that they drop a number (the spelling is the book's).
+        Probability that they drop an element (the spelling is the book's).
     use_batchnorm : bool
         Whether there are layers BatchNorm1, ... with the parameters gamma1, beta1, ...
 

@@ -18,7 +18,7 @@ __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
 class _OnDictionaries(lists.Optimizer):
     """An optimizer whose parameters, gradients and states have names.
 
-    A state is a dictionary of arrays, or None before the first update, and may be changed or set anew.
+    A state is a dictionary of arrays, or None before the first update, and may be changed or replaced.
     """
 
     _holder = dict
@@ -34,7 +34,7 @@ class _OnDictionaries(lists.Optimizer):
         Raises
         ------
         ValueError
-            A parameter has no gradient, or what `scratchnet.optimizer` refuses. Nothing is changed then.
+            A parameter has no gradient, or `scratchnet.optimizer` rejects something. Then nothing is changed.
         """
         if not (hasattr(params, "values") and hasattr(grads, "keys")):
             who = type(self).__name__

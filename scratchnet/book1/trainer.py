@@ -1,4 +1,4 @@
-"""Book 1's Trainer: batches drawn at random, accuracies once an epoch.
+"""Book 1's Trainer: batches drawn at random, accuracies once per epoch.
 
 Source: *Deep Learning from Scratch* 1, `common/trainer.py`.
 """
@@ -47,17 +47,17 @@ class Trainer:
     network
         The network; its `params` and gradients are dictionaries.
     x_train, t_train, x_test, t_test : array
-        Samples and labels, a row each.
+        Samples and labels, one row each.
     epochs : int
-        Times as many steps as the training data has batches.
+        Number of epochs, each with as many steps as the training data has batches.
     mini_batch_size : int
-        Samples in a step, drawn with replacement from NumPy's global stream.
+        Samples per step, drawn with replacement from NumPy's global stream.
     optimizer : str
         "SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop" or "Adam", in any case.
     optimizer_param : dict, optional
-        The optimizer's settings; {"lr": 0.01} if left out.
+        The optimizer's settings; {"lr": 0.01} if omitted.
     evaluate_sample_num_per_epoch : int, optional
-        Samples that the accuracies of an epoch are taken of; all if left out.
+        Samples used for the accuracies of an epoch; all if omitted.
     verbose : bool
         Whether lines are printed.
 
@@ -66,7 +66,7 @@ class Trainer:
     train_loss_list : list of float
         The loss after every step.
     train_acc_list, test_acc_list : list of float
-        Accuracies, taken in the steps whose number is a multiple of `iter_per_epoch`, which is a float, as in
+        Accuracies, computed in the steps whose number is a multiple of `iter_per_epoch`, which is a float, as in
         the book: with 600 samples and batches of 128 only the first is.
     current_iter, current_epoch : int
         Steps made, and evaluations.
@@ -74,8 +74,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        There is no such optimizer, a number is not whole or too small, samples and labels do not fit, or
-        have a mask.
+        The optimizer is unknown, a number is not an integer or too small, or samples and labels do not match or
+        are masked.
 
     Warns
     -----
@@ -126,7 +126,7 @@ class Trainer:
         return f"Trainer({self.network!r}, {self.optimizer!r}, current_iter={self.current_iter})"
 
     def train_step(self) -> None:
-        """Make one step on a random batch, and note its loss; evaluate at the beginning of an epoch."""
+        """Run one step on a random batch, and record its loss; evaluate at the start of an epoch."""
         batch = np.random.choice(self.train_size, self.batch_size)
         x, t = self.x_train[batch], self.t_train[batch]
         self.optimizer.update(self.network.params, self.network.gradient(x, t))
@@ -139,7 +139,7 @@ class Trainer:
         self.current_iter += 1
 
     def train(self) -> None:
-        """Make all steps, then print the accuracy on the test data."""
+        """Run all steps, then print the accuracy on the test data."""
         for _ in range(self.max_iter):
             self.train_step()
         accuracy = self.network.accuracy(self.x_test, self.t_test)

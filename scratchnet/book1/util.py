@@ -22,12 +22,12 @@ _WINDOW = 11  # points that smooth_curve averages over
 def smooth_curve(x: Any) -> Array:
     """Return x averaged over 11 neighbours, weighted by a Kaiser window (beta 2); of x's length.
 
-    The ends are continued by their mirror images. Source: book 1, ch. 6, after the SciPy cookbook.
+    The ends are extended by reflection. Source: book 1, ch. 6, after the SciPy cookbook.
 
     Raises
     ------
     ValueError
-        x has fewer than 11 points, or they are no real numbers.
+        x has fewer than 11 points, or they are not real numbers.
     """
     x = as_real_array("smooth_curve: x", x)
     if x.ndim != 1 or len(x) < _WINDOW:
@@ -40,12 +40,12 @@ def smooth_curve(x: Any) -> Array:
 
 
 def shuffle_dataset(x: Any, t: Any) -> tuple[Array, Array]:
-    """Return x and t in one random order of their rows, drawn from NumPy's global stream.
+    """Return x and t with their rows in the same random order, drawn from NumPy's global stream.
 
     Raises
     ------
     ValueError
-        They do not have as many rows.
+        They do not have the same number of rows.
     """
     x, t = as_array(x, "shuffle_dataset: x"), as_array(t, "shuffle_dataset: t")
     if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
@@ -57,12 +57,12 @@ def shuffle_dataset(x: Any, t: Any) -> tuple[Array, Array]:
 
 
 def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: int = 0) -> float:
-    """Return (input_size + 2 pad - filter_size) / stride + 1, as a float, which shows a remainder.
+    """Return (input_size + 2 pad - filter_size) / stride + 1, as a float, so that a remainder shows.
 
     Raises
     ------
     ValueError
-        A size is no number, or stride is 0.
+        A size is not a number, or stride is 0.
     """
     image, window, step, zeros = (
         as_number(f"conv_output_size: {name}", value)
@@ -76,7 +76,7 @@ def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: in
 
 
 def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: int = 0) -> Array:
-    """Return what a window sees from each of its places, a row each.
+    """Return the contents of a window at each of its positions, one row each.
 
     Parameters
     ----------
@@ -85,17 +85,17 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     filter_h, filter_w : int
         Size of the window.
     stride, pad : int
-        Distance of its places; zeros around the images.
+        Step between its positions; width of the zero padding.
 
     Returns
     -------
     ndarray, shape (N * Y * X, C * filter_h * filter_w)
-        Y and X are the numbers of places down and across.
+        Y and X are the numbers of positions down and across.
 
     Raises
     ------
     ValueError
-        input_data does not have 4 axes, or a size is no whole number, or too small or too large.
+        input_data does not have 4 axes, or a size is not an integer, too small or too large.
 
     Notes
     -----
@@ -118,8 +118,8 @@ def col2im(
     Raises
     ------
     ValueError
-        col does not have the shape that `im2col` returns, input_shape is not of 4 sizes, or a size is no whole
-        number, or too small or too large.
+        col does not have the shape that `im2col` returns, input_shape is not of 4 sizes, or a size is not an
+        integer, too small or too large.
 
     Notes
     -----
@@ -153,7 +153,7 @@ def _image_shape(input_shape: Any) -> tuple[int, int, int, int]:
 def _windows(
     where: str, images: tuple[int, ...], filter_h: Any, filter_w: Any, stride: Any, pad: Any
 ) -> tuple[tuple[int, int, int, int, int, int], int, int]:
-    """Return the shape of what the windows see, the stride and the pad, in whole numbers."""
+    """Return the shape of the windows' contents, the stride and the pad, as integers."""
     N, C, H, W = images
     P, Q = (
         as_whole_number(f"{where}: filter_h", filter_h, 1, LARGEST),

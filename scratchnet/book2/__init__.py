@@ -1,7 +1,7 @@
-"""Book 2's `common` and `dataset`: scratchnet's modules with the names that the book's modules pass on.
+"""Book 2's `common` and `dataset`: scratchnet's modules with the names that the book's modules re-export.
 
 For scripts that star-import: `from common.layers import *` becomes `from scratchnet.book2.layers import *`, which
-gives `np`, `GPU`, `softmax`, ... as the book's module does. What a module passes on is its `__all__`. Layers,
+gives `np`, `GPU`, `softmax`, ... as the book's module does. What a module re-exports is its `__all__`. Layers,
 functions and trainers are those of `scratchnet.layers`, ...; only Nesterov is the book's own. `scratchnet run`
 serves these modules to book 2's scripts as `common`.
 
@@ -19,7 +19,7 @@ def load_ipython_extension(ipython: Any) -> None:
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """`%unload_ext scratchnet.book2`: serve them no longer."""
+    """`%unload_ext scratchnet.book2`: stop serving them."""
     from .. import dropin
 
     dropin.uninstall()

@@ -1,4 +1,4 @@
-"""`np` and `GPU`, which book 2's modules pass on by star imports, as `scratchnet.np` has them at that moment.
+"""`np` and `GPU`, which book 2's modules re-export by star imports, with their current values in `scratchnet.np`.
 
 A script sets `config.GPU` after scratchnet has been imported, so they cannot be the modules' own names.
 """

@@ -1,4 +1,4 @@
-"""Book 2's `common.config`: this name stands for the module `scratchnet.config`, whose switch counts."""
+"""Book 2's `common.config`: an alias of the module `scratchnet.config`, whose switch counts."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Book 2's `dataset`: the modules of `scratchnet.dataset`, which can be imported below this name, too."""
+"""Book 2's `dataset`: the modules of `scratchnet.dataset`, which can be imported under this name, too."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Book 2's `common.functions`: `scratchnet.functions`, and what the book's module passes on."""
+"""Book 2's `common.functions`: `scratchnet.functions`, and what the book's module re-exports."""
 
 from .. import functions
 from ..functions import *

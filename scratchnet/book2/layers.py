@@ -1,4 +1,4 @@
-"""Book 2's `common.layers`: `scratchnet.layers`, and what the book's module passes on."""
+"""Book 2's `common.layers`: `scratchnet.layers`, and what the book's module re-exports."""
 
 from .. import layers
 from ..functions import cross_entropy_error, softmax

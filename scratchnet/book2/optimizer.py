@@ -1,7 +1,7 @@
-"""Book 2's `common.optimizer`: `scratchnet.optimizer` with the book's Nesterov, and what its module passes on.
+"""Book 2's `common.optimizer`: `scratchnet.optimizer` with the book's Nesterov, and what its module re-exports.
 
-`scratchnet.optimizer.Nesterov` has the published formula, as book 1's later printings do: there the velocity of
-the step before moves the parameters, here that of the step itself.
+`scratchnet.optimizer.Nesterov` uses the published formula, as do book 1's later printings: there the velocity of
+the previous step moves the parameters, here that of the current step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Nesterov(Momentum):
     lr : float
         Learning rate, non-negative.
     momentum : float
-        Share of the velocity that is kept.
+        Fraction of the velocity that is kept.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Book 2's `common.time_layers`: `scratchnet.time_layers`, and what the book's module passes on: layers too."""
+"""Book 2's `common.time_layers`: `scratchnet.time_layers`, and what the book's module re-exports: layers too."""
 
 from .. import layers, time_layers
 from ..functions import cross_entropy_error, sigmoid, softmax

@@ -1,4 +1,4 @@
-"""Book 2's `common.trainer`: `scratchnet.trainer`, and what the book's module passes on."""
+"""Book 2's `common.trainer`: `scratchnet.trainer`, and what the book's module re-exports."""
 
 import sys
 import time

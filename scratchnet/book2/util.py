@@ -1,4 +1,4 @@
-"""Book 2's `common.util`: `scratchnet.util`, and what the book's module passes on."""
+"""Book 2's `common.util`: `scratchnet.util`, and what the book's module re-exports."""
 
 import os
 import sys

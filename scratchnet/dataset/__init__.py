@@ -10,7 +10,7 @@ __all__ = ["mnist", "ptb", "sequence", "spiral"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a data set's module when it is asked for."""
+    """Import a data set's module on first use."""
     if name in __all__:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Where a reader's own data files lie, and downloaded ones."""
+"""Where the user's own data files and downloaded ones are found."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def places() -> list[Path]:
-    """Return the folders in which data files are looked for, the first that counts first.
+    """Return the folders that are searched for data files, in order of priority.
 
-    ``SCRATCHNET_DATA``; the folder of the script, and ``dataset`` in it and beside it, as the books have it; the
-    same of the folder that Python was started in.
+    ``SCRATCHNET_DATA``; the folder of the script, and ``dataset`` in it and next to it, as in the books; the
+    same for the folder in which Python was started.
     """
     given = os.environ.get("SCRATCHNET_DATA")
     script = getattr(sys.modules.get("__main__"), "__file__", None)
@@ -24,12 +24,12 @@ def places() -> list[Path]:
 
 
 def find(name: str) -> Path | None:
-    """Return the first file of a name in `places`, or None."""
+    """Return the first file with a name in `places`, or None."""
     return next((folder / name for folder in places() if (folder / name).is_file()), None)
 
 
 def cache_folder(name: str) -> Path:
-    """Where ``pooch.os_cache("scratchnet") / name`` is, known without pooch so that files can be read."""
+    """Where ``pooch.os_cache("scratchnet") / name`` is, computed without pooch so that files can be read."""
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
         return Path(local, "scratchnet", "scratchnet", "Cache", name)

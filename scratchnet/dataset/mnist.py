@@ -1,7 +1,7 @@
-"""MNIST, or any data set kept in four files of the same form (book 1, section 3.6).
+"""MNIST, or any data set stored in four files of the same format (book 1, section 3.6).
 
-The files are read where they lie: in the folder that the caller or ``SCRATCHNET_DATA`` names, else in the
-user's cache, into which they are downloaded once. Nothing is written beside the package.
+The files are read in place: in the folder that the caller or ``SCRATCHNET_DATA`` names, else in the user's
+cache, into which they are downloaded once. Nothing is written next to the package.
 """
 
 import gzip
@@ -55,7 +55,7 @@ def load_mnist(
 ) -> tuple[tuple[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]:
     """Load the MNIST images and labels, downloading them the first time.
 
-    Another data set of the same form, such as Fashion-MNIST, loads in the same way from its own `folder`;
+    Another data set of the same format, such as Fashion-MNIST, loads in the same way from its own `folder`;
     the image size and the number of classes come from the files.
 
     Parameters
@@ -67,26 +67,26 @@ def load_mnist(
     one_hot_label : bool
         Labels as one-hot rows; else as indices.
     folder : path, optional
-        Where the four files lie, each with or without ``.gz``. Left out, it is ``SCRATCHNET_DATA`` (or the
+        Folder of the four files, each with or without ``.gz``. By default ``SCRATCHNET_DATA`` (or the
         ``mnist`` folder in it), else ``scratchnet/mnist`` in the user's cache folder.
 
     Returns
     -------
     (x_train, t_train), (x_test, t_test)
-        For MNIST N is 60000 and 10000. x: (N, 784) or (N, 1, 28, 28), float32 or uint8.
-        t: (N,) uint8, or (N, 10) float64 when one-hot. All of them the caller's own, writable.
+        For MNIST, N is 60000 and 10000. x: (N, 784) or (N, 1, 28, 28), float32 or uint8.
+        t: (N,) uint8, or (N, 10) float64 when one-hot. All are new, writable arrays.
 
     Raises
     ------
     FileNotFoundError
-        When `folder` or ``SCRATCHNET_DATA`` is given and a file is missing there. Only the cache is
-        ever filled by a download.
+        `folder` or ``SCRATCHNET_DATA`` is given and a file is missing there. Downloads go only to the
+        cache.
     ImportError
-        When the files have to be downloaded and pooch, which does it, is not installed.
+        The files must be downloaded and pooch, which does this, is not installed.
     OSError
-        When no mirror gave a good file.
+        No mirror provided a valid file.
     ValueError
-        When a file is damaged, or is not what its name says.
+        A file is damaged, or is not what its name says.
 
     Notes
     -----
@@ -103,12 +103,12 @@ def load_mnist(
 
 
 def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read one file in IDX form, the form of the MNIST files; gzipped or not.
+    """Read one file in IDX format, the format of the MNIST files, gzipped or not.
 
     Parameters
     ----------
     path : path
-        The file. Whether it is gzipped is seen from its first bytes, not from its name.
+        The file. Whether it is gzipped is determined from its first bytes, not from its name.
 
     Returns
     -------
@@ -119,12 +119,12 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        The file does not exist.
     OSError
-        When it cannot be read, or what has its name is no file.
+        The file cannot be read, or is not a regular file.
     ValueError
-        When the file is not in IDX form, is damaged, or is shorter or longer than its header says, or the path
-        is none.
+        The file is not in IDX format, is damaged, or is shorter or longer than its header says, or the path is
+        not a valid path.
 
     Notes
     -----
@@ -241,7 +241,7 @@ def _locate(folder: str | os.PathLike[str] | None) -> list[Path]:
 
 
 def _find(folder: Path) -> dict[str, Path]:
-    """Those of the four files that lie in `folder`."""
+    """Those of the four files that are in `folder`."""
     paths = {name: (folder / name, folder / f"{name}.gz") for name in _SHA256}
     return {name: path for name, pair in paths.items() for path in pair if path.is_file()}
 

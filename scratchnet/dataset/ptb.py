@@ -1,9 +1,9 @@
 """The Penn Treebank text of book 2, chapter 2 and later, as word ids.
 
-No text comes with scratchnet. The text is licensed by the Linguistic Data Consortium (LDC99T42): whoever uses it
-needs a right to it, and it must not be passed on. A file of your own is read where it lies: in the folder of
-``SCRATCHNET_DATA``, of the script, or in a folder ``dataset`` there or beside it. Only where there is none, it is
-downloaded into your cache from the address that the book uses, by pooch, with the certificates checked.
+scratchnet does not include the text, which is licensed by the Linguistic Data Consortium (LDC99T42): using it
+requires a licence, and it must not be redistributed. Your own copy is read in place: in the folder of
+``SCRATCHNET_DATA``, of the script, or in a folder ``dataset`` there or next to it. Only if there is none, it is
+downloaded into your cache from the address that the book uses, by pooch, with certificates verified.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def load_vocab() -> tuple[dict[str, int], dict[int, str]]:
     Raises
     ------
     ImportError
-        The text has to be downloaded, and pooch, which does it, is not installed.
+        The text must be downloaded, and pooch, which does this, is not installed.
     OSError
         The download failed.
 
@@ -70,12 +70,12 @@ def load_data(data_type: str = "train") -> tuple[NDArray[np.int64], dict[str, in
     corpus : ndarray of int64
         The ids of the words in order; "<eos>" ends each line.
     word_to_id, id_to_word : dict
-        The vocabulary, which is the training text's for every part.
+        The vocabulary of the training text, for every part.
 
     Raises
     ------
     ValueError
-        There is no such part, or it has a word that the training text does not have.
+        The part is unknown, or has a word that is not in the training text.
     ImportError, OSError
         As `load_vocab`.
     """

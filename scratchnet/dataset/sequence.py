@@ -1,9 +1,9 @@
 """The sequences of book 2, chapters 7 and 8: sums, and dates written in many ways.
 
-The book's own files, addition.txt and date.txt, are read where they lie: in the folder of ``SCRATCHNET_DATA``, of
-the script, or in a folder ``dataset`` there or beside it. Where there is none, `load_data` makes data of the same
-form: 50000 lines of the same lengths and characters, from a seed of their own, so the same at every call. They
-are not the book's lines: losses and accuracies differ from those that are printed there.
+The book's own files, addition.txt and date.txt, are read in place: in the folder of ``SCRATCHNET_DATA``, of the
+script, or in a folder ``dataset`` there or next to it. If there is none, `load_data` generates data of the same
+format: 50000 lines of the same lengths and characters, from a fixed seed, so the same at every call. They are
+not the book's lines: losses and accuracies differ from those printed there.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def load_data(
     Parameters
     ----------
     file_name : str or path
-        "addition.txt" or "date.txt", or the path of a file of that form: a question, an underscore and its answer
-        in each line, both filled up with blanks to one length.
+        "addition.txt" or "date.txt", or the path of a file of that format: a question, an underscore and its
+        answer in each line, both padded with blanks to a fixed length.
     seed : int or None
-        What NumPy's global stream is seeded with before the lines are shuffled by it; None: not at all.
+        Seed of NumPy's global stream, which then shuffles the lines; None leaves the stream as it is.
 
     Returns
     -------
@@ -51,13 +51,13 @@ def load_data(
     Raises
     ------
     FileNotFoundError
-        There is no such file, and it is none of the two that can be made.
+        The file does not exist, and is not one of the two that can be generated.
     ValueError
-        The lines of the file are not of this form, or the name is none of a file.
+        The lines of the file do not have this format, or the name is not a file name.
 
     Notes
     -----
-    Characters keep the ids that they had in files loaded before; new ones get the next, as in the book.
+    Characters keep their ids from files loaded earlier; new ones get the next ids, as in the book.
     Source: book 2, ch. 7.2.
     """
     questions, answers, source = _read(file_name)
@@ -82,7 +82,7 @@ def load_data(
 def get_vocab() -> tuple[dict[str, int], dict[int, str]]:
     """Return the vocabulary of the files that were loaded: character to id, and id to character.
 
-    They are the module's own dictionaries, to which further files add, as in the book.
+    These are the module's own dictionaries, which further files extend, as in the book.
     """
     return char_to_id, id_to_char
 

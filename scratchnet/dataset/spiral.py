@@ -1,4 +1,4 @@
-"""The spiral of book 2, chapter 1: three arms that no straight line can part."""
+"""The spiral of book 2, chapter 1: three arms that no straight line can separate."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,13 @@ _CLASSES = 3
 def load_data(seed: int = 1984) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Make the book's spiral: 100 points in the plane for each of 3 classes.
 
-    NumPy's global random stream is seeded, and left where the book's code leaves it: 300 normal
-    numbers on. A script that goes on to draw weights or batches from it gets the book's numbers.
+    NumPy's global random stream is seeded, and left where the book's code leaves it: after 300 normal
+    numbers. A script that then draws weights or batches from it gets the book's numbers.
 
     Parameters
     ----------
     seed : int
-        What ``numpy.random.seed`` is called with.
+        Argument of ``numpy.random.seed``.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def load_data(seed: int = 1984) -> tuple[NDArray[np.float64], NDArray[np.int32]]
     Raises
     ------
     ValueError, TypeError
-        For a seed that ``numpy.random.seed`` refuses.
+        ``numpy.random.seed`` rejects the seed.
 
     Notes
     -----

@@ -1,6 +1,6 @@
 """MNIST under the names of book 1; the files and their place are those of `scratchnet.dataset.mnist`.
 
-Nothing is written beside the package, so there is no mnist.pkl: the files themselves are read at every call.
+Nothing is written next to the package, so there is no mnist.pkl: the files themselves are read at every call.
 
 Source: *Deep Learning from Scratch* 1, ch. 3.6.
 """
@@ -44,7 +44,7 @@ def __getattr__(name: str) -> Any:
 
 
 def download_mnist() -> None:
-    """Have the four files at hand: downloaded into the user's cache where no folder is named for them.
+    """Make sure that the four files are available: download them into the user's cache if no folder is named.
 
     Raises
     ------
