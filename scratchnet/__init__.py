@@ -100,7 +100,7 @@ __all__ = [
 ]
 
 
-# Imported when somebody asks for them; the names above, by the modules that have them.
+# Modules that are imported on first use; the names above by the modules that define them.
 _MODULES = frozenset(
     (
         *("base_model", "dataset", "functions", "gradient", "layers", "models", "np", "optimizer"),

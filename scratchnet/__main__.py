@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
-    if sys.stderr is None:  # closed, by 2>&-; what is printed there must not go to the output
+    if sys.stderr is None:  # closed, by 2>&-; messages must not go to the output
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         arguments = sys.argv[1:] if argv is None else list(argv)
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _in_words(command, options)
     finally:
         _let_go_of_output()
-    return _run(options)  # outside of what stands above: a script's errors are its own
+    return _run(options)  # outside the try above: a script's errors are its own
 
 
 def _in_words(command: Callable[[Any], int], options: Any) -> int:
@@ -43,11 +43,11 @@ def _in_words(command: Callable[[Any], int], options: Any) -> int:
         if sys.stdout is None:
             raise OSError("the standard output is closed")
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # a terminal without Korean letters is no reason to stop
+            sys.stdout.reconfigure(errors="replace")  # a terminal without Korean letters must not stop us
         code = command(options)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of our output, `head` say, has gone
+    except BrokenPipeError:  # the reader of our output, such as `head`, has exited
         return 1
     except KeyboardInterrupt:
         say("stopped by Ctrl-C")
@@ -61,7 +61,7 @@ def _in_words(command: Callable[[Any], int], options: Any) -> int:
         is_missing = isinstance(error, NoGPUError)
         if not is_missing and getattr(options, "device", "cpu") != "cuda":
             raise
-        say(f"error: {'' if is_missing else 'the GPU failed: '}{error}")  # the latter is what CuPy says
+        say(f"error: {'' if is_missing else 'the GPU failed: '}{error}")  # the latter is CuPy's
         return 1
 
 

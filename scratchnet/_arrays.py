@@ -1,10 +1,10 @@
-"""What people hand in, made fit for a kernel: lists, integers, transposed and strided arrays, one-hot labels.
+"""Converts arguments to what kernels take: lists, integers, transposed and strided arrays, one-hot labels.
 
-`as_array` is the one door: it says what may be an array. Everything behind it is a plain array, without the
-arithmetic of np.matrix, the names of a table's columns or a mask.
+`as_array` is the single entry point: it decides what counts as an array. After it, everything is a plain array,
+without the arithmetic of np.matrix, the column names of a table or a mask.
 
-Arrays are on the CPU (NumPy's) or on the GPU (CuPy's). NumPy's functions `..._like` hand a CuPy array on to
-CuPy, so that most code serves both. Only `to_side` moves data from one side to the other.
+Arrays are on the CPU (NumPy's) or on the GPU (CuPy's). NumPy's functions `..._like` dispatch to CuPy for its
+arrays, so that most code serves both. Only `to_side` moves data from one side to the other.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def is_on_gpu(value: Any) -> bool:
 
 
 def as_array(value: Any, where: str = "the argument") -> Array:
-    """Return a CuPy array as it is, anything else as a plain NumPy array, a view of the same numbers if possible.
+    """Return a CuPy array as it is, anything else as a plain NumPy array, a view of the same data if possible.
 
     Parameters
     ----------
     value
-        An array; one of a class of its own, np.matrix or np.memmap, say; a list; a number; or anything that has
-        `__array__`, as the tables of pandas and PyTorch's tensors on the CPU.
+        An array, possibly of a subclass such as np.matrix or np.memmap; a list; a number; or anything with
+        `__array__`, such as pandas tables and PyTorch tensors on the CPU.
     where
         The argument's name, for the error.
 
     Raises
     ------
     ValueError
-        A mask would be ignored, lists are of unequal lengths, or `__array__` refuses.
+        A mask would be ignored, lists are of unequal lengths, or `__array__` fails.
     """
     if type(value) is np.ndarray or is_on_gpu(value):
         array: Array = value
@@ -173,9 +173,7 @@ def to_side(array: Any, *, to_gpu: bool) -> Array:
         return as_array(array)
     cupy = sys.modules["cupy"]  # imported, because one of the two sides is its array
     if to_gpu and np.asarray(array).dtype == np.bool_:
-        array = (
-            np.asarray(array).astype(np.uint8).view(np.bool_)
-        )  # any byte but 0 is true; code on a GPU expects 1
+        array = np.asarray(array).astype(np.uint8).view(np.bool_)  # any nonzero byte is true; GPU code expects 1
     there: Array = cupy.asarray(array) if to_gpu else cupy.asnumpy(array)
     return there
 
@@ -196,7 +194,7 @@ def random_like(x: Array) -> Array:
         there: Array = sys.modules["cupy"].random.rand(*x.shape, dtype=x.dtype)
         return there
     drawn = np.random.rand(*x.shape)
-    return drawn if x.ndim else np.asarray(drawn)  # without axes NumPy draws a float
+    return drawn if x.ndim else np.asarray(drawn)  # for a 0-d shape NumPy returns a float
 
 
 def is_carray(array: Array) -> bool:
@@ -219,12 +217,12 @@ def as_operand(where: str, value: Any, like: Array) -> Array:
     value
         Real numbers: an array of any real dtype and layout, a list, a number.
     like
-        The array that decides the dtype of the call, a parameter most often. Arrays of a call are all on its side.
+        The array that decides the dtype of the call, usually a parameter. All arrays of a call are on its device.
 
     Raises
     ------
     ValueError
-        Complex numbers, text, or nested lists of unequal lengths; or an array on the other side.
+        Complex numbers, text, or nested lists of unequal lengths; or an array on the other device.
     """
     dtype = like.dtype if like.dtype.isnative else like.dtype.newbyteorder("=")
     if type(value) is np.ndarray and type(like) is np.ndarray:
@@ -250,7 +248,7 @@ def as_float_array(where: str, value: Any) -> Array:
 
 
 def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = True, on_gpu: bool = False) -> Array:
-    """Return labels as int64 class indices, one a row, all in [0, classes).
+    """Return labels as int64 class indices, one per row, all in [0, classes).
 
     Parameters
     ----------
@@ -258,22 +256,22 @@ def as_labels(where: str, t: Any, rows: int, classes: int, *, one_hot: bool = Tr
         The argument's name, for the error.
     t
         `rows` class indices of any integer dtype and any shape, or one row of `classes` numbers for each
-        (one-hot; the largest number's place is the label), told apart by the shape.
+        (one-hot; the position of the maximum is the label), distinguished by shape.
     rows, classes
         Shape of the scores.
     one_hot
         Whether one-hot labels are accepted.
     on_gpu
-        Where the scores are, and the result. Labels are checked before they are uploaded; those that are on the
-        GPU already are not read back.
+        Where the scores and the result are. Labels are checked before they are uploaded; those already on the GPU
+        are not read back.
 
     Raises
     ------
     ValueError
         The number of labels is neither, or indices are not integers.
     IndexError
-        An index does not fit in 63 bits, or is outside [0, classes) and is to be uploaded. (The others are refused
-        by the kernel.)
+        An index does not fit in 63 bits, or is outside [0, classes) and is to be uploaded. (The kernel rejects the
+        others.)
     """
     if is_on_gpu(t) and not on_gpu:
         raise ValueError(f"{where} is on the GPU, the scores are on the CPU; scratchnet.to_cpu moves it")
@@ -308,12 +306,12 @@ def as_whole_numbers(where: str, value: Any, what: str) -> Array:
     where, what
         The argument's name, and what its numbers are, for the error.
     value
-        Numbers of any integer dtype; none at all may have any dtype.
+        Numbers of any integer dtype; an empty array may have any dtype.
 
     Raises
     ------
     ValueError
-        They are not whole.
+        They are not integers.
     IndexError
         One does not fit in 63 bits.
     """
@@ -327,16 +325,16 @@ def as_whole_numbers(where: str, value: Any, what: str) -> Array:
             f"{where}: {what} must be integers, got dtype {numbers.dtype}; .astype(int) converts them"
         )
     if is_on_gpu(numbers) or numbers.dtype != np.int64:
-        if numbers.dtype == np.uint64 and not is_on_gpu(numbers):  # the largest do not survive the cast
+        if numbers.dtype == np.uint64 and not is_on_gpu(numbers):  # the largest would overflow in the cast
             check_labels(where, numbers, 2**63)
         return numbers.astype(np.int64, order="C")
     return np.require(numbers, requirements=["C", "A"])
 
 
 def check_labels(where: str, labels: Array, classes: int) -> None:
-    """Raise IndexError, naming the position, where a label is outside [0, classes)."""
+    """Raise IndexError, naming the position, if a label is outside [0, classes)."""
     wide = labels if labels.dtype.itemsize == 8 else labels.astype(np.int64)
-    wrong = wide.view(np.uint64) >= classes  # read so, a label below 0 is above all others
+    wrong = wide.view(np.uint64) >= classes  # as unsigned, a negative label is larger than all others
     if np.count_nonzero(wrong):
         i = int(np.flatnonzero(wrong)[0])
         among = f"a number from 0 to {classes - 1}" if classes else "none, because there are no classes"
@@ -357,7 +355,7 @@ def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
                 f"{where} must be a NumPy array, because it is trained in place; got {type(value).__name__}. "
                 "Pass numpy.array(...) with a floating dtype"
             )
-        as_array(value, where)  # of a class of its own: refused where it has a mask
+        as_array(value, where)  # of a subclass: rejected if masked
     if value.dtype.kind != "f":
         raise ValueError(
             f"{where} must have a floating dtype (float32 or float64), got {value.dtype}; "
@@ -374,7 +372,7 @@ def check_parameter(where: str, value: Any, ndim: int | None = None) -> Array:
 def empty(shape: tuple[int, ...], like: Array) -> Array:
     """Return a new array of the dtype and device of `like`."""
     if type(like) is np.ndarray:
-        return np.empty(shape, like.dtype)  # the short way: layers of a few numbers notice
+        return np.empty(shape, like.dtype)  # fast path, noticeable in small layers
     return np.empty_like(like, order="C", shape=shape)
 
 
@@ -386,7 +384,7 @@ def rows_of(array: Array) -> Array:
 
 
 def check_row(where: str, value: Any) -> Any:
-    """Return what is added to every row, or scales it: a number, or an array that can be trained in place.
+    """Return a bias or scale for every row: a number, or an array that can be trained in place.
 
     Raises
     ------
@@ -423,12 +421,12 @@ def as_row(where: str, value: Any, size: int, like: Array, why: str = "") -> Arr
 
 
 def as_mask(where: str, value: Any) -> Array:
-    """Return which numbers pass, or which do not, as an array of bool or of real factors.
+    """Return a mask, of elements kept or dropped, as an array of bool or of real factors.
 
     Raises
     ------
     ValueError
-        It is none: a subclass may have set it.
+        It is not a mask: a subclass may have set it.
     """
     mask = as_array(value)
     if mask.dtype.kind not in "bf":

@@ -1,7 +1,7 @@
 """Whether a class, or an object of it, still does what its source says.
 
-Python lets anybody put another function into a class or an object at any time. Whole-step training does not call
-those functions, so it has to look.
+Python allows functions of a class or an object to be replaced at any time. Whole-step training does not call those
+functions, so it has to check.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 C = TypeVar("C", bound=type)
 
-# Python looks for these in every class; where nobody wrote one, it finds those of object.
+# Python looks for these in every class; without a definition it finds those of object.
 _LOOKED_FOR = ("__getattribute__", "__setattr__")
 
 _WRITTEN: dict[type, tuple[frozenset[str], tuple[str, ...], tuple[Any, ...]]] = {}
 
 
 def as_written(cls: C) -> C:
-    """Remember the methods and properties of a class as its source says them: a decorator."""
+    """Class decorator: remember the methods and properties of a class as its source defines them."""
     found = {name: getattr(cls, name) for name in dir(cls) if not name.startswith("__")}
     kept = {name: value for name, value in found.items() if isinstance(value, FunctionType | property)}
     kept |= {name: getattr(cls, name) for name in _LOOKED_FOR}
@@ -29,7 +29,7 @@ def as_written(cls: C) -> C:
 
 
 def is_as_written(thing: Any) -> bool:
-    """Whether an object is of a class that was remembered, itself, and does what the source of that class says."""
+    """Whether an object's own class was remembered, and the object does what the source of that class says."""
     cls = type(thing)
     if cls not in _WRITTEN:
         return False
@@ -37,16 +37,16 @@ def is_as_written(thing: Any) -> bool:
     try:
         now = map(getattr, repeat(cls), in_order)
         return names.isdisjoint(thing.__dict__) and all(map(is_, now, values)) and not hasattr(cls, "__getattr__")
-    except AttributeError:  # somebody deleted a method
+    except AttributeError:  # a method has been deleted
         return False
 
 
 def unmodified_chain(model: Any) -> list[Any] | None:
-    """Return the layers of one of scratchnet's own networks; None: it is not one, or it or a layer was changed."""
+    """Return the layers of one of scratchnet's own networks; None if it is not one or was changed."""
     if not (is_as_written(model) and hasattr(model, "step_chain")):
         return None
     try:
         layers: list[Any] = model.step_chain()
-    except (AttributeError, TypeError):  # somebody took the layers away
+    except (AttributeError, TypeError):  # the layers have been removed
         return None
     return layers if all(map(is_as_written, layers)) else None

@@ -20,7 +20,7 @@ def as_loss(loss: Any) -> Any:
 class Held(property):
     """A weight or gradient by the book's name: an entry of one of a layer's lists.
 
-    A subclass whose own `__init__` does not call the layer's may set it first: the lists are then made.
+    A subclass whose own `__init__` does not call the layer's may set it first; the lists are then created.
     """
 
     def __init__(self, held_in: str, i: int, doc: str) -> None:
@@ -52,9 +52,9 @@ class Held(property):
 
 
 class Computed:
-    """An attribute that the book's layer keeps and this one does not: computed where somebody looks at it.
+    """An attribute that the book's layer keeps and this one does not: computed on access.
 
-    One that a subclass or a script sets stands until the next forward of the layer itself.
+    A value set by a subclass or a script remains until the next forward of the layer itself.
     """
 
     def __init__(self, compute: Callable[[Any], Any]) -> None:
@@ -65,16 +65,16 @@ class Computed:
 
 
 class Layer(Linked):
-    """What all layers have: two lists, empty where there is nothing to train.
+    """Base of all layers: two lists, empty if there is nothing to train.
 
-    A layer that whole-step training knows (`plan.py`) says in `step_role` what it is in a chain, and is decorated
-    `as_written`: a class that extends it may compute something else.
+    A layer that whole-step training supports (`plan.py`) declares its role in a chain in `step_role`, and is
+    decorated with `as_written`: a subclass may compute something else.
 
-    What a class declares a value for need not be set by `__init__`: a subclass with one of its own, or an object
-    that was pickled as the book's class, has what its own code gave it.
+    Attributes with a value in the class need not be set by `__init__`: a subclass with its own `__init__`, or an
+    object that was pickled as the book's class, has what its own code set.
     """
 
-    params: Any = ()  # lists, as soon as there is an object that was made here
+    params: Any = ()  # lists, once an object has been created here
     grads: Any = ()
     _shown: ClassVar[tuple[str, ...]] = ()  # the attributes in its repr
     _computed: ClassVar[frozenset[str]] = frozenset()
@@ -98,7 +98,7 @@ class Layer(Linked):
         return shown(self, self._shown)
 
     def _outdate(self) -> None:
-        """Forget what was set in place of what is computed: forward has something new to compute it from."""
+        """Discard a value that was set: forward has new data to compute the attribute from."""
         own = vars(self)
         for name in self._computed:
             if name in own:
@@ -108,15 +108,15 @@ class Layer(Linked):
         return f"{type(self).__name__}: {text}"
 
     def _after_forward(self, kept: Any) -> Any:
-        """Return what forward kept for backward, or say that there was no forward."""
+        """Return what forward kept for backward, or raise an error if forward was not called."""
         if kept is None:
             raise RuntimeError(self._error("backward was called before forward; call forward first"))
         return kept
 
     def _as_dout(self, dout: Any, shape: tuple[int, ...], like: Array) -> Array:
-        """Return the gradient from above as an array like another; its shape is the output's, or it is a number.
+        """Return the upstream gradient as an array like another; it has the output's shape, or is a scalar.
 
-        Where a mask is all that the layer keeps, as the books' do, the dtype is dout's own.
+        If the layer keeps only a mask, as the books' do, the dtype is dout's own.
         """
         is_number = isinstance(dout, int | float | np.number)
         if like.dtype.kind == "b":

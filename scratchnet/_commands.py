@@ -1,4 +1,4 @@
-"""The commands `scratchnet train`, `predict` and `info`: what they take and what they do."""
+"""The commands `scratchnet train`, `predict` and `info`: their arguments and what they do."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "spiral": {"hidden": [10], "epochs": 300, "batch_size": 30, "eval_interval": 10, "seed": None},
     "mnist": {"hidden": [50], "epochs": 16, "batch_size": 100, "eval_interval": 100, "seed": 1984},
 }
-# The best of those tried (steps of about 3) for one to four hidden layers of sigmoids; relu wants smaller ones.
+# The best of those tried (steps of about 3) for one to four hidden layers of sigmoids; relu needs smaller ones.
 LEARNING_RATES: dict[str, dict[str, float]] = {
     "spiral": {"sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.3, "rmsprop": 0.01, "adam": 0.03},
     "mnist": {"sgd": 1.0, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.1, "rmsprop": 0.003, "adam": 0.003},
@@ -49,7 +49,7 @@ RELU_RATE = 0.3  # of the rates above
 
 
 def add_to(commands: Any) -> None:
-    """Add what these commands take to the parser's subparsers, each with its function as `run`."""
+    """Add the parsers of these commands to the subparsers, each with its function as `run`."""
     train = commands.add_parser("train", help="train a network and write its weights and pictures")
     add = train.add_argument
     add("data", choices=DEFAULTS, help="spiral: the book's 300 points; mnist: the handwritten digits")
@@ -113,7 +113,7 @@ def _rates() -> str:
 
 
 def _fill_in(options: argparse.Namespace) -> None:
-    """Set what the user left out: by the data, and what the activation, the depth and the optimizer ask for."""
+    """Set the omitted options according to the data, the activation, the depth and the optimizer."""
     for setting, value in DEFAULTS[options.data].items():
         if getattr(options, setting) is None:
             setattr(options, setting, value)
@@ -162,7 +162,7 @@ def _load(name: str) -> Data:
 def _train(options: argparse.Namespace) -> int:
     _fill_in(options)
     x, t, x_test, t_test = _load(options.data)
-    if options.seed is not None:  # else the spiral's own seed goes on, as in the book
+    if options.seed is not None:  # otherwise continue with the spiral's own seed, as in the book
         np.random.seed(options.seed)
     classes = t.shape[1] if t.ndim == 2 else int(t.max()) + 1
     model = MultiLayerNet(
@@ -259,7 +259,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _model_of(path: Path) -> MultiLayerNet:
-    """Build the network that a weights file was saved from, and fill it."""
+    """Build the network that a weights file was saved from, with its weights."""
     stored = read_weights(path)
     activation: Any = str(stored.get("activation", "sigmoid"))
     matrices = [stored[name] for name in sorted(stored, key=lambda n: (len(n), n)) if name.startswith("W")]
@@ -276,7 +276,7 @@ def _read_samples(path: Path) -> Array:
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}; expected spiral, mnist, or a .npy or .csv file")
     try:
-        # Mapped, an array is read where it is needed, and one that claims more than the file holds is refused.
+        # Mapped, an array is read where it is needed, and one that claims more than the file contains is rejected.
         x = np.asarray(open_memmap(path, mode="r")) if path.suffix == ".npy" else _read_csv(path)
         if x.dtype.kind not in "biuf":
             raise ValueError(f"its dtype is {x.dtype}")
@@ -294,7 +294,7 @@ def _read_samples(path: Path) -> Array:
 
 
 def _read_csv(path: Path) -> Array:
-    """Return numbers with commas between; a first line without any number is a header."""
+    """Return comma-separated numbers; a first line without any number is a header."""
     rows: list[list[float]] = []
     for place, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
         numbers = [_number(field) for field in line.split(",")]

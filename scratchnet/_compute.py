@@ -1,9 +1,9 @@
-"""What the layers compute in: the dtype of their weights, or float32 whatever it is.
+"""The dtype in which layers compute: that of their weights, or always float32.
 
 `scratchnet run --float32`, and SCRATCHNET_COMPUTE=float32, are for scripts whose weights are float64, as all of
 book 1's are: products and what layers return are float32, while parameters, gradients, the optimizer's state and
-losses keep their dtype. Layers hand the weights of a call through `computed`; whole steps (`plan.py`) compute as
-the weights are.
+losses keep their dtype. Layers pass the weights of a call through `computed`; whole steps (`plan.py`) compute in
+the dtype of the weights.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _FLOAT64 = np.dtype(np.float64)
 _FLOAT32 = np.empty(0, np.float32)
 
 in_float32 = False
-"""Whether float64 is computed with in float32."""
+"""Whether float64 arrays are computed with in float32."""
 
 told: list[Callable[[bool], None]] = []
-"""Who is told when that changes, and at first: the compiled operations keep a copy of it."""
+"""Called when that changes, and initially: the compiled operations keep a copy of it."""
 
 
 def _set(whether: bool) -> None:
@@ -33,7 +33,7 @@ def _set(whether: bool) -> None:
 
 
 def choose(name: str | None) -> None:
-    """Take what SCRATCHNET_COMPUTE names: "float32"; nothing, or no text: the dtype of the weights."""
+    """Use the dtype that SCRATCHNET_COMPUTE names, "float32"; empty or None means the dtype of the weights."""
     if name not in (None, "", "float32"):
         raise ImportError(
             f"SCRATCHNET_COMPUTE is {name!r}, expected float32, or unset to compute in the dtype of the weights"
@@ -42,20 +42,20 @@ def choose(name: str | None) -> None:
 
 
 def computed(value: Any) -> Any:
-    """Return an array as it is computed with: a float64 one cast where `in_float32`, all else as it is."""
+    """Return an array in the dtype of computation: float64 is cast if `in_float32`, all else is unchanged."""
     if in_float32 and type(value) is np.ndarray and value.dtype == _FLOAT64:
         return value.astype(np.float32)
     return value
 
 
 def like_computed(value: Any) -> Any:
-    """Return an array of the dtype that `computed` gives; nobody looks at its numbers."""
+    """Return an array of the dtype that `computed` gives; its values are not used."""
     is_cast = in_float32 and type(value) is np.ndarray and value.dtype == _FLOAT64
     return _FLOAT32 if is_cast else value
 
 
 class in_full:
-    """Within this, layers compute in their weights' dtype: differences of a loss need its digits."""
+    """Within this context, layers compute in their weights' dtype: differences of a loss need the precision."""
 
     def __enter__(self) -> None:
         self._before = in_float32

@@ -1,8 +1,7 @@
-"""Who runs the steps of a fit: the model's own code layer by layer, or whole steps in C or on the GPU.
+"""The engines that run the steps of a fit: the model's own code layer by layer, or whole steps in C or on the GPU.
 
-An engine trains on rows of the data, batch after batch, and returns the losses of the steps that it made. When
-somebody else's code has run, a callback's say, the Trainer asks whether the engine `is_current`, and takes a new
-one if not.
+An engine trains on rows of the data, batch after batch, and returns the losses of its steps. After user code has
+run, such as a callback, the Trainer asks whether the engine `is_current`, and creates a new one if not.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def choose_engine(
     is_new
         Whether the model has not been trained in this fit: its first step shows what backward writes.
     kept
-        The engine of a fit before, which serves again if all is as it was but for the data.
+        The engine of an earlier fit, which is reused if nothing but the data has changed.
 
     Raises
     ------
@@ -74,7 +73,7 @@ class TrainStep:
         )
 
     def __call__(self, x: Array, t: Array) -> Any:
-        """Make a step on samples and labels; return the loss: a number, or on the GPU what forward returned."""
+        """Run a step on samples and labels; return the loss: a number, or on the GPU what forward returned."""
         loss = self._model.forward(x, t)
         if not is_on_gpu(loss):
             loss = as_number("fit: the model's loss", loss)
@@ -110,7 +109,7 @@ class Layers:
         return []
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
-        """Whether nothing has to be looked at anew: parameters may be shared now that were not before."""
+        """Whether nothing needs to be re-examined: parameters may have become shared."""
         return False
 
     def kept(self) -> Planned | None:
@@ -118,23 +117,23 @@ class Layers:
         return None
 
     def epochs_at_once(self, steps: int) -> int:
-        """Return how many epochs of so many steps are worth one call of train."""
+        """Return how many epochs of this many steps to train in one call of `train`."""
         return 1
 
     def train(self, rows: Array) -> list[float]:
-        """Make one step on the first batch of the rows; return its loss in a list."""
+        """Run one step on the first batch of the rows; return its loss in a list."""
         batch = rows[: self._job.batch_size]
         return [self._step(self._job.x[batch], self._job.t[batch])]
 
 
 class LayersOnGPU(Layers):
-    """Trains layer by layer on the GPU; losses stay there for some steps, so that nothing waits for them."""
+    """Trains layer by layer on the GPU; losses stay there for several steps, so that nothing waits for them."""
 
     name = "cuda-layers"
-    STEPS = 20  # what the GPU may be behind when Ctrl-C comes
+    STEPS = 20  # the most that the GPU may lag behind when Ctrl-C is pressed
 
     def train(self, rows: Array) -> list[float]:
-        """Make some steps on the batches of the rows; return their losses."""
+        """Run several steps on the batches of the rows; return their losses."""
         size, x, t = self._job.batch_size, self._job.x, self._job.t
         batches = to_side(rows[: self.STEPS * size], to_gpu=True).reshape(-1, size)
         losses = [self._step(x[batch], t[batch]) for batch in batches]
@@ -154,7 +153,7 @@ class LayersOnGPU(Layers):
 
 
 class Planned:
-    """Trains by a plan: many steps in one call, but never for longer than signals can wait."""
+    """Trains by a plan: many steps per call, but never for longer than signals may be delayed."""
 
     MAX_CHUNK_SECONDS = 0.05
     MAX_KEPT_BYTES = 1 << 20  # of activations, between two fits
@@ -179,20 +178,20 @@ class Planned:
         return self
 
     def serves(self, job: Job) -> bool:
-        """Whether it serves another fit, of this job: from now on it does."""
+        """Whether it can be reused for another fit, of this job; if so, it now serves that job."""
         is_free, self._is_free = self._is_free, False  # one fit at a time: a copy of the Trainer may have it too
         return is_free and self.plan.serves(job)
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
-        """Whether the plan trains what the model's own code would, after somebody else's code has run."""
+        """Whether the plan trains what the model's own code would, after user code has run."""
         return self.plan.is_current(model, optimizer)
 
     def epochs_at_once(self, steps: int) -> int:
-        """Return how many epochs of so many steps are worth one call of train."""
+        """Return how many epochs of this many steps to train in one call of `train`."""
         return max(1, min(self._steps // steps, self.MAX_ROWS // (steps * self.batch_size)))
 
     def train(self, rows: Array) -> list[float]:
-        """Make as many steps as there is time for on the batches of the rows; return their losses."""
+        """Run as many steps as time permits on the batches of the rows; return their losses."""
         start = time.perf_counter()
         losses = self.plan.run(rows[: self._steps * self.batch_size])
         seconds = time.perf_counter() - start
@@ -203,23 +202,23 @@ class Planned:
 
 
 class Proved(Planned):
-    """Trains a reader's own model by a plan, and proves again and again that its own code would do the same.
+    """Trains a user's own model by a plan, and repeatedly verifies that its own code would do the same.
 
-    Proved are a step on rows from all over the data before the first one, steps 2, 3 and 5, the last of every
-    epoch, and one after somebody else's code has run.
+    Verified are a step on rows spread over the data before the first one, steps 2, 3 and 5, the last of every
+    epoch, and one after user code has run.
 
     Raises
     ------
     NoPlanError
-        Names the layer that has no place in a plan, or the difference that the proof found. From `train`, too: the
-        model is then as it was before the step.
+        Names the layer that cannot be part of a plan, or the difference that was found. From `train`, too: the
+        model is then as before the step.
     """
 
     EARLY = (1, 2, 4)  # steps made before
 
     def __init__(self, job: Job) -> None:
         samples = len(job.x)
-        spread = np.arange(job.batch_size) * samples // job.batch_size  # data often are in the order of classes
+        spread = np.arange(job.batch_size) * samples // job.batch_size  # data are often sorted by class
         batch = to_side(spread, to_gpu=is_on_gpu(job.x))
         super().__init__(Plan(job, record(job.model, job.x[batch], job.t[batch])), job.batch_size)
         self._job = job
@@ -234,7 +233,7 @@ class Proved(Planned):
             raise NoPlanError(kept)
 
     def kept(self) -> Planned | None:
-        """Return nothing: what a reader's own code does is proved in each fit."""
+        """Return None: what a user's own code does is verified in each fit."""
         return None
 
     def _new_twin(self) -> Twin:
@@ -252,7 +251,7 @@ class Proved(Planned):
         return Twin(self._job.model, self._job.optimizer, step_of, (x, t))
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
-        """Whether the plan trains what the model's own code would: proved on the batch that was trained last."""
+        """Whether the plan trains what the model's own code would: verified on the last trained batch."""
         if not super().is_current(model, optimizer):
             return False
         try:
@@ -266,12 +265,12 @@ class Proved(Planned):
         return True
 
     def train(self, rows: Array) -> list[float]:
-        """Make steps on the batches of the rows up to the next that is to be proved, or that one."""
+        """Run steps on the batches of the rows up to the next one to be verified, or that one."""
         last = self._made - self._made % self._steps_of_epoch + self._steps_of_epoch - 1  # of this epoch
         steps = min(due for due in (*self.EARLY, last) if due >= self._made) - self._made
         if steps:
             losses = super().train(rows[: steps * self.batch_size])
-        else:  # to put streams back takes longer than a step; a model that draws from them has been refused early
+        else:  # restoring streams takes longer than a step; a model that draws from them was rejected earlier
             with streams_put_back() if self._made in self.EARLY else nullcontext():
                 losses = self._proof(rows[: self.batch_size], keep=True)
         self._made += len(losses)
@@ -279,7 +278,7 @@ class Proved(Planned):
         return losses
 
     def _proof(self, batch: Array, *, keep: bool) -> list[float]:
-        """Make a step by the plan, and on the twin as the model's own code does; say if they are not the same."""
+        """Run a step by the plan, and on the twin with the model's own code; raise an error if they differ."""
         self._twin.make_step(batch)
         before = [array.copy() for array in self.plan.arrays]
         losses = self.plan.run(batch)

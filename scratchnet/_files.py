@@ -1,4 +1,4 @@
-"""Files: what names one, reading those whose size is known, and writing them whole or not at all."""
+"""Files: checking paths, reading files of known size, and writing them atomically."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["as_path", "check_replaceable", "open_file", "whole_file"]
 
 
 def as_path(where: str, path: Any) -> Path:
-    """Return a path that is given as text or as an os.PathLike of text.
+    """Return a path given as a str or as an os.PathLike of str.
 
     Raises
     ------
     ValueError
-        It is something else (bytes, a file's number), or no file can have it.
+        It is something else (bytes, a file descriptor), or cannot be a file name.
     """
     try:
         text = os.fspath(path)
@@ -48,28 +48,28 @@ def open_file(path: Path) -> BufferedReader:
     Raises
     ------
     FileNotFoundError
-        There is none.
+        The file does not exist.
     OSError
-        It cannot be read, or is a folder, a device or a FIFO: those have no size that bounds what they say.
+        It cannot be read, or is a folder, a device or a FIFO: those have no size that bounds their content.
     """
     _check_kind(path, os.stat(path))
     return open(path, "rb")
 
 
 def check_replaceable(path: Path) -> os.stat_result | None:
-    """Return the status of the file that would be replaced by a new one; None where there is none.
+    """Return the status of the file that would be replaced by a new one; None if there is none.
 
     Raises
     ------
     OSError
-        It is read-only (PermissionError), or no file.
+        It is read-only (PermissionError), or not a regular file.
     """
     try:
         older = os.stat(path)
     except FileNotFoundError:
         return None
     _check_kind(path, older)
-    if not older.st_mode & 0o222:  # which would not stop the administrator
+    if not older.st_mode & 0o222:  # which would not stop root
         raise PermissionError(errno.EACCES, "the file is read-only", str(path))
     with open(path, "r+b"):  # as writing into it would ask
         return older
@@ -77,20 +77,20 @@ def check_replaceable(path: Path) -> os.stat_result | None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name when it is complete; an older one stays as it is until then.
+    """Open a file that appears under its name only once complete; an existing file stays unchanged until then.
 
-    It is written beside its place under another name, and flushed to the disk before it takes the place. The older
-    file's permissions are kept, and its owner where that is allowed; a link stays a link, to the new file. What
-    killed processes left behind of the same file is removed.
+    It is written under a temporary name in the same folder, and flushed to disk before it is renamed. The existing
+    file's permissions are kept, and its owner where allowed; a link stays a link, to the new file. Temporary files
+    that killed processes left behind for the same name are removed.
 
     Raises
     ------
     FileNotFoundError
         The folder is missing.
     PermissionError
-        The older file is read-only, or the folder is.
+        The existing file or the folder is read-only.
     OSError
-        What has the name is no file but a folder, a device or a FIFO; or it cannot be written.
+        The path is a folder, a device or a FIFO, or the file cannot be written.
     """
     older = check_replaceable(path)
     target = Path(os.path.realpath(path))
@@ -99,7 +99,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     # Of one length, since a name may have 255 bytes at most; random, since process numbers are used again.
     beginning = f".scratchnet-{crc32(os.fsencode(target.name)):08x}-"
     _remove_leftovers(target.parent, beginning)
-    file = _new_file(target.parent, beginning, 0o666 if older is None else 0o600)  # less what umask says
+    file = _new_file(target.parent, beginning, 0o666 if older is None else 0o600)  # minus the umask
     temporary = target.with_name(os.path.basename(file.name))
     try:
         with file:
@@ -123,14 +123,14 @@ def _check_kind(path: Path, status: os.stat_result) -> None:
 
 
 def _new_file(folder: Path, beginning: str, mode: int) -> BinaryIO:
-    """Make a file of a new name and lock it, so that others see that its writer lives."""
+    """Create a file with a new name and lock it, so that others see that its writer is alive."""
     while True:
         path = folder / f"{beginning}{os.urandom(8).hex()}.tmp"
         try:
             file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
         except PermissionError:
             raise PermissionError(errno.EACCES, "cannot create a file in the folder", str(folder)) from None
-        if _lock(file) is False or os.fstat(file.fileno()).st_nlink == 0:  # taken for a leftover before the lock
+        if _lock(file) is False or os.fstat(file.fileno()).st_nlink == 0:  # removed as a leftover before
             file.close()
             continue
         return file

@@ -1,9 +1,9 @@
 """Arrays that belong together stay together when what holds them is copied or pickled, by whatever library.
 
 A model's list of parameters and its layers hold the same arrays; tied weights are views of one memory;
-scratchnet's networks and optimizers keep their arrays side by side in one buffer. Pickling and copying lose some
-of this: NumPy makes an array of its own of each view, and joblib one of each reference. So the state that is
-pickled says which arrays lay in one memory, and where; what was lost of it is restored after.
+scratchnet's networks and optimizers keep their arrays in one buffer. Pickling and copying lose some of this: NumPy
+turns each view into an array of its own, and joblib each reference. So the pickled state records which arrays
+share memory, and where; what was lost is restored afterwards.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from numpy.lib.array_utils import byte_bounds
 
 from ._arrays import Array
 
-Path = tuple[Any, ...]  # attributes, keys and places that lead from the owner to an array
+Path = tuple[Any, ...]  # attributes, keys and indices that lead from the owner to an array
 
 _KEY = "_scratchnet_links"
-_LEAVES = {type(None), bool, int, float, str, bytes}  # what long lists and vocabularies hold
+_LEAVES = {type(None), bool, int, float, str, bytes}  # what long lists and vocabularies contain
 
 
 class _Part(NamedTuple):
-    """An array in a memory: where it is held, and how it lies (offset and strides in bytes)."""
+    """An array in a memory: where it is held, and its layout (offset and strides in bytes)."""
 
     paths: list[Path]
     offset: int
@@ -35,11 +35,11 @@ class _Part(NamedTuple):
 
 
 class _Memory(NamedTuple):
-    """Arrays that lie in one memory, side by side or one over the other."""
+    """Arrays that share one memory, adjacent or overlapping."""
 
     parts: list[_Part]
     nbytes: int
-    is_private: bool  # nothing but the owner held the arrays, so that others may stand in their place
+    is_private: bool  # only the owner held the arrays, so that others may replace them
 
 
 class Linked:
@@ -106,7 +106,7 @@ def _memories(owner: Any) -> Iterator[_Memory]:
             arrays.append(array)
         paths.setdefault(id(array), []).append(path)
         del array
-    # Held by the list above, by the call and by the owner: is there anybody else?
+    # Held by the list above, by the call and by the owner: does anything else hold it?
     shared = {i for i in range(len(arrays)) if sys.getrefcount(arrays[i]) > 2 + len(paths[id(arrays[i])])}
     touching: list[list[int]] = []
     reach, root = 0, None
@@ -139,7 +139,7 @@ def _address(array: Array) -> int:
 
 
 def _at(owner: Any, path: Path) -> Any:
-    """Return what lies at the end of a path."""
+    """Return what is at the end of a path."""
     for key in path:
         owner = _entries(owner, owner)[key]
     return owner
@@ -157,7 +157,7 @@ def _restore(owner: Any, memory: _Memory) -> None:
     are_one = all(a is same[0] for same in held for a in same)
     arrays = [same[0] for same in held]
     if len(arrays) > 1 and not _lie_as_they_did(memory, arrays):
-        # Arrays that only lay side by side are left where they are if they lie in a file, or are still one and
+        # Arrays that were only adjacent are left in place if they are in a file, or are still one buffer and
         # somebody else may hold them too.
         in_memory = all(type(array) is np.ndarray for array in arrays)
         if _overlap(memory) or (in_memory and (memory.is_private or not are_one)):

@@ -1,6 +1,6 @@
 """The recurrent cells over time: what RNN, LSTM and GRU compute, and which of it all time steps share.
 
-Time comes first here, [T, N, D], so that the rows of one step lie together. What the input brings to the gates is
+Time comes first here, [T, N, D], so that the rows of one step are contiguous. The input's part of the gates is
 one product for all steps, and so is every gradient of a weight; only the state's own product has to wait for the
 step before it. A cell's gates share one product and one kernel.
 
@@ -34,16 +34,16 @@ def _steps(A: Array) -> range:
 def _recurrent_gradient(k: Any, W: Array, steps: int) -> Callable[[Array, Array], None]:
     """Return a function that writes dx = d W' into dx; W is transposed once if that pays over this many steps."""
     if steps < 3:
-        W = W if W.flags.c_contiguous else W.copy()  # some of a GRU's columns
+        W = W if W.flags.c_contiguous else W.copy()  # a subset of a GRU's columns
         return lambda d, dx: k.matmul_transposed(d, W, dx)
     transposed = W.T.copy()
     return lambda d, dx: k.affine_forward(d, transposed, None, dx)
 
 
 class Recurrent(Layer):
-    """What the recurrent layers share: weights, and the products that are made for all time steps at once.
+    """Base of the recurrent layers: weights, and the products that are computed for all time steps at once.
 
-    A kind of cell says how many gates it has and how many states, and runs them step by step. States are kept
+    A cell type declares its numbers of gates and states, and runs them step by step. States are kept
     as arrays [T+1, N, H], the first entry being the one before the first step.
     """
 

@@ -25,7 +25,7 @@ def shown(thing: Any, names: Iterable[str]) -> str:
     for name in names:
         try:
             parts.append(f"{name}={_text(getattr(thing, name), dtypes)}")
-        except Exception:  # a repr that fails would hide the error that somebody is looking for
+        except Exception:  # a failing repr would hide the actual error
             continue
     if dtypes:
         parts.append(f"dtype={'/'.join(dtypes)}")

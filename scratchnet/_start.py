@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 def say(text: str) -> None:
-    """Print what the command has to say beside its output."""
-    with suppress(OSError):  # nobody reads it
+    """Print a message of the command, apart from its output."""
+    with suppress(OSError):  # the reader is gone
         print(f"scratchnet: {text}", file=sys.stderr)
 
 
 def _is_command() -> bool:
     """Whether this process runs the command, and no program that imports the package."""
-    if sys.argv[0] == "-m":  # as long as Python looks for the module; its name stands before the arguments
+    if sys.argv[0] == "-m":  # while Python is locating the module; its name precedes the arguments
         return re.fullmatch(r"(-\w*m)?scratchnet(\.__main__)?", sys.orig_argv[-len(sys.argv)]) is not None
     return Path(sys.argv[0]).stem in ("scratchnet", "scratchnet-script")
 

@@ -1,13 +1,13 @@
 """Whole-step training: recognises a chain of layers and prepares steps that run without Python between them.
 
 Layers, models and optimizers describe themselves (`step_role`, `step_chain`, `step_state`), so that this module
-needs to know none of them. A chain is Affine and Sigmoid or Relu in turn, with SoftmaxWithLoss at its end. What is
-not such a chain of plain float32 or float64 arrays has no plan, and is trained layer by layer: the same
-mathematics in the same order, to the bit. With parameters on the GPU the steps run there.
+needs to know none of them. A chain is Affine and Sigmoid or Relu in turn, ending in SoftmaxWithLoss. Anything
+else than such a chain of plain float32 or float64 arrays has no plan, and is trained layer by layer: the same
+arithmetic in the same order, bit for bit. With parameters on the GPU the steps run there.
 
-A plan trains what the model's own code would. So it is made only of objects that do what their classes' source
-says (`_as_written.py`), or of a chain that is proved (`_proof.py`), and `is_current` says whether all is still as
-it was, after somebody else's code has run. Functions of modules that somebody replaces are not looked at.
+A plan gives the same result as the model's own code. So it is built only from objects that do what their classes'
+source says (`_as_written.py`), or from a chain that has been verified (`_proof.py`), and `is_current` tells
+whether nothing has changed after user code has run. Replaced functions of modules are not detected.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Job(NamedTuple):
     model, optimizer
         Whose `params`, `grads` and state are trained, in place.
     x, t
-        All samples and labels, an entry for each sample, where the parameters are: on the CPU or the GPU.
+        All samples and labels, one entry per sample, on the device of the parameters: the CPU or the GPU.
     batch_size : int
-        Samples in a step.
+        Samples per step.
     max_grad : float or None
         Largest norm of all gradients together.
     """
@@ -72,10 +72,10 @@ class Plan:
     ----------
     job
         Its samples are rows [rows, D] of a dtype that C casts as it gathers. The labels of one of scratchnet's own
-        models are checked class indices, which nobody else may change: C does not look at them again.
+        models are checked class indices, which nothing else may change: C does not check them again.
     recorded
-        The layers that a reader's own model calls, in their order; each declares a `step_role`. The labels are
-        then checked here. None: the model is one of scratchnet's own, and names its layers.
+        The layers that a user's own model calls, in order; each declares a `step_role`. The labels are then
+        checked here. None means that the model is one of scratchnet's own, and names its layers.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Plan:
     labels : array of int64
         Class indices [rows].
     nbytes : int
-        Of activations and their gradients, at most.
+        Size of activations and their gradients, at most.
 
     Raises
     ------
@@ -126,11 +126,11 @@ class Plan:
         if self._recorded is None:
             return _own_layers(model)
         for layer in self._recorded:
-            _role(layer)  # raises if somebody has changed it
+            _role(layer)  # raises if it has been changed
         return self._recorded
 
     def _what_decides(self, layers: Sequence[Any], kernel: str, states: list[list[Array]]) -> list[Any]:
-        """Return all that decides what a step is: model, optimizer and layers, their classes and arrays."""
+        """Return everything that determines a step: model, optimizer and layers, their classes and arrays."""
         model, optimizer = self._job.model, self._job.optimizer
         lists = [model.params, model.grads, *states]
         lists += [arrays for layer in layers for arrays in (layer.params, layer.grads)]
@@ -138,7 +138,7 @@ class Plan:
         return [kernel, *objects, *map(type, objects), *itertools.chain.from_iterable(lists)]
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
-        """Whether these are the model and the optimizer that the plan was made for, in all that it leans on."""
+        """Whether these are the model and the optimizer of the plan, unchanged in everything that it relies on."""
         return place_of(self._job.x) == self._place_of_data and self._is_for(model, optimizer)
 
     def _is_for(self, model: Any, optimizer: Any) -> bool:
@@ -146,13 +146,13 @@ class Plan:
             return False
         try:
             parts = self._what_decides(self._layers_of(model), *_state(self._job))
-        except (NoPlanError, AttributeError, TypeError):  # something that is not a layer, a list that is gone
+        except (NoPlanError, AttributeError, TypeError):  # something that is not a layer, or a missing list
             return False
         same = len(parts) == len(self._parts) and not any(map(is_not, parts, self._parts))
         return same and list(map(place_of, self.arrays)) == self._places
 
     def serves(self, job: Job) -> bool:
-        """Whether the plan, current, serves a job that differs in nothing but the data: from now on it does.
+        """Whether the current plan suits a job that differs only in the data; if so, it now serves that job.
 
         Raises
         ------
@@ -174,14 +174,14 @@ class Plan:
         self._job, self._place_of_data = job, place_of(job.x)
 
     def forget_data(self) -> None:
-        """Hold the samples and labels no longer."""
+        """Release the samples and labels."""
         model, optimizer, _, _, batch_size, max_grad = self._job
         self._job = Job(model, optimizer, _NOTHING, _NOTHING, batch_size, max_grad)
         self._runner.forget_data()
 
     @property
     def labels(self) -> Array:
-        """The labels that are trained on."""
+        """The labels being trained on."""
         return self._job.t
 
     def run(self, order: Array) -> list[float]:
@@ -213,7 +213,7 @@ def _state(job: Job) -> tuple[str, list[list[Array]]]:
 
 
 def _role(layer: Any) -> str:
-    """Return what a layer is in a chain; its class must say so itself, not a class that it extends."""
+    """Return a layer's role in a chain; its class must declare it itself, not a base class."""
     role = getattr(layer, "step_role", None)
     if role is None or not is_as_written(layer):
         raise NoPlanError(f"the layer {type(layer).__name__} cannot be part of a plan")
@@ -281,7 +281,7 @@ def _check_data(runner_class: Any, job: Job) -> None:
 def coalesce(
     params: Sequence[Array], grads: Sequence[Array], states: Sequence[Sequence[Array]]
 ) -> list[tuple[Array, Array, list[Array]]]:
-    """Return parameters with gradients and states as flat arrays, coalesced: those that follow in memory are one.
+    """Return parameters with gradients and states as flat arrays, coalesced: those adjacent in memory become one.
 
     scratchnet's own models keep all parameters in one buffer, and the optimizers their states: then all are
     coalesced, and updated by one call of the kernel.

@@ -157,7 +157,7 @@ def address_of(array: Any) -> int:
 
 
 def place_of(array: Any) -> tuple[Any, ...]:
-    """Return how an array lies in memory, which NumPy lets anybody change: equal if all is as it was."""
+    """Return an array's layout in memory, which NumPy allows to be changed: equal if nothing has changed."""
     return (address_of(array), array.shape, array.strides, array.dtype) if is_on_gpu(array) else place(array)
 
 

@@ -1,9 +1,9 @@
 """The kernels on a GPU: CuPy arrays in, kernels of cuda.cu launched on the current stream.
 
-Every function has the arguments, the order and the errors that `contract.py` declares; what it computes stands
-in `reference.py`. Nothing here waits for the GPU: functions that return a number return it as a 0-d CuPy array
-of float64. For the same reason labels and row indices are not read back to check their range: check them once,
-where they are uploaded. (What a kernel does with a wrong one is said in cuda.cu; it never strays.)
+Every function has the arguments, the order and the errors that `contract.py` declares; `reference.py` defines what
+it computes. Nothing here waits for the GPU: functions that return a number return it as a 0-d CuPy array of
+float64. For the same reason labels and row indices are not read back to check their range: check them once, where
+they are uploaded. (cuda.cu says what a kernel does with an invalid one; it never accesses memory out of bounds.)
 
 CuPy is imported, and cuda.cu compiled, on first use.
 """
@@ -41,12 +41,12 @@ CUBLAS_OPERATIONS = 2e8  # from this many (2 N D M) on, cuBLAS computes the prod
 
 
 class NoGPUError(RuntimeError):
-    """There is no GPU to work with; says what is missing and what to do."""
+    """No usable GPU; the message says what is missing and what to do."""
 
 
 @cache
 def load_cupy() -> Any:
-    """Return the module cupy, once there is a GPU that it can use."""
+    """Return the module cupy, or raise NoGPUError unless it has a usable GPU."""
     try:
         import cupy
     except ModuleNotFoundError as error:
@@ -56,12 +56,12 @@ def load_cupy() -> Any:
             'Using the GPU requires CuPy, which is not installed: pip install "scratchnet[cuda12]", '
             "or [cuda13] if the driver supports CUDA 13"
         ) from None
-    except Exception as error:  # its import makes a folder for compiled kernels, which may fail in any way
+    except Exception as error:  # its import creates a folder for compiled kernels, which may fail in any way
         advice = "; set CUPY_CACHE_DIR to a writable folder" if isinstance(error, OSError) else ""
         raise NoGPUError(f"CuPy is installed, but its import failed: {_in_a_line(error)}{advice}") from error
     try:
         devices = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # CuPy's own class of errors lies in a module of its own
+    except Exception as error:  # CuPy's own error class is in a separate module
         raise NoGPUError(
             f"CuPy finds no GPU: {_in_a_line(error)}. An NVIDIA GPU and its driver are required"
         ) from error
@@ -78,13 +78,13 @@ def load_cupy() -> Any:
 
 
 def _in_a_line(error: Exception) -> str:
-    """Return an error's last line, which is where CuPy's long texts say what it was."""
+    """Return an error's last line, where CuPy's long messages give the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip("= \n")]
     return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
 
 def is_available() -> bool:
-    """Whether there is a GPU to work with."""
+    """Whether a usable GPU is available."""
     try:
         load_cupy()
     except NoGPUError:
@@ -93,7 +93,7 @@ def is_available() -> bool:
 
 
 def describe() -> dict[str, str]:
-    """Return what the GPU is called and which versions are at work, or {"unavailable": the reason}."""
+    """Return the GPU's name and the versions in use, or {"unavailable": the reason}."""
     try:
         cupy = load_cupy()
         runtime = cupy.cuda.runtime
@@ -105,7 +105,7 @@ def describe() -> dict[str, str]:
             "CUDA runtime": _version(runtime.runtimeGetVersion()),
             "CUDA driver": _version(runtime.driverGetVersion()),
         }
-    except Exception as error:  # a broken driver may raise anything, and people ask just then
+    except Exception as error:  # a broken driver may raise anything, and that is when this is called
         return {"unavailable": str(error)}
 
 
@@ -167,7 +167,7 @@ def _function(name: str, dtype: np.dtype[Any], device: int, cooperative: bool) -
 
 
 def launch(name: str, dtype: np.dtype[Any], blocks: int, *arguments: Any, cooperative: bool = False) -> None:
-    """Launch a kernel of cuda.cu on the current stream; nothing where there are no blocks.
+    """Launch a kernel of cuda.cu on the current stream; do nothing if there are no blocks.
 
     Python's integers and floats become the `long long` and `double` that every kernel takes, None becomes the
     NULL pointer to numbers of the dtype.
@@ -223,7 +223,7 @@ class _DeviceMemory(HostMemory):
     checks_labels = False  # it would wait for the GPU
 
     def refusal(self, value: Any) -> str | None:
-        """Why a value is no CuPy array."""
+        """Reason to reject `value` as a CuPy array, or None."""
         if isinstance(value, load_cupy().ndarray):
             return None
         return (
@@ -231,11 +231,11 @@ class _DeviceMemory(HostMemory):
         )
 
     def plain(self, array: Any) -> Any:
-        """CuPy's arrays are what they are."""
+        """CuPy's arrays are always plain."""
         return array
 
     def fault(self, array: Any) -> str | None:
-        """Why a kernel cannot take an array as it lies."""
+        """Reason why a kernel cannot take an array in place, or None."""
         device = load_cupy().cuda.runtime.getDevice()
         if array.device.id != device:
             return f"is on device {array.device.id}, expected the current one, {device}"
@@ -259,7 +259,7 @@ _DEVICE = _DeviceMemory()
 
 
 def check_call(name: str, *values: Any) -> None:
-    """Raise what is wrong with a kernel's arguments, as `check_arguments` does for the host's."""
+    """Check a kernel's arguments, as `check_arguments` does for the host's."""
     check_arguments(KERNELS[name], values, compiled=True, memory=_DEVICE)
 
 
@@ -440,7 +440,7 @@ def cross_entropy_forward(y: Array, t: Array, delta: float, clip: float) -> Arra
 
 @_kernel
 def softmax_cross_entropy_forward(x: Array, t: Array, delta: float, clip: float, y: Array) -> Array:
-    terms = load_cupy().full(len(t), np.nan)  # what stays where there are no classes
+    terms = load_cupy().full(len(t), np.nan)  # the result if there are no classes
     _softmax(x, t, delta, clip, y, terms)
     return _mean_of(terms, x.dtype)
 
@@ -457,7 +457,7 @@ def sigmoid_cross_entropy_forward(x: Array, t: Array, delta: float, clip: float,
 
 
 def _windows(planes: Array, of_windows: tuple[int, ...], stride: int, pad: int) -> tuple[int, ...]:
-    """Return what im2col and col2im are told of images [N,C,H,W] and windows [N,C,P,Q,Y,X]."""
+    """Return the arguments of im2col and col2im for images [N,C,H,W] and windows [N,C,P,Q,Y,X]."""
     N, C, H, W = planes.shape
     return N * C, H, W, *of_windows[2:], stride, pad
 

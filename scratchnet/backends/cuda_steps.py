@@ -202,7 +202,7 @@ class PlanRunner:
         return losses
 
     def _upload(self, order: np.ndarray, rates: Sequence[float], others: Sequence[float], steps: int) -> None:
-        """Bring everything that this run needs to the device."""
+        """Upload everything that this run needs."""
         three = (*others, 0.0, 0.0, 0.0)[:3]
         self._order = self._filled(self._order, np.asarray(order, np.int64))
         self._numbers = self._filled(self._numbers, np.array([*three, self._max_grad, *rates[:steps]]))
@@ -211,7 +211,7 @@ class PlanRunner:
         self._run_table.set(self._row_of_run(steps))
 
     def _filled(self, array: Array | None, values: np.ndarray) -> Array:
-        """Return an array that begins with these values: the given one, if they find room in it."""
+        """Return an array that begins with these values: the given one, if they fit in it."""
         if array is None or len(array) < len(values):
             return self._cupy.asarray(values)
         array[: len(values)].set(values)
@@ -222,7 +222,7 @@ class PlanRunner:
     def _launch_steps(self, steps: int) -> None:
         if self.way == "layers":
             self._launch_step_kernel("step_gather", cuda.element_blocks(self._inputs[0].size + self._batch))
-        if not self._is_warm:  # the first launch of a kernel loads it, which is not for a capture
+        if not self._is_warm:  # the first launch of a kernel loads it, which must not happen during graph capture
             self._step()
             self._is_warm = True
             steps -= 1
@@ -235,7 +235,7 @@ class PlanRunner:
             self._step()
 
     def _captured(self) -> Any:
-        """Return the graph of some steps; the stream is itself again, whatever happens."""
+        """Return the graph of some steps; the stream is restored, whatever happens."""
         self._stream.begin_capture()
         try:
             for _ in range(STEPS_OF_GRAPH):
@@ -289,7 +289,7 @@ def _checked_way(way: str | None, widths: Sequence[int]) -> str:
     Raises
     ------
     ValueError
-        It is none, or the layers are too wide for it.
+        It is unknown, or the layers are too wide for it.
     """
     if widths[-1] == 0:
         raise ValueError("PlanRunner: the last layer has no outputs, so there are no classes")
@@ -304,7 +304,7 @@ def _checked_way(way: str | None, widths: Sequence[int]) -> str:
 
 
 def _multiprocessors() -> int:
-    """Return how many blocks surely run at the same time."""
+    """Return how many blocks are certain to run at the same time."""
     runtime = cuda.load_cupy().cuda.runtime
     return int(runtime.getDeviceProperties(runtime.getDevice())["multiProcessorCount"])
 

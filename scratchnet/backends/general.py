@@ -1,8 +1,8 @@
 """The general way of an operation: what `ops` does where the arrays are not right for a compiled kernel.
 
 Lists, integers, transposed and strided arrays, other dtypes, single samples, CuPy arrays: each function casts or
-copies them, allocates the output and calls the kernel of the backend that the arrays belong to; or it says what is
-wrong, in the name of the owner.
+copies them, allocates the output and calls the kernel of the backend that the arrays belong to; or it raises an
+error in the name of the owner.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BLOCK_ROWS = 256  # of x that are cast at a time: they stay in the cache
 
 
 def where(owner: Any, text: str) -> str:
-    """Return what an error begins with: the layer's class, or the function's name, and the argument."""
+    """Return the start of an error message: the layer's class, or the function's name, and the text."""
     return f"{owner if isinstance(owner, str) else type(owner).__name__}: {text}"
 
 
@@ -144,9 +144,9 @@ def matmul_accumulate(x: Any, W: Any, out: Array, owner: Any) -> None:
 
 
 def _indices(index: Any, W: Array, owner: Any) -> Array:
-    """Return row numbers as int64 in one row, on the side of W; negative ones count from the end.
+    """Return row indices as 1-d int64, on the device of W; negative ones count from the end.
 
-    They are in [0, N), those excepted that were on the GPU before: they are not read back.
+    They are in [0, N), except those already on the GPU, which are not read back.
     """
     rows, array = len(W), as_array(index, where(owner, "idx"))
     if array.dtype.kind not in "iu" and array.size:
@@ -172,7 +172,7 @@ def _indices(index: Any, W: Array, owner: Any) -> Array:
 
 
 def gather_rows(W: Any, index: Any, owner: Any) -> Array:
-    """Return the rows of W that index chooses; of a single number, a view of W."""
+    """Return the rows of W selected by index; a view of W for a scalar."""
     W = check_parameter(where(owner, "W"), W, ndim=2)
     numbers = _indices(index, W, owner)
     shape = as_array(index).shape
@@ -198,7 +198,7 @@ def scatter_add_rows(dout: Any, index: Any, W: Any, grads: list[Any], owner: Any
 
 
 def elementwise_forward(kernel: str, x: Any, owner: Any) -> Array:
-    """Return what a kernel makes of every number of x, in x's floating dtype; integers become float64."""
+    """Apply a kernel to every element of x, in x's floating dtype; integers become float64."""
     x = _as_computed(x, owner)
     out = empty(x.shape, x)
     getattr(backend_for(x), kernel)(x, out)
@@ -206,7 +206,7 @@ def elementwise_forward(kernel: str, x: Any, owner: Any) -> Array:
 
 
 def elementwise_backward(kernel: str, dout: Any, y: Any, owner: Any) -> Array:
-    """Return the gradient of what an activation was given, from that of what it returned, y."""
+    """Return the gradient of an activation's input from that of its output y."""
     y = as_float_array(where(owner, "out"), owner._after_forward(y))
     dx = empty(y.shape, y)
     getattr(backend_for(y), kernel)(owner._as_dout(dout, y.shape, y), y, dx)
@@ -252,7 +252,7 @@ def softmax_forward(x: Any, owner: Any) -> Array:
 
 
 def softmax_backward(dout: Any, y: Any, owner: Any) -> Array:
-    """Return y (dout - the last axis' sum of dout y)."""
+    """Return y (dout - sum of dout y over the last axis)."""
     y = as_float_array(where(owner, "out"), owner._after_forward(y))
     dx = empty(y.shape, y)
     backend_for(y).softmax_backward(rows_of(owner._as_dout(dout, y.shape, y)), rows_of(y), rows_of(dx))
@@ -263,7 +263,7 @@ def softmax_backward(dout: Any, y: Any, owner: Any) -> Array:
 
 
 def labels_of(t: Any, rows: int, classes: int, x: Array, owner: Any, *, one_hot: bool = True) -> Array:
-    """Return class indices on the side of the scores x, checked unless they were on the GPU before."""
+    """Return class indices on the device of the scores x, checked unless they were already on the GPU."""
     labels = as_labels(where(owner, "t"), t, rows, classes, one_hot=one_hot, on_gpu=is_on_gpu(x))
     if not is_on_gpu(labels):
         check_labels(where(owner, "t"), labels, classes)

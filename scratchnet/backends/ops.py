@@ -2,9 +2,9 @@
 
     ops.sigmoid_forward(x, self)
 
-An operation allocates what its kernel writes, and returns it. Where the arrays are right as they are, all of it is
-compiled (`cpu_ops.pxi`); where they are not, one general way (`general.py`) casts, copies, chooses the backend, or
-says what is wrong in the name of the owner: a layer, or a function by its name.
+An operation allocates what its kernel writes, and returns it. If the arrays fit as they are, all of it is compiled
+(`cpu_ops.pxi`); otherwise a general path (`general.py`) casts, copies, chooses the backend, or raises an error in
+the name of the owner: a layer, or a function by its name.
 """
 
 from .cpu import op_affine_backward as affine_backward

@@ -1,4 +1,4 @@
-"""The kernels in plain NumPy, written for reading: they define the right answer.
+"""The kernels in plain NumPy, written to be read: they define the correct result.
 
 Any floating dtype and any memory layout. Tests hold every compiled kernel against these functions; layers
 call them only for dtypes that have no compiled kernel (float16), and `show_config()` counts those calls.
@@ -168,7 +168,7 @@ def sigmoid_cross_entropy_backward(y: np.ndarray, t: np.ndarray, dout: float, dx
 
 
 def _seen(size: int, places: int, p: int, stride: int, pad: int) -> tuple[np.ndarray, np.ndarray]:
-    """The places from which element p of the window sees the image along an axis, and what it sees there."""
+    """Positions at which element p of the window falls on the image along an axis, and what it covers there."""
     seen = np.arange(places) * stride + p - pad
     inside = np.flatnonzero((seen >= 0) & (seen < size))
     return inside, seen[inside]
@@ -185,7 +185,7 @@ def im2col(x: np.ndarray, stride: int, pad: int, col: np.ndarray) -> None:
 
 @_kernel
 def col2im(col: np.ndarray, stride: int, pad: int, dx: np.ndarray) -> None:
-    """Each number of dx is summed in the order of p and q."""
+    """Each element of dx is summed in the order of p and q."""
     (H, W), (P, Q, Y, X) = dx.shape[2:], col.shape[2:]
     dx[...] = 0
     for p, q in np.ndindex(P, Q) if col.size else ():
@@ -222,7 +222,7 @@ def max_pool_forward(x: np.ndarray, P: int, Q: int, stride: int, out: np.ndarray
 
 @_kernel
 def max_pool_backward(dout: np.ndarray, argmax: np.ndarray, dx: np.ndarray) -> None:
-    """Each number of dx is summed in the order of the windows."""
+    """Each element of dx is summed in the order of the windows."""
     planes = np.zeros((dx.shape[0] * dx.shape[1], dx.shape[2] * dx.shape[3]), dx.dtype)
     places = argmax.reshape(len(planes), argmax.shape[2] * argmax.shape[3])
     np.add.at(planes, (np.arange(len(planes))[:, None], places), dout.reshape(places.shape))
@@ -369,7 +369,7 @@ def multiply_by_mask(x: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
 
 @_kernel
 def lstm_forward(c_prev: np.ndarray, A: np.ndarray, gates: np.ndarray, c: np.ndarray, h: np.ndarray) -> None:
-    """Forget gate f, new memory g, input gate i, output gate o, side by side in that order. Book 2, ch. 6.3.1."""
+    """Forget gate f, candidate g, input gate i, output gate o, concatenated in that order. Book 2, ch. 6.3.1."""
     f, g, i, o = np.split(gates, 4, axis=1)
     sigmoid_forward(A, gates)
     g[...] = np.tanh(np.split(A, 4, axis=1)[1])
@@ -401,7 +401,7 @@ def lstm_backward(
 
 @_kernel
 def gru_gates_forward(h_prev: np.ndarray, A: np.ndarray, gates: np.ndarray, rh: np.ndarray) -> None:
-    """Update gate z and reset gate r, side by side. Book 2, appendix C."""
+    """Update gate z and reset gate r, concatenated. Book 2, appendix C."""
     sigmoid_forward(A, gates)
     rh[...] = np.split(gates, 2, axis=1)[1] * h_prev
 
@@ -430,7 +430,7 @@ def gru_gates_backward(
     dA: np.ndarray,
     dh_prev: np.ndarray,
 ) -> None:
-    """Of dh_prev, what does not come through A. Book 2, appendix C."""
+    """The part of dh_prev that does not come through A. Book 2, appendix C."""
     z, r = np.split(gates, 2, axis=1)
     dz, dr = np.split(dA, 2, axis=1)
     dz[...] = dh * (h_hat - h_prev) * z * (1 - z)
