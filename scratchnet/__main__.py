@@ -66,7 +66,7 @@ def _in_words(command: Callable[[Any], int], options: Any) -> int:
 
 
 def _let_go_of_output() -> None:
-    """Write out what was printed; what nobody takes is dropped, or Python would complain of it at its end."""
+    """Flush the output; drop what cannot be written, or Python would report an error at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -67,7 +67,7 @@ class TrainStep:
         self._checks = checks
         arrays = flatten(model.params)
         self._are_shared = len(remove_duplicate(arrays, [0] * len(arrays))[0]) < len(arrays)
-        # A list for every layer; one list of all arrays is what any optimizer can take.
+        # A list for every layer; any optimizer accepts one flat list of arrays.
         self._are_nested = any(isinstance(entry, list | tuple) for entry in model.params) and all(
             isinstance(p, np.ndarray) or is_on_gpu(p) for p in arrays
         )
@@ -156,18 +156,18 @@ class Planned:
     """Trains by a plan: many steps per call, but never for longer than signals may be delayed."""
 
     MAX_CHUNK_SECONDS = 0.05
-    MAX_KEPT_BYTES = 1 << 20  # of activations, between two fits
-    MAX_ROWS = 1 << 14  # drawn ahead, where an epoch has fewer: their numbers stay in the cache
+    MAX_KEPT_BYTES = 1 << 20  # of activations kept between two fits
+    MAX_ROWS = 1 << 14  # drawn ahead if an epoch has fewer: the indices stay in the cache
 
     def __init__(self, plan: Plan, batch_size: int) -> None:
         self.name = "cuda-plan" if plan.is_on_gpu else "plan"
         self.plan = plan
         self.batch_size = batch_size
-        self._steps = 1  # that one call may make
+        self._steps = 1  # per call
         self._is_free = False
 
     def __reduce__(self) -> Any:
-        return _nothing, ()  # a copied or unpickled Trainer makes its own
+        return _nothing, ()  # a copied or unpickled Trainer creates its own
 
     def kept(self) -> Planned | None:
         """Return itself without the data, if that is worth keeping for the next fit of the same Trainer."""
@@ -179,7 +179,7 @@ class Planned:
 
     def serves(self, job: Job) -> bool:
         """Whether it can be reused for another fit, of this job; if so, it now serves that job."""
-        is_free, self._is_free = self._is_free, False  # one fit at a time: a copy of the Trainer may have it too
+        is_free, self._is_free = self._is_free, False  # one fit at a time: a copy of the Trainer may hold it too
         return is_free and self.plan.serves(job)
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
@@ -196,7 +196,7 @@ class Planned:
         losses = self.plan.run(rows[: self._steps * self.batch_size])
         seconds = time.perf_counter() - start
         made = len(losses)
-        most = max(self._steps, 4 * made)  # not beyond what was shown: a call may have had few rows
+        most = max(self._steps, 4 * made)  # not far beyond what was measured: a call may have had few rows
         self._steps = max(1, min(int(made * self.MAX_CHUNK_SECONDS / (seconds + 1e-9)), most))
         return losses
 
@@ -214,7 +214,7 @@ class Proved(Planned):
         model is then as before the step.
     """
 
-    EARLY = (1, 2, 4)  # steps made before
+    EARLY = (1, 2, 4)  # steps run before
 
     def __init__(self, job: Job) -> None:
         samples = len(job.x)
@@ -260,7 +260,7 @@ class Proved(Planned):
             self._twin = self._new_twin()
             with streams_put_back():
                 self._proof(self._batch, keep=False)
-        except Exception:  # whatever the model's own code raises it raises again layer by layer
+        except Exception:  # whatever the model's own code raises is raised again layer by layer
             return False
         return True
 

@@ -43,7 +43,7 @@ class _Memory(NamedTuple):
 
 
 class Linked:
-    """What restores, after it was unpickled or copied, which of its arrays are one and which share memory.
+    """Base of objects that restore shared arrays and shared memory after unpickling or copying.
 
     It looks for arrays in its attributes, in lists and dictionaries, and in layers there. A shallow copy holds the
     same lists, layers and arrays as the original: nothing is lost, so nothing is changed.
@@ -69,7 +69,7 @@ class Linked:
 
 
 def _entries(holder: Any, owner: Any = None) -> Any:
-    """Return what an object holds, by name, key or place: itself where it is a list, tuple or dictionary."""
+    """Return an object's content by name, key or index: the object itself if it is a list, tuple or dictionary."""
     if isinstance(holder, list | tuple | dict):
         return holder
     is_layer = hasattr(holder, "forward") and hasattr(holder, "backward")
@@ -79,7 +79,7 @@ def _entries(holder: Any, owner: Any = None) -> Any:
 
 
 def _places(owner: Any) -> Iterator[Path]:
-    """Yield the paths to all arrays in whose place others can be put."""
+    """Yield the paths to all arrays that can be replaced."""
     seen: set[int] = set()
     todo: list[tuple[Path, Any]] = [((), owner)]
     while todo:
@@ -146,7 +146,7 @@ def _at(owner: Any, path: Path) -> Any:
 
 
 def _restore(owner: Any, memory: _Memory) -> None:
-    """Let arrays be one, and share memory, as they did; where they do, nothing is changed."""
+    """Make arrays identical, or share memory, as before; those that still are remain unchanged."""
     try:
         held = [[_at(owner, path) for path in part.paths] for part in memory.parts]
     except (KeyError, IndexError, TypeError):
@@ -158,7 +158,7 @@ def _restore(owner: Any, memory: _Memory) -> None:
     arrays = [same[0] for same in held]
     if len(arrays) > 1 and not _lie_as_they_did(memory, arrays):
         # Arrays that were only adjacent are left in place if they are in a file, or are still one buffer and
-        # somebody else may hold them too.
+        # something else may hold them too.
         in_memory = all(type(array) is np.ndarray for array in arrays)
         if _overlap(memory) or (in_memory and (memory.is_private or not are_one)):
             arrays = _rebuilt(memory, arrays)
@@ -185,7 +185,7 @@ def _nbytes(part: _Part) -> int:
 
 
 def _rebuilt(memory: _Memory, arrays: list[Array]) -> list[Array]:
-    """Return arrays of the same numbers in one memory: that of one of them where it fills it, else a new one."""
+    """Return arrays of the same values in one memory: that of one of them if it fills it, else a new one."""
     for part, array in zip(memory.parts, arrays, strict=True):
         fits = type(array) is np.ndarray and array.flags.carray and array.strides == part.strides
         if fits and _nbytes(part) == memory.nbytes:

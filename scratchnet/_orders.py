@@ -1,8 +1,8 @@
 """The order of the samples in each epoch of a fit: permutations composed, as the book's `x = x[idx]` makes them.
 
-NumPy's own `permutation` of its global stream, and of a RandomState, is drawn in C, in the same numbers: several
-epochs in one call. They are NumPy's for ever (NEP 19). What else is called `permutation` draws as it does: that of
-a Generator, whose stream NumPy may change, of a class that extends RandomState, or a function of the reader's.
+NumPy's own `permutation`, of its global stream or of a RandomState, is reproduced in C with the same numbers,
+several epochs per call; NumPy guarantees that stream (NEP 19). Any other `permutation` is called as it is: that of
+a Generator, whose stream NumPy may change, of a subclass of RandomState, or a user's function.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _RandomState = np.random.RandomState
 
 
 class Orders:
-    """Draws the order of the samples, epoch after epoch, from the data's own on.
+    """Draws the order of the samples, epoch after epoch, starting from the data's own.
 
     Parameters
     ----------
     permutation
-        Returns so many numbers from 0 on in a random order: `numpy.random.permutation`, say.
+        Returns the first n integers in random order, for example `numpy.random.permutation`.
     rows : int
-        Samples.
+        Number of samples.
     """
 
     def __init__(self, permutation: Callable[[int], Array], rows: int) -> None:

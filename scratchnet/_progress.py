@@ -1,4 +1,4 @@
-"""How a fit shows where it is: lines, or a bar in their place."""
+"""How a fit shows its progress: as lines, or as a bar instead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Lines:
         """There is no bar to close."""
 
     def update(self, steps: int) -> None:
-        """There is no bar to move on."""
+        """There is no bar to advance."""
 
     def write(self, line: str) -> None:
         print(line)
@@ -32,18 +32,18 @@ class _Bar:
         self._bar = bar
 
     def write(self, line: str) -> None:
-        """Show the epoch and the loss, the first and the last part of a line; the rest the bar shows itself."""
+        """Show the epoch and the loss, the first and the last part of a line; the bar itself shows the rest."""
         _, epoch, *_, loss = line.split("|")
         self._bar.set_postfix_str(f"{epoch.strip()}, {loss.strip()}", refresh=False)
 
 
 def show_progress(show_bar: bool, total: int) -> AbstractContextManager[_Lines | _Bar]:
-    """Return a context manager that gives what shows the steps of a fit, of which there are `total`.
+    """Return a context manager that gives the display of the `total` steps of a fit.
 
     Raises
     ------
     ImportError
-        A bar is wanted, and tqdm is not installed.
+        A bar is requested, and tqdm is not installed.
     """
     return _shown_bar(total) if show_bar else _Lines()
 

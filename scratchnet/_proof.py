@@ -1,9 +1,9 @@
-"""A reader's own model in whole steps: its chain of layers is recorded, then proved to train as its own code does.
+"""A user's own model in whole steps: its chain of layers is recorded, then verified to train as its own code does.
 
-The proof is made on copies, with the random streams put back after it. Where the model's own code runs the same
-kernels in the same order it makes the same bits, so bits are compared; on the GPU, where whole steps may sum in
-another order, numbers with their own size. What no proof can see: behaviour that begins after it, or for batches
-that it did not see; so it is repeated during a fit (`_engines.py`).
+This is done on copies, and the random streams are restored afterwards. If the model's own code runs the same
+kernels in the same order, it gives the same bits, so bits are compared; on the GPU, where whole steps may sum in
+another order, values are compared relative to their magnitude. No such check can detect behaviour that starts
+after it, or for batches that it did not see; so it is repeated during a fit (`_engines.py`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def copied(*things: Any, shared: Sequence[Any]) -> Any:
     Raises
     ------
     NoPlanError
-        Something in them cannot be copied; a method that was put over the model's own is the same in its copy, and
-        may change the model.
+        Something in them cannot be copied; a method that replaces the model's own is shared with the copy, and may
+        change the model.
     """
     for thing in things:
         for name, value in attributes_of(thing).items():
@@ -41,13 +41,13 @@ def copied(*things: Any, shared: Sequence[Any]) -> Any:
                 raise NoPlanError(f"{type(thing).__name__} has a {name} of its own, unlike its class")
     try:
         return copy.deepcopy(things, {id(thing): thing for thing in shared})
-    except Exception as error:  # whatever a reader's class, or what it holds, raises
+    except Exception as error:  # whatever a user's class, or its content, raises
         raise NoPlanError(f"the model cannot be copied, which the check requires: {error}") from None
 
 
 @contextmanager
 def streams_put_back() -> Iterator[None]:
-    """Leave NumPy's and Python's global random streams as they were."""
+    """Context manager that restores NumPy's and Python's global random streams."""
     import random  # on use: it takes an eighth of what importing scratchnet takes
 
     numpys, pythons = _streams()
@@ -70,7 +70,7 @@ def record(model: Any, x: Array, t: Array) -> list[Any]:
     Raises
     ------
     NoPlanError
-        A layer has a forward of its own, or does not take what the one before it gave, or there is none.
+        A layer has its own forward, or does not accept the output of the one before it, or there is no layer.
     """
     layers = layers_of(model)
     for layer in layers:
@@ -109,17 +109,17 @@ def _recording(place: int, forward: Any, calls: list[tuple[int, Any, Any]]) -> A
 
 
 class Twin:
-    """A copy of a reader's model and its optimizer, on which a step of the model's own code is made.
+    """A copy of a user's model and its optimizer, on which steps of the model's own code are run.
 
     Parameters
     ----------
     model, optimizer
-        They stay as they are.
+        They are not changed.
     step_of
-        Returns the function that makes a step layer by layer, on the rows of a batch, with the model and the
-        optimizer given; that one returns the loss.
+        Returns the function that runs a step layer by layer, on the rows of a batch, with the given model and
+        optimizer; that function returns the loss.
     data
-        What is trained on, which the model may hold too.
+        The training data, which the model may hold too.
 
     Raises
     ------
@@ -138,17 +138,17 @@ class Twin:
         self._bound = _ON_GPU[weights.dtype] if is_on_gpu(weights) else None
 
     def make_step(self, batch: Array) -> None:
-        """Make the model's next step here, from its parameters and its optimizer's state as they are now."""
+        """Run the model's next step here, from the current parameters and optimizer state."""
         for own, now in zip(flatten(self._own.params), flatten(self._model.params), strict=True):
             own[...] = now
         self._own_optimizer.load_state_dict(self._optimizer.state_dict())
         for g in flatten(self._own.grads):
-            g[...] = np.nan  # what backward does not write will be seen, and what it adds to
+            g[...] = np.nan  # shows what backward does not write, and what it adds to
         with in_full():  # as whole steps do
             self._loss = float(self._step(batch))
 
     def what_differs(self, loss: float) -> str | None:
-        """Say in what the model, after it made the step in another way, is not as its twin; None: in nothing."""
+        """Say how the model, after the step was run the other way, differs from its twin; None if it does not."""
         if not self._same(loss, self._loss):
             return f"the model's own loss is {self._loss!r}, that of its chain of layers {loss!r}"
         for name in ("grads", "params"):
@@ -164,16 +164,16 @@ class Twin:
         return None
 
     def what_is_kept(self, batch: Array) -> str | None:
-        """Say what the model's own code keeps from a step for the next one, or draws at random; None: nothing.
+        """Say what the model's own code carries over to the next step, or draws at random; None if nothing.
 
-        The step that was made last is made again from the same numbers: a count, an average or a rate that falls
-        shows in what is then other than after the first.
+        The last step is run again from the same values: a count, an average or a decaying rate shows as a
+        difference from the first run.
         """
         import random
 
         (first,) = copied(self._own, shared=self._data)
         loss = self._loss
-        np.random.rand(), random.random()  # other random numbers than in the first
+        np.random.rand(), random.random()  # different random numbers from the first run
         before = _streams()
         self.make_step(batch)
         if not _same(before, _streams(), set()):
@@ -184,7 +184,7 @@ class Twin:
         return None if _same(loss, self._loss, set()) else "the same step run twice gives different losses"
 
     def _same(self, a: Any, b: Any) -> bool:
-        """Whether numbers are equal: to the bit on the CPU, relative to the largest of them on the GPU."""
+        """Whether arrays are equal: bit for bit on the CPU, relative to the largest value on the GPU."""
         if self._bound is None:
             return np.asarray(a).tobytes() == np.asarray(b).tobytes()
         a, b = (to_host(n) if is_on_gpu(n) else np.asarray(n) for n in (a, b))
@@ -192,7 +192,7 @@ class Twin:
 
 
 def _same(a: Any, b: Any, seen: set[tuple[int, int]]) -> bool:
-    """Whether two objects hold the same."""
+    """Whether two objects have the same content."""
     import random
 
     if a is b or (id(a), id(b)) in seen:
@@ -218,5 +218,5 @@ def _same(a: Any, b: Any, seen: set[tuple[int, int]]) -> bool:
         return _same(attributes, attributes_of(b), seen)
     try:
         return bool(a == b)
-    except Exception:  # whatever a reader's class raises: it cannot be said to be the same
+    except Exception:  # whatever a user's class raises: it cannot be called equal
         return False

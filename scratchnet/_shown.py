@@ -15,10 +15,10 @@ def shown(thing: Any, names: Iterable[str]) -> str:
     Parameters
     ----------
     thing
-        The object; it may be half made, or of a class that extends the one that it was written for.
+        The object; it may be incompletely initialised, or of a subclass.
     names
-        The attributes to show, in their order; one that is not there, or fails, is left out. Of an array the shape
-        is shown, of a list of arrays their shapes, and after all of them the dtype that they have in common.
+        The attributes to show, in order; those that are missing, or fail, are omitted. Arrays are shown by their
+        shape, lists of arrays by their shapes, followed by the dtype of them all.
     """
     dtypes: dict[str, None] = {}
     parts = []

@@ -1,4 +1,4 @@
-"""What the trainers share: checks of what they are given, the log and its language, Ctrl-C, and the picture.
+"""What the trainers share: checks of their arguments, the log and its language, Ctrl-C, and the plot.
 
 Checks of what a model does with its gradients and its loss are in `_watching.py`.
 """
@@ -33,19 +33,19 @@ class BaseTrainer:
         return f"{type(self).__name__}({self.model!r}, {self.optimizer!r}, current_epoch={self.current_epoch})"
 
     def plot(self, ylim: tuple[float, float] | None = None, *, ax: Any = None) -> Any:
-        """Draw the losses, or of a language model the perplexities, of the log; return the matplotlib axes.
+        """Plot the logged losses, or a language model's perplexities; return the matplotlib axes.
 
         Parameters
         ----------
         ylim : (float, float), optional
             Limits of the vertical axis.
         ax : matplotlib axes, optional
-            Where to draw; without it a new picture is made, and shown if matplotlib has a window to show it in.
+            Where to draw; by default a new figure is created, and shown if matplotlib has a window.
 
         Raises
         ------
         ValueError
-            There is nothing to draw yet.
+            There is nothing to plot yet.
         ImportError
             matplotlib is not installed.
         """
@@ -63,11 +63,11 @@ class LogLines:
     Parameters
     ----------
     trainer
-        Whose line it is.
+        The trainer, which defines the line.
     steps : int
-        Of an epoch.
+        Steps per epoch.
     write
-        What prints a line.
+        Function that prints a line.
     """
 
     def __init__(self, trainer: BaseTrainer, steps: int, write: Callable[[str], None]) -> None:
@@ -75,13 +75,13 @@ class LogLines:
         self._start = time.perf_counter()
 
     def print(self, step: int, number: float) -> None:
-        """Print the line of a step of the running epoch, from 1 on."""
+        """Print the line of a step of the running epoch, counted from 1."""
         trainer, seconds = self._trainer, time.perf_counter() - self._start
         self._write(trainer._line % (trainer.current_epoch + 1, step, self._steps, seconds, number))
 
 
 def check_trainable(who: str, model: Any, optimizer: Any) -> None:
-    """Raise ValueError if the model or the optimizer lacks something that training needs."""
+    """Raise ValueError if the model or the optimizer lacks something that training requires."""
     if isinstance(model, type) or isinstance(optimizer, type):
         raise ValueError(f"{who}: expected a model and an optimizer, got a class; call it to create an instance")
     for needed in ("forward", "backward", "params"):  # grads may appear in backward
@@ -109,12 +109,12 @@ def check_numbers(who: str, max_grad: float | None = None, **numbers: tuple[int 
 
 
 def log_line(who: str, lines: Mapping[str, str], lang: str | None) -> str:
-    """Return the log line of a language; None takes the environment's SCRATCHNET_LANG, else English.
+    """Return the log line of a language; None means the environment variable SCRATCHNET_LANG, else English.
 
     Raises
     ------
     ValueError
-        There is no such language.
+        The language is unknown.
     """
     lang = lang or os.environ.get("SCRATCHNET_LANG") or "en"
     if not isinstance(lang, str) or lang not in lines:
@@ -126,7 +126,7 @@ def log_line(who: str, lines: Mapping[str, str], lang: str | None) -> str:
 
 
 def show_where_there_is_a_window(axes: Any) -> None:
-    """Show a picture if matplotlib has a window to show it in."""
+    """Show the figure if matplotlib has a window."""
     if getattr(axes.figure.canvas, "required_interactive_framework", None):
         from matplotlib import pyplot
 
@@ -134,12 +134,12 @@ def show_where_there_is_a_window(axes: Any) -> None:
 
 
 class finish_step_on_interrupt:
-    """Hold Ctrl-C back until the running step has ended; a second Ctrl-C goes through at once.
+    """Delay Ctrl-C until the running step has finished; a second Ctrl-C takes effect at once.
 
-    Entering gives a function that raises KeyboardInterrupt if Ctrl-C came. What comes after its last call is
-    raised on leaving: none is lost. Only Python's own handler in the main thread is replaced: a program that
-    handles the signal itself keeps doing so. Inside of another one, in a fit that a callback makes, the outer
-    one goes on holding, and either's function raises.
+    Entering gives a function that raises KeyboardInterrupt if Ctrl-C was pressed. Anything after its last call is
+    raised on leaving, so none is lost. Only Python's own handler in the main thread is replaced: a program that
+    handles the signal itself keeps doing so. If nested, in a fit started by a callback, the outer one keeps
+    delaying, and either function raises.
     """
 
     def __init__(self) -> None:
@@ -173,5 +173,5 @@ class finish_step_on_interrupt:
 
     def _raise_if_pressed(self) -> None:
         if self._is_pressed:
-            self._is_pressed = False  # a callback may catch it, of a fit that it makes, and go on
+            self._is_pressed = False  # a callback may catch it, from a fit that it started, and continue
             raise KeyboardInterrupt

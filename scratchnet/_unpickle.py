@@ -65,7 +65,7 @@ def load_pickle(path: str | bytes | os.PathLike[Any]) -> Any:
     """
     path = as_path("load_pickle", path)
     with open_file(path) as file:
-        content = file.read()  # not piece by piece: a false length would take memory
+        content = file.read()  # not in pieces: a forged length would allocate memory
     try:
         value = _Reader(content).load()
         _check(value)
@@ -112,7 +112,7 @@ def _fill(array: Any, state: Any) -> None:
 
 def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
     """Creates arrays for protocol 5; `axes` is for those contiguous in neither C nor Fortran order."""
-    if not isinstance(dtype, np.dtype):  # as text it would not have passed `_dtype`
+    if not isinstance(dtype, np.dtype):  # text would not have passed `_dtype`
         raise TypeError(f"expected a dtype, got {dtype!r}")
     data = _bytes(buffer)  # over bytes the array would be read-only, over a bytearray it is not
     flat: NDArray[Any] = np.frombuffer(data if isinstance(data, bytearray) else bytearray(data), dtype)
@@ -155,7 +155,7 @@ for _module in ("numpy.core", "numpy._core"):  # NumPy 1, 2
     _BUILDERS[f"{_module}.numeric", "_frombuffer"] = _frombuffer
 
 
-_MOST_EXPANDED = 100  # times the file's size; an empty set takes 43 times the 5 bytes that ask for it
+_MOST_EXPANDED = 100  # times the file's size; an empty set takes 43 times the 5 bytes that request it
 
 
 def _paid(load: Callable[[Any], None]) -> Callable[[Any], None]:

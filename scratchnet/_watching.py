@@ -1,4 +1,4 @@
-"""What the trainers watch, so that training that goes wrong does not go on without a word.
+"""What the trainers monitor, so that training does not fail silently.
 
 Whether the arrays that are trained are those that the layers use, whether backward writes every gradient, and
 whether the loss is a number.
@@ -20,9 +20,9 @@ from .util import attributes_of, flatten, layers_of
 def check_links(who: str, model: Any) -> None:
     """Raise ValueError if training would not change what a model's layers compute with.
 
-    Its params may be copies of the layers' arrays. A layer's array that is not among the params may be meant so
-    (it is not trained), and so may an array among the params that no layer has; but not both, with the same
-    numbers in them. Or a layer may be of book 1's kind, whose weights are in W and not in a list, and be left out.
+    Its params may be copies of the layers' arrays. A layer's array that is not among the params may be
+    intended (it is not trained), and so may an array among the params that no layer has; but not both with the
+    same values. Or a layer may be of book 1's kind, whose weights are in W and not in a list, and be missed.
     """
     params = flatten(model.params)
     trained = {id(p) for p in params}
@@ -90,15 +90,15 @@ def _is_array(value: Any) -> bool:
 
 
 class FirstBackward:
-    """Looks whether the first backward of a fit writes every gradient. (On the GPU whether there is one for each
-    parameter: nothing waits there for their numbers.)
+    """Checks that the first backward of a fit writes every gradient. (On the GPU, only that there is one for each
+    parameter, so as not to wait for their values.)
 
     Parameters
     ----------
     who
         The function's name, for the error.
     model
-        Before its first forward.
+        The model, before its first forward.
     """
 
     def __init__(self, who: str, model: Any) -> None:
@@ -109,8 +109,8 @@ class FirstBackward:
     def check(self) -> None:
         """Raise ValueError, after backward, if a gradient is missing or was not written; it says which.
 
-        A gradient with the numbers that it had before may have been written: then backward is called once more, to
-        see whether it writes over another number. All gradients are after that as they were.
+        A gradient with unchanged values may have been written: then backward is called once more, to see whether
+        it overwrites a different value. Afterwards all gradients are as before.
         """
         model = self._model
         params, grads = flatten(model.params), getattr(model, "grads", None)
@@ -132,7 +132,7 @@ class FirstBackward:
         try:
             model.backward()
             unwritten = [i for i in doubtful if bool((grads[i] == 1.5).all())]
-        except Exception:  # a model whose backward cannot be called twice says nothing about its gradients
+        except Exception:  # if backward cannot be called twice, nothing can be said about the gradients
             unwritten = []
         for g, numbers in written:
             g[...] = numbers
@@ -153,14 +153,14 @@ def _owner(model: Any, grad: Any) -> str:
 
 
 class LossWatch:
-    """Says once, in a warning, that a loss is not a finite number: the parameters seldom are any more.
+    """Warns once that a loss is not a finite number: the parameters then seldom are either.
 
     Parameters
     ----------
     who
         The function's name, for the warning.
     steps
-        Steps in an epoch.
+        Steps per epoch.
     depth
         Calls between the caller, whom the warning names, and `look`.
     """
@@ -170,21 +170,21 @@ class LossWatch:
         self._said = False
 
     def look(self, losses: Sequence[float], made: int, x: Any = None, rows: Any = None) -> None:
-        """Look at the losses of some steps.
+        """Check the losses of some steps.
 
         Parameters
         ----------
         losses
             One for each step.
         made : int
-            Steps made before them, since the first epoch began.
+            Steps run before them, since the first epoch started.
         x, rows
-            All samples, and the numbers of those that the steps were made on, batch after batch.
+            All samples, and the indices of those used in the steps, batch after batch.
         """
         if self._said or isfinite(sum(losses)):
             return
         k = next((k for k, loss in enumerate(losses) if not isfinite(loss)), None)
-        if k is None:  # the sum alone was too large
+        if k is None:  # only the sum overflowed
             return
         self._said = True
         epoch, step = divmod(made + k, self._steps)

@@ -156,7 +156,7 @@ def eval_seq2seq(
     if verbose if verbos is None else verbos:
         print("Q", asked[::-1] if is_reverse else asked)
         print("T", right)
-        if os.name == "nt":  # its console may have neither the colours nor the signs
+        if os.name == "nt":  # its console may support neither the colours nor the symbols
             mark = "O" if said == right else "X"
         else:
             mark = "\033[92m☑\033[0m" if said == right else "\033[91m☒\033[0m"

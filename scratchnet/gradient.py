@@ -114,7 +114,7 @@ def gradient_descent(
         raise ValueError("gradient_descent: lr must be a number, got nan")
     x = _as_point("gradient_descent: init_x", init_x)
     path = [x.copy()]
-    with np.errstate(over="ignore", invalid="ignore"):  # too large a learning rate runs away: the book shows it
+    with np.errstate(over="ignore", invalid="ignore"):  # too large a learning rate diverges, as the book shows
         for _ in range(step_num):
             x -= lr * _central_differences("gradient_descent", f, x, 1e-4)
             if return_path:

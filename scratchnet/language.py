@@ -93,7 +93,7 @@ def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
 
 
 def _unit(x: Array, eps: float, axis: int | None = None) -> Array:
-    x = x.astype(np.float64) if x.dtype.kind in "biu" else x  # the squares of counts may be beyond their dtype
+    x = x.astype(np.float64) if x.dtype.kind in "biu" else x  # the squares of counts may overflow their dtype
     length = np.sqrt(np.sum(x**2, axis=axis, keepdims=axis is not None)) + eps
     unit: Array = x / length
     return unit
@@ -142,7 +142,7 @@ def most_similar(
     own = _unit(_vector("most_similar", query, word_to_id, matrix), 1e-8)
     units = _unit(matrix[: len(id_to_word)], 1e-8, axis=-1)
     print(f"\n[query] {query}")
-    # Row by row: one product for all rows adds in another order, and would print other last digits.
+    # Row by row: one product for all rows sums in another order, and would print different last digits.
     similarity = np.array([np.dot(unit, own) for unit in units], dtype=np.float64)
     for word, cosine in _best("most_similar", similarity, id_to_word, (query,), top):
         print(f" {word}: {cosine!s}")
@@ -255,7 +255,7 @@ def analogy(
         print(f"==>{answer}:{told!s}")
     for word, score in _best("analogy", similarity, id_to_word, (a, b, c), top):
         if not np.isnan(score):
-            print(f" {word}: {score}")  # as format writes it: a float32 with the digits of a float64
+            print(f" {word}: {score}")  # as format prints it: a float32 with the digits of a float64
 
 
 def normalize(x: Array) -> Array:
@@ -385,13 +385,13 @@ def ppmi(C: Any, verbose: bool = False, eps: float = 1e-8) -> Array:
     C = to_side(as_real_array("ppmi: C", C), to_gpu=False)
     if C.ndim != 2 or C.shape[0] != C.shape[1]:
         raise ValueError(f"ppmi: C has shape {C.shape}, expected (V, V)")
-    # Products of sums may be beyond every integer, and soon are beyond float16.
+    # Products of sums may overflow every integer dtype, and soon overflow float16.
     wide = np.float64 if C.dtype.kind in "biu" or C.dtype.itemsize < 4 else None
     total: Any = np.sum(C, dtype=wide)
     sums: Any = np.sum(C, axis=0, dtype=wide)
     rows, columns = np.nonzero(C)
     M = np.zeros(C.shape, np.float32)
-    if eps > 1:  # then words that never meet have a value too
+    if eps > 1:  # then words that never co-occur have a value too
         M[np.ix_(sums != 0, sums != 0)] = np.log2(eps)
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.log2(C[rows, columns] * total / (sums[columns] * sums[rows]) + eps)

@@ -38,7 +38,7 @@ __all__ = ["MultiLayerNet", "Network", "TwoLayerNet", "accuracy", "load_params",
 
 Activation = Literal["sigmoid", "relu"]
 
-# Numbers in the widest activation of one block of rows: about 1 MB, so that a block stays in the cache.
+# Elements in the widest activation of one block of rows: about 1 MB, so that a block stays in the cache.
 _BLOCK = 1 << 18
 
 
@@ -199,7 +199,7 @@ class Network(Linked):
         if on_gpu:
             load_cupy()
         there: dict[int, Array] = {}
-        for arrays in lists:  # all is made before anything is changed: memory may run out
+        for arrays in lists:  # everything is allocated before anything is changed: memory may run out
             _move(arrays, on_gpu, there)
         for arrays in lists:
             arrays[:] = [there[id(array)] for array in arrays]

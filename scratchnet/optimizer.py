@@ -30,7 +30,7 @@ from .backends import backend_for, bias_corrected_rates, check_call, op_update, 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop"]
 
 _INF = float("inf")
-_MAX_UPDATES = 1 << 62  # C counts on in 64 bits
+_MAX_UPDATES = 1 << 62  # C continues to count in 64 bits
 # What a setting must be, and its range, the upper end excluded.
 _SETTINGS = {
     "lr": ("a non-negative number", 0.0, _INF),
@@ -121,7 +121,7 @@ class Optimizer(Linked):
         if not self._quick_update(params, grads, states, numbers):
             entries = list(self._entries(params, grads, names))
             states = self._fitting([p for _, _, p, _ in entries], states)
-            for k, (_, i, p, g) in enumerate(entries):  # all of it before the first is written
+            for k, (_, i, p, g) in enumerate(entries):  # all checks before the first write
                 self._check_entry(names[i] if names else i, p, g, [state[k] for state in states], numbers)
             for k, (container, i, p, g) in enumerate(entries):
                 arrays = [p, *(state[k] for state in states)]

@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["decision_regions", "plot_decision_boundary", "plot_descent", "plot_loss"]
 
-# Petroff (2021), "Accessible Color Sequences for Data Visualization": told apart by colour-blind readers too.
+# Petroff (2021), "Accessible Color Sequences for Data Visualization": distinguishable for colour-blind readers
+# too.
 _COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
             "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")  # fmt: skip
 _MARKERS = "ox^sDv+*P<"  # the first three are the book's
-_TINT = 0.35  # how much of a class's colour its region keeps; the rest is white
+_TINT = 0.35  # opacity of a class's colour in its region, over white
 _BLOCK = 4096  # grid points per call of predict: enough to hide its overhead, few enough to stay in cache
-_MOST_POINTS = 10**9  # hours of predict, and 1 GB of classes
+_MOST_POINTS = 10**9  # more would take hours of predict, and 1 GB for classes
 _SIDE = 500  # grid points along each axis when no step is given
-_PIXELS = 1200  # an image finer than this, along an axis, is thinned: no page shows more
-_FAR = 20.0  # a path that diverged is shown as far as this many times its start
+_PIXELS = 1200  # a finer image is thinned along the axis: no page shows more
+_FAR = 20.0  # a diverged path is shown up to this many times its start
 
 
 class _Classifier(Protocol):
@@ -264,7 +265,7 @@ def plot_decision_boundary(
     from matplotlib.colors import ListedColormap, to_rgb
 
     # contourf would draw a band of class 1 along the border between 0 and 2. An image draws none if colours,
-    # not class numbers, are smoothed; but matplotlib spends 50 bytes and more on each of its pixels.
+    # not class numbers, are smoothed; but matplotlib needs at least 50 bytes for each of its pixels.
     k = -(-max(classes.shape) // _PIXELS)
     dx, dy = (k * (h if h is not None else axis[1] - axis[0]) / 2 for axis in (xx, yy))
     xx, yy, classes = xx[::k], yy[::k], classes[::k, ::k]
@@ -358,7 +359,7 @@ def plot_descent(
     near = reach <= _FAR * (reach[0] or 1.0)  # NaN is not
     stop = int(near.argmin()) if diverged and not near.all() else len(path)
     shown = path[:stop]
-    # Zero is the middle, as in the book, unless f is the reader's and the path a small one far from zero.
+    # Zero is the middle, as in the book, unless f is the user's and the path is small and far from zero.
     centred = f is None or np.abs(shown).max() <= 10 * np.ptp(shown, axis=0).max()
     middle = np.zeros(2) if centred else (shown.min(axis=0) + shown.max(axis=0)) / 2
     half = 1.15 * np.abs(shown - middle).max() or 1.0

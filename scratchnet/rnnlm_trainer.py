@@ -145,7 +145,7 @@ class RnnlmTrainer(BaseTrainer):
         self.time_idx, self.ppl_list, self.eval_interval = 0, [], eval_interval
         watch, lines = LossWatch("fit", steps), LogLines(self, steps, print)
         step_on = TrainStep(self.model, self.optimizer, max_grad, FirstBackward("fit", self.model).check)
-        total: Any = 0.0  # on the GPU it stays there until a line needs it
+        total: Any = 0.0  # on the GPU the loss stays there until a line needs it
         count = 0
         with finish_step_on_interrupt() as interrupted:
             for epoch in range(max_epoch):

@@ -191,7 +191,7 @@ class LSTM(_Step, LSTMCells):
     def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
         names = "x", "h_prev", "c_prev", "i", "f", "g", "o", "c_next"
         x, h_prev, c_prev, i, f, g, o, c_next = map(self._as_step, names, cache)
-        h, c = np.concatenate([h_prev, h_prev]), np.concatenate([c_prev, c_next])  # the next h is not looked at
+        h, c = np.concatenate([h_prev, h_prev]), np.concatenate([c_prev, c_next])  # the next h is not used
         return x, [h, c], np.concatenate([f, g, i, o], axis=2)
 
     def backward(self, dh_next: Any, dc_next: Any) -> tuple[Array, Array, Array]:
@@ -241,7 +241,7 @@ class GRU(_Step, GRUCells):
 
     def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
         x, h_prev, z, r, h_hat = map(self._as_step, ("x", "h_prev", "z", "r", "h_hat"), cache)
-        h = np.concatenate([h_prev, h_prev])  # the next one is not looked at
+        h = np.concatenate([h_prev, h_prev])  # the next one is not used
         return x, [h], (np.concatenate([z, r], axis=2), r * h_prev, h_hat)
 
     def backward(self, dh_next: Any) -> tuple[Array, Array]:
@@ -319,7 +319,7 @@ class _Sequence(Recurrent):
                 [state[t : t + 2] for state in states],
                 tuple(of_step) if isinstance(kept, tuple) else of_step[0] if of_step else None,
             )
-            if step.cache is None:  # that of an RNN is not computed from what is kept
+            if step.cache is None:  # an RNN's is not computed from its cache
                 step.cache = x[t], states[0][t], states[0][t + 1]
             if self._dA is not None:
                 step._write_gradients(step._kept, self._dA[t : t + 1])
@@ -448,7 +448,7 @@ class TimeBiLSTM(Layer):
             lstms[0].params, lstms[1].params = self.params[:count], self.params[count:]
             ahead, back = lstms[0].forward(xs), lstms[1].forward(xs[:, ::-1])
             return np.concatenate((ahead, back[:, ::-1]), axis=2)
-        except Exception:  # what the second refuses, the first has taken
+        except Exception:  # undo the first layer's call if the second one fails
             for lstm, attributes in zip(lstms, before, strict=True):
                 lstm.__dict__ = attributes
             raise
@@ -609,8 +609,8 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
     delta = 0.0
     ignore_label: int = -1
-    _counted: Array | None = None  # which steps count, where not all do
-    _scores: Array | None = None  # those of all steps, likewise
+    _counted: Array | None = None  # mask of steps that count, unless all do
+    _scores: Array | None = None  # scores of all steps, likewise
     _shape: tuple[int, ...] = ()
     _shown: ClassVar[tuple[str, ...]] = ("ignore_label",)
 
@@ -635,7 +635,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         chosen = scores = None
         if t.size == len(x) and t.dtype.kind == "i":
             counted = t.reshape(-1) != self.ignore_label
-            if np.count_nonzero(counted) != counted.size:  # this waits for the GPU where the labels are there
+            if np.count_nonzero(counted) != counted.size:  # this waits for the GPU if the labels are there
                 t = np.where(counted, t.reshape(-1), 0)
                 chosen = to_side(counted.nonzero()[0], to_gpu=is_on_gpu(x))
         labels = as_labels(self._error("ts"), t, *x.shape, on_gpu=is_on_gpu(x))

@@ -78,7 +78,7 @@ class Trainer(BaseTrainer):
     Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
     """
 
-    _kept: Planned | None = None  # the last fit's engine, for the next
+    _kept: Planned | None = None  # the last fit's engine, for reuse by the next
 
     def __init__(
         self, model: Any, optimizer: Any, *, compile: bool | None = None, lang: str | None = None
@@ -173,8 +173,8 @@ class Trainer(BaseTrainer):
         with show_progress(progress, left * steps) as bar, finish_step_on_interrupt() as interrupted:
             log = _LossLog(self, steps, bar, verbose)
             while left:
-                interrupted()  # before the stream is drawn from: what is drawn ahead is one call
-                # Where nothing looks at the model between them, several small epochs are one call.
+                interrupted()  # before anything is drawn from the stream: what is drawn ahead is one call
+                # If nothing inspects the model between them, several small epochs are one call.
                 is_watched = bool(callbacks) or validation is not None
                 epochs = 1 if is_watched else min(left, run.engine.epochs_at_once(steps))
                 left -= epochs
@@ -184,7 +184,7 @@ class Trainer(BaseTrainer):
                 if _is_stopped_by([callback(self) for callback in callbacks]):
                     break
                 if left and is_watched:
-                    run.look_again()  # somebody else's code has run
+                    run.look_again()  # user code has run
             interrupted()
         self._kept = run.engine.kept()
 
@@ -239,7 +239,7 @@ class _LossLog(LogLines):
         self._bar, self._verbose = bar, verbose
         self._means = LossMeans(steps, trainer.eval_interval)
         self._watch = LossWatch("fit", steps, depth=3)
-        self._step = 0  # made in the running epoch
+        self._step = 0  # done in the running epoch
 
     @property
     def place(self) -> str:
@@ -289,7 +289,7 @@ class _Run:
         self._batch_size, self._max_grad = batch_size, max_grad
         self._labels = _labels_for(trainer.model, t)
         self._arrange()
-        kept, trainer._kept = trainer._kept, None  # a fit in a callback makes its own
+        kept, trainer._kept = trainer._kept, None  # a fit in a callback creates its own
         try:
             self.engine = choose_engine(trainer._compile, self._job, is_new=True, kept=kept)
         except NoPlanError as error:
@@ -330,7 +330,7 @@ class _Run:
             self._arrange()
             try:
                 self.engine = choose_engine(trainer._compile, self._job, is_new=is_new)
-            except Exception:  # what a changed model's own code raises, it raises layer by layer
+            except Exception:  # errors of a changed model's own code are raised layer by layer
                 self.engine = choose_engine(False, self._job, is_new=is_new)
         trainer.engine = self.engine.name  # a callback may have called fit
 

@@ -269,9 +269,9 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
             raise ValueError(f"clip_grads: grads[{i}] is read-only; it is scaled in place")
     operands = [as_operand("clip_grads: grads", g, g) for g in arrays]
     squares: Any = 0.0
-    for g in operands:  # not sum(), which from Python 3.12 on rounds otherwise than the whole steps in C
+    for g in operands:  # not sum(), which since Python 3.12 rounds differently from the whole steps in C
         squares = squares + backend_for(g).squared_norm(g)
-    rate = largest / (sqrt(squares) + 1e-6)  # here a GPU is waited for, once
+    rate = largest / (sqrt(squares) + 1e-6)  # waits for a GPU here, once
     if rate < 1:
         for array in arrays:
             g = as_operand("g", array, array)

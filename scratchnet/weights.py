@@ -19,8 +19,8 @@ __all__ = ["load_params", "read_weights", "save_params"]
 
 Shapes = dict[str, tuple[int, ...]]
 
-_MOST_EXPANDED = 100  # times that weights may be larger than their file: random numbers hardly shrink
-_MOST_HEADER = 10_000  # bytes before an array's numbers, as NumPy has it
+_MOST_EXPANDED = 100  # how many times larger than their file weights may be: random numbers hardly compress
+_MOST_HEADER = 10_000  # bytes of NumPy's header before an array's data
 _MOST_TEXT = 400  # bytes of an activation's name
 
 
@@ -158,11 +158,14 @@ def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[s
                 raise ValueError("two entries have the same name")
             shapes = {}
             for name, entry in entries.items():
-                if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # others take memory as the file says
+                if entry.compress_type not in (
+                    ZIP_STORED,
+                    ZIP_DEFLATED,
+                ):  # others allocate what the file says
                     raise ValueError(f"{name} uses a compression method that NumPy does not write")
                 with archive.open(entry) as stream:
                     shapes[name] = _shape_of(name, stream)
-        except Exception as error:  # zipfile, zlib and NumPy each have their own for damage
+        except Exception as error:  # zipfile, zlib and NumPy each have their own errors for damage
             raise _damaged(path, error) from None
         check(
             {name: shape for name, shape in shapes.items() if name != "activation"},
@@ -176,7 +179,7 @@ def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[s
 
 def _shape_of(name: str, stream: IO[bytes]) -> tuple[int, ...]:
     """Return an array's shape; ValueError unless it is what a weights file has under that name."""
-    head = BytesIO(stream.read(_MOST_HEADER))  # what is packed may be of any length
+    head = BytesIO(stream.read(_MOST_HEADER))  # compressed data may have any length
     version = np.lib.format.read_magic(head)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(head)
@@ -191,7 +194,7 @@ def _shape_of(name: str, stream: IO[bytes]) -> tuple[int, ...]:
 def _array(archive: Any, entry: Any) -> Array:
     with archive.open(entry) as stream:
         array: Array = np.lib.format.read_array(stream, allow_pickle=False)
-        stream.read(1)  # at the end, this is what checks the checksum
+        stream.read(1)  # at the end, this verifies the checksum
     return array
 
 

@@ -1,4 +1,4 @@
-"""The kernels: their contract as data, and the choice of who runs them.
+"""The kernels: their contract as data, and the choice of the backend that runs them.
 
 `contract` declares every kernel; `reference` defines them in NumPy; `cpu` runs them compiled, `cuda` on a GPU.
 Layers, functions and optimizers import this package and never a member: they ask `backend_for(array)` and call.
@@ -86,7 +86,7 @@ _OF_CUDA = frozenset(("NoGPUError", "load_cupy", "to_device", "to_host"))
 
 
 def __getattr__(name: str) -> Any:
-    """Import what few programs need when it is asked for."""
+    """Import rarely needed modules on first use."""
     if name in ("cuda", "reference"):
         return import_module(f"{__name__}.{name}")
     if name in _OF_CUDA:
@@ -95,7 +95,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _CountedReference:
-    """The reference kernels, each use counted: what runs uncompiled is never a secret."""
+    """The reference kernels, with every use counted, so that uncompiled runs are visible."""
 
     def __init__(self) -> None:
         self.uses: Counter[str] = Counter()
@@ -136,7 +136,7 @@ def backend_for(array: np.ndarray) -> Any:
 
 
 def check_call(kernel: str, first: np.ndarray, *rest: Any) -> None:
-    """Raise what is wrong with a kernel's arguments, arrays as `as_operand` makes them, before anything runs."""
+    """Check a kernel's arguments, arrays as returned by `as_operand`, before anything runs."""
     if is_on_gpu(first):
         from . import cuda
 
@@ -146,7 +146,7 @@ def check_call(kernel: str, first: np.ndarray, *rest: Any) -> None:
 
 
 def run_checked(backend: Any, kernel: str, *arguments: Any) -> None:
-    """Run a kernel on arguments that `check_call` has passed: on the GPU a second check costs as much again."""
+    """Run a kernel on arguments that `check_call` has passed: on the GPU a second check would double the cost."""
     function = getattr(backend, kernel)
     getattr(function, "__wrapped__", function)(*arguments)
 

@@ -31,10 +31,10 @@ ROW_PART = 128
 OPTIMIZERS = {name: code for code, name in enumerate(k for k in KERNELS if k.endswith("_update"))}
 
 # Choices among kernels that give the same result. None of them has been measured yet.
-MOST_BLOCKS = 2048  # of loops over elements: about two for each place of a large GPU
+MOST_BLOCKS = 2048  # of loops over elements: about two for each block slot of a large GPU
 LARGE_TILES = 64  # from this many 64 x 64 tiles on, an output is computed in those, below in 32 x 32
-WARP_CLASSES = 128  # up to this length a warp takes a row, beyond it a block
-FILTER_BLOCKS = 256  # about so many add up the gradient of filters, some images each
+WARP_CLASSES = 128  # up to this length a warp processes a row, beyond it a block
+FILTER_BLOCKS = 256  # about this many sum the gradient of the filters, some images each
 CUBLAS_OPERATIONS = 2e8  # from this many (2 N D M) on, cuBLAS computes the product, unless a graph is captured
 
 # The GPU
@@ -220,7 +220,7 @@ def tile_of(*outputs: tuple[int, int], images: int = 1) -> tuple[int, int]:
 class _DeviceMemory(HostMemory):
     """CuPy's arrays as the checks see them."""
 
-    checks_labels = False  # it would wait for the GPU
+    checks_labels = False  # that would wait for the GPU
 
     def refusal(self, value: Any) -> str | None:
         """Reason to reject `value` as a CuPy array, or None."""

@@ -95,7 +95,7 @@ class PlanRunner:
         self._layer_table = self._cupy.asarray(self._rows_of_layers(parameters))
         self._run_table = zeros(_RUN_NUMBERS + _PROGRESS_NUMBERS, np.int64)
         self._data = self._labels = None
-        self._order = self._numbers = self._losses = None  # of a run; they grow
+        self._order = self._numbers = self._losses = None  # of a run; grown as needed
         self._stream = self._cupy.cuda.Stream(non_blocking=True)
         self._graph: Any = None
         self._is_warm = False

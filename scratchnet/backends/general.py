@@ -30,7 +30,7 @@ from .._arrays import (
 from .._compute import computed
 from . import backend_for
 
-_BLOCK_ROWS = 256  # of x that are cast at a time: they stay in the cache
+_BLOCK_ROWS = 256  # of x cast at a time: they stay in the cache
 
 
 def where(owner: Any, text: str) -> str:
@@ -140,7 +140,7 @@ def matmul_accumulate(x: Any, W: Any, out: Array, owner: Any) -> None:
     backend_for(out).matmul_accumulate(x, as_operand("W", W, out), out)
 
 
-# Rows that numbers choose
+# Rows selected by index
 
 
 def _indices(index: Any, W: Array, owner: Any) -> Array:
@@ -154,7 +154,7 @@ def _indices(index: Any, W: Array, owner: Any) -> Array:
     if is_on_gpu(array):
         if not is_on_gpu(W):
             raise ValueError(where(owner, "idx is on the GPU, W is on the CPU; scratchnet.to_cpu moves it"))
-        if array.dtype == np.uint64:  # the largest would become negative
+        if array.dtype == np.uint64:  # the largest values would become negative
             array = np.minimum(array, array.dtype.type(rows))
         there = array.reshape(-1).astype(np.int64, copy=False)
         chosen: Array = np.where(there < 0, there + rows, there)

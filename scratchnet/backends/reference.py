@@ -122,7 +122,7 @@ def softmax_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
     dx[...] = y * (dout - (dout * y).sum(axis=1, keepdims=True))
 
 
-# Losses: the logarithm and the mean are taken in double precision at least
+# Losses: the logarithm and the mean are computed in at least double precision
 
 
 def _mean_of_minus_log(p: np.ndarray, delta: float, clip: float) -> float:
@@ -229,7 +229,7 @@ def max_pool_backward(dout: np.ndarray, argmax: np.ndarray, dx: np.ndarray) -> N
     dx[...] = planes.reshape(dx.shape)
 
 
-# Batch normalization; no rows have mean and variance 0
+# Batch normalization; an empty batch has mean and variance 0
 
 
 @_kernel
@@ -281,7 +281,7 @@ def batch_normalization_backward(
     dx[...] = gamma / std * (dout - (dbeta + xhat * dgamma) / max(len(dout), 1))
 
 
-# Optimizers. A Python number takes the array's dtype in NumPy's arithmetic, which is the cast that is wanted.
+# Optimizers. In NumPy's arithmetic a Python number takes the array's dtype, which is the intended cast.
 
 
 @_kernel

@@ -37,5 +37,5 @@ def numerical_gradient_2d(f: Callable[[Array], Any], X: Any) -> Array:
     points = as_array(X, "numerical_gradient_2d: X")
     if points.ndim < 2:
         return numerical_gradient(f, points)
-    rows = points if points.size else points[:0]  # rows of no numbers are many for nothing
+    rows = points if points.size else points[:0]  # there may be any number of empty rows
     return np.array([numerical_gradient(f, row) for row in rows]).reshape(points.shape)

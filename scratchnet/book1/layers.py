@@ -76,8 +76,8 @@ __all__ = [
     "sum_squares_error",
 ]
 
-_BLOCK_BYTES = 1 << 18  # of windows that a convolution works on at a time: they stay in the cache
-_BLOCK_BYTES_ON_GPU = 1 << 28  # there few launches count more
+_BLOCK_BYTES = 1 << 18  # of windows that a convolution processes at a time: they stay in the cache
+_BLOCK_BYTES_ON_GPU = 1 << 28  # there fewer launches matter more
 _EPS = 1e-6  # the book's 10e-7
 
 
@@ -175,7 +175,7 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
     """
 
     loss: Any = None
-    _indices: tuple[Any, Any] = (None, None)  # the labels as forward was given them, and as class indices
+    _indices: tuple[Any, Any] = (None, None)  # the labels as passed to forward, and as class indices
 
     def __init__(self) -> None:
         super().__init__()
@@ -340,7 +340,7 @@ class BatchNormalization(layers.Layer):
     def _row(self, name: str, value: Any, rows: Array) -> Array:
         """Return gamma, say, as an array [D] for rows [N, D]."""
         if type(value) is np.ndarray and value.shape == rows.shape[1:] and value.dtype.kind == "f":
-            return as_operand(name, value, rows)  # the short way
+            return as_operand(name, value, rows)  # fast path
         return as_row(self._error(name), value, rows.shape[1], rows)
 
 
@@ -406,7 +406,7 @@ class Convolution(layers.Layer):
             kernels.convolution_forward(products[some], filters, b, maps[block])
         self._outdate()
         self.x = x
-        self._kept = images.copy(), W  # the book keeps its windows, a copy too: x may be changed before backward
+        self._kept = images.copy(), W  # the book keeps its windows, also a copy: x may be modified before backward
         return out
 
     def backward(self, dout: Any) -> Array:
@@ -501,7 +501,7 @@ class Pooling(layers.Layer):
     stride: int = 2
     pad: int = 0
     x: Any = None
-    _kept: tuple[Array, Array, tuple[int, ...]] | None = None  # places; x's dtype, as no numbers; its shape
+    _kept: tuple[Array, Array, tuple[int, ...]] | None = None  # positions; an empty array of x's dtype; its shape
     _shown: ClassVar[tuple[str, ...]] = ("pool_h", "pool_w", "stride", "pad")
 
     def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:

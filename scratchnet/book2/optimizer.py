@@ -34,7 +34,7 @@ class Nesterov(Momentum):
     Source: *Deep Learning from Scratch* 2, `common/optimizer.py`.
     """
 
-    # Momentum's update makes v, and p += v, of which momentum^2 v is to be left.
+    # Momentum's update computes v, and p += v, of which only momentum^2 v should remain.
 
     def _quick_update(self, params: Any, grads: Any, states: list[Any], numbers: tuple[float, ...]) -> bool:
         excess, step = _rates(*numbers)
@@ -52,4 +52,4 @@ class Nesterov(Momentum):
 
 
 def _rates(lr: float, momentum: float) -> tuple[float, float]:
-    return 1 - momentum * momentum, (1 + momentum) * lr  # infinite where ** raises an OverflowError
+    return 1 - momentum * momentum, (1 + momentum) * lr  # gives infinity where ** raises an OverflowError

@@ -18,7 +18,7 @@ _look_up = looked_up(__name__)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plt":  # imported by the book's module; here only for a script that asks for it
+    if name == "plt":  # imported by the book's module; here only for scripts that use it
         from matplotlib import pyplot
 
         return pyplot

@@ -34,6 +34,6 @@ def cache_folder(name: str) -> Path:
         local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
         return Path(local, "scratchnet", "scratchnet", "Cache", name)
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # unset, or of no meaning by the XDG rules
+    if not base.is_absolute():  # unset, or invalid under the XDG rules
         base = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
     return base / "scratchnet" / name

@@ -41,9 +41,9 @@ _BY_HAND = (
     "and set SCRATCHNET_DATA to that folder"
 )
 
-# The third byte of an IDX file says what its values are.
+# The third byte of an IDX file gives the type of its values.
 _IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
-_BLOCK = 1 << 18  # GzipFile.readinto makes a second copy of what it is asked for, so ask for little
+_BLOCK = 1 << 18  # GzipFile.readinto makes a second copy of what it reads, so read little at a time
 
 
 def load_mnist(
@@ -177,7 +177,7 @@ def _read_idx(
         done += count
     if done < size:
         raise ValueError(f"{expected}, got {done}: it is truncated")
-    if stream.read(1):  # at the end of a gzip file, this is what checks its checksum
+    if stream.read(1):  # at the end of a gzip file, this verifies its checksum
         raise ValueError(f"{expected}, got more")
     return values.byteswap(inplace=True) if sys.byteorder == "little" else values
 
@@ -206,7 +206,7 @@ def _pixels(path: Path, labels: Path, count: int, normalize: bool, flatten: bool
     images = images.reshape((n, height * width) if flatten else (n, 1, height, width))
     if not normalize:
         return images
-    scaled: NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)  # no float copy in between
+    scaled: NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)  # no intermediate float copy
     return scaled
 
 

@@ -21,7 +21,7 @@ __all__ = ["key_file", "load_data", "load_vocab", "save_file", "url_base", "voca
 
 url_base = "https://raw.githubusercontent.com/tomsercu/lstm/master/data/"
 key_file = {"train": "ptb.train.txt", "test": "ptb.test.txt", "valid": "ptb.valid.txt"}
-# What the book's module writes into its folder, the next time to read that. Here the text is read every time.
+# Files that the book's module caches in its folder. Here the text is read every time.
 save_file = {"train": "ptb.train.npy", "test": "ptb.test.npy", "valid": "ptb.valid.npy"}
 vocab_file = "ptb.vocab.pkl"
 
@@ -32,7 +32,7 @@ _BY_HAND = (
 
 
 def __getattr__(name: str) -> Any:
-    if name == "dataset_dir":  # where a download is kept; the book's own folder holds the module too
+    if name == "dataset_dir":  # where a download is stored; the book's folder also contains the module
         return str(cache_folder("ptb"))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

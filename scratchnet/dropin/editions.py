@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .._files import as_path
 
-# The modules of each book, below `common` and below `dataset`; where they are served from.
+# The modules of each book, under `common` and under `dataset`, and where they are served from.
 _BOTH = {"functions", "layers", "optimizer", "trainer", "util"}
 MODULES = {
     1: {"common": _BOTH | {"gradient", "multi_layer_net", "multi_layer_net_extend"}, "dataset": {"mnist"}},
@@ -48,12 +48,12 @@ PACKAGE = re.compile(r"(?:(?P<root>\w+)\.)?(?P<package>common|dataset)(?:\.(?P<m
 
 
 def check_not_of_the_other_book(book: int, module: str, name: str) -> None:
-    """Say whose a name is that a module of this book does not have, where the other book has it.
+    """Raise an error if a name that a module of this book lacks is one of the other book.
 
     Raises
     ------
     ImportError
-        It is the other book's: `from module import name` passes its words on, unlike an AttributeError's.
+        It is the other book's: `from module import name` keeps its message, unlike an AttributeError's.
     """
     other = 3 - book
     if name in _NAMES_OF[other]:
@@ -70,12 +70,12 @@ def book_of(script: str | os.PathLike[str]) -> int:
     Each import of a module, or of a name, that only one book has counts for that book (`common.gradient`,
     `dataset.mnist`, `from common.layers import Convolution`: book 1; `common.time_layers`, `dataset.spiral`,
     `from common.util import clip_grads`: book 2). After a star import the names that are used count as if they had
-    been imported, and so do the attributes dW and db (book 1) and grads (book 2). The first of these that is not
-    even decides:
+    been imported, and so do the attributes dW and db (book 1) and grads (book 2). The first of these without
+    a tie decides:
 
     1. the imports of the script;
-    2. the imports of the modules beside it that it imports, and of those that they import;
-    3. a folder `common` beside the script or above it, book 1's with `multi_layer_net.py` in it, book 2's with
+    2. the imports of the modules next to it that it imports, and of those that they import;
+    3. a folder `common` next to the script or above it, book 1's with `multi_layer_net.py` in it, book 2's with
        `time_layers.py`.
 
     If none does, it is book 2.
@@ -95,7 +95,7 @@ def book_of(script: str | os.PathLike[str]) -> int:
     OSError
         The script cannot be read.
     ValueError
-        That is no path.
+        It is not a valid path.
     """
     script = as_path("book_of", script)
     seen = {script.resolve()}
@@ -108,7 +108,7 @@ def book_of(script: str | os.PathLike[str]) -> int:
 
 
 def book_by_folder(folder: Path) -> int | None:
-    """Return whose folder `common` is in a folder or in the one above it; None where neither has one."""
+    """Return which book's `common` is in a folder or in the one above it; None if neither has one."""
     for place in (folder, folder.parent):
         for book, module in ((1, "multi_layer_net"), (2, "time_layers")):
             if (place / "common" / f"{module}.py").is_file():
@@ -117,7 +117,7 @@ def book_by_folder(folder: Path) -> int | None:
 
 
 def roots_of(path: Path) -> list[str]:
-    """Return below which packages a file imports the books': deep2 for `deep2.common.layers`, if not installed."""
+    """Return the packages, not installed, under which a file imports the books': deep2 for `deep2.common.layers`."""
     matches = [PACKAGE.fullmatch(name.partition(":")[0]) for name in imports_of(path)]
     roots = dict.fromkeys(match["root"] for match in matches if match and match["root"])
     specs = {root: PathFinder.find_spec(root) for root in roots}
@@ -125,7 +125,7 @@ def roots_of(path: Path) -> list[str]:
 
 
 def is_installed(path: str) -> bool:
-    """Whether a path is of an installed package."""
+    """Whether a path belongs to an installed package."""
     return not {"site-packages", "dist-packages"}.isdisjoint(Path(path).parts)
 
 
@@ -136,7 +136,7 @@ def imports_of(path: Path) -> Iterator[str]:
     """
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):  # Python will say so when it runs
+    except (SyntaxError, ValueError):  # Python will report it at run time
         return
     stars: list[str] = []
     for node in ast.walk(tree):
@@ -152,7 +152,7 @@ def imports_of(path: Path) -> Iterator[str]:
 
 
 def _used_names(tree: ast.AST) -> set[str]:
-    """Return the names, and the attributes with a dot before them, that are used and set nowhere."""
+    """Return the names, and the attributes with a dot before them, that are used but never set."""
     used: set[str] = set()
     made: set[str] = set()
     for node in ast.walk(tree):

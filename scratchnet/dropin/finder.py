@@ -1,12 +1,12 @@
 """The import hook: what an import of the books' `common` and `dataset`, or of a module in them, gets.
 
-It is looked up at each import:
+Each import looks for:
 
-1. a module that the book has under that name: scratchnet's, of which this is then a second name;
-2. else the reader's own, from a folder `common` or `dataset` on the path, next to the script or above it;
+1. a module that the book has under that name: scratchnet's, under this second name;
+2. else the user's own, from a folder `common` or `dataset` on the path, next to the script or above it;
 3. else the other book's, whose name this book does not have.
 
-The `__init__.py` of the reader's own `common` and `dataset` is not run: the books' are empty.
+The `__init__.py` of the user's own `common` and `dataset` is not run: the books' are empty.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .editions import HOMES, MODULES, PACKAGE, book_by_folder, is_installed
 
 if TYPE_CHECKING:
     from importlib.abc import Loader, MetaPathFinder
-else:  # they take long to import, and would add nothing that an import calls
+else:  # slow to import, and nothing in them is needed
     Loader = MetaPathFinder = object
 
 
@@ -37,11 +37,11 @@ class Finder(MetaPathFinder):
     book : int
         Whose `common` and `dataset` are served, 1 or 2.
     roots : set of str
-        Packages, there or not, below which the script imports `common` or `dataset`.
+        Packages, existing or not, under which the script imports `common` or `dataset`.
     folders : list of str
-        Where the reader's own modules are looked for after the path.
+        Folders that are searched for the user's own modules after the path.
     others : set of str
-        Packages of the books' names from elsewhere, of which the reader has been warned.
+        Packages from elsewhere with the books' names, about which the user has been warned.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how a module is loaded, or None where it is not the books'."""
+        """Return how a module is loaded, or None if it is not one of the books'."""
         if fullname in self.roots:
             return PathFinder.find_spec(fullname) or ModuleSpec(fullname, _Package(), is_package=True)
         match = PACKAGE.fullmatch(fullname)
@@ -65,7 +65,7 @@ class Finder(MetaPathFinder):
                 return None
             return ModuleSpec(fullname, _Package(), is_package=True)
         if not _is_served(f"{root}.{package}" if root else package):
-            return None  # `common` had been imported before from somewhere else
+            return None  # `common` was imported from elsewhere before
         return (
             _from_scratchnet(self.book, fullname, package, module)
             or self.find_readers_own(fullname, root, package)
@@ -73,45 +73,45 @@ class Finder(MetaPathFinder):
         )
 
     def find_readers_own(self, fullname: str, root: str | None, package: str) -> ModuleSpec | None:
-        """Return how the module that Python itself would import is loaded, or None where the reader has none."""
+        """Return how the module that Python itself would import is loaded, or None if the user has none."""
         above = sys.modules[root].__path__ if root else [*sys.path, *self.folders]
         return PathFinder.find_spec(fullname, [os.path.join(folder, package) for folder in above])
 
 
 class _Loader(Loader):
-    """What importlib asks of all loaders."""
+    """What importlib requires of all loaders."""
 
     def create_module(self, spec: ModuleSpec) -> None:
         """The module is of Python's own class."""
 
 
 class _Package(_Loader):
-    """Loads `common`, `dataset`, or a root above them: a package with nothing in it but its modules."""
+    """Loads `common`, `dataset`, or a root above them: a package that contains only its modules."""
 
     def exec_module(self, module: ModuleType) -> None:
         """There is nothing to run."""
 
 
 class _Alias(_Loader):
-    """Loads a module of the books: one more name of scratchnet's."""
+    """Loads a module of the books: an alias of scratchnet's."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put scratchnet's module where the import looks for the new one."""
+        """Put scratchnet's module into sys.modules in place of the new one."""
         sys.modules[module.__name__] = import_module(self.name)
 
 
 def _from_scratchnet(book: int, fullname: str, package: str, module: str) -> ModuleSpec | None:
-    """Return how a book's module is loaded from scratchnet, or None where the book has none of that name."""
+    """Return how a book's module is loaded from scratchnet, or None if the book has none of that name."""
     if module not in MODULES[book][package]:
         return None
     return ModuleSpec(fullname, _Alias(f"{HOMES[book][package]}.{module}"))
 
 
 def _is_books_folder(folders: Sequence[str]) -> bool:
-    """Whether a reader's folder holds the books' `common`, and is no installed package."""
+    """Whether a user's folder has the books' `common`, and is not an installed package."""
     return any(
         not is_installed(folder)
         and all(Path(folder, "common", f"{name}.py").is_file() for name in ("functions", "layers"))
@@ -128,25 +128,25 @@ def install(book: int | None = None, *, roots: Sequence[str] = ()) -> None:
     Parameters
     ----------
     book : 1 or 2, optional
-        Whose; left out, that whose folder `common` is in the current folder or above it, else book 2's.
+        Which book; by default the one whose folder `common` is in the current folder or above it, else book 2.
     roots : sequence of str
-        Packages below which they are imported as well ("deep2" for `deep2.common.layers`); needed only where
-        there is no such folder with the book's files in it.
+        Packages under which they are imported as well ("deep2" for `deep2.common.layers`); needed only if there
+        is no such folder with the book's files in it.
 
     Raises
     ------
     ValueError
-        There is no such book.
+        The book is not 1 or 2.
 
     Warns
     -----
     UserWarning
-        `common` or `dataset` had been imported before, from elsewhere: it stays what it is.
+        `common` or `dataset` has already been imported from elsewhere, and is not replaced.
 
     Notes
     -----
-    Where the other book's were served before, the next import gets this book's; names that a script took from them
-    stay what they are.
+    If the other book's were served before, the next import gets this book's; names already imported from them do
+    not change.
     """
     if book is None:
         book = book_by_folder(Path.cwd()) or 2
@@ -162,7 +162,7 @@ def install(book: int | None = None, *, roots: Sequence[str] = ()) -> None:
 
 
 def uninstall() -> None:
-    """Serve the books' `common` and `dataset` no longer; names that a script took from them stay what they are."""
+    """Stop serving the books' `common` and `dataset`; names already imported from them do not change."""
     if FINDER in sys.meta_path:
         sys.meta_path.remove(FINDER)
     FINDER.others.clear()
@@ -170,16 +170,16 @@ def uninstall() -> None:
 
 
 def load_extension(ipython: Any, book: int | None) -> None:
-    """Do what `%load_ext` does for a book's extension; None: the one that the folder tells, else book 2's."""
+    """Do what `%load_ext` does for a book's extension; None: the one determined by the folder, else book 2's."""
     install(book)
     manager = getattr(ipython, "extension_manager", None)
-    # The others are no longer loaded, so that they can be again: IPython skips what it has loaded.
+    # The others are marked as not loaded, so that they can be loaded again: IPython skips loaded extensions.
     loaded: set[str] = getattr(manager, "loaded", set())
     loaded -= {"scratchnet", "scratchnet.book1", "scratchnet.book2"}
 
 
 def _forget_served() -> None:
-    """Take the served packages, and all modules below them, out of what has been imported."""
+    """Remove the served packages, and all modules below them, from sys.modules."""
     for package in [name for name in sys.modules if _is_package(name) and _is_served(name)]:
         root, _, name = package.rpartition(".")
         vars(sys.modules.get(root, ModuleType(root))).pop(name, None)
@@ -188,7 +188,7 @@ def _forget_served() -> None:
 
 
 def _warn_of_others() -> None:
-    """Warn, once, of packages of the books' names that had been imported from elsewhere."""
+    """Warn, once, about packages with the books' names that were imported from elsewhere."""
     others = {name for name in sys.modules if _is_package(name) and _is_another(name)} - FINDER.others
     FINDER.others |= others
     for name in sorted(others):

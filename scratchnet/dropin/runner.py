@@ -23,19 +23,19 @@ def run_script(
 ) -> None:
     """Run a script as `python script arguments` would, with `common` and `dataset` from scratchnet.
 
-    It is `__main__`, its folder is the first on the path and its arguments are in `sys.argv`; what it raises
-    comes out of this call, and Python shows it without the frames of scratchnet that led to the script.
+    It is `__main__`, its folder is the first on the path and its arguments are in `sys.argv`; its exceptions
+    propagate, and Python shows them without the frames of scratchnet that led to the script.
 
     Parameters
     ----------
     script : path
         A Python file.
     arguments : sequence of str
-        The script's own.
+        The script's arguments.
     book : 1 or 2, optional
-        Which book it belongs to; left out, `book_of` finds out.
+        Which book it belongs to; by default `book_of` determines it.
     float32 : bool
-        Whether layers compute in float32 where weights are float64: parameters, gradients, the optimizer's state
+        Whether layers compute in float32 if weights are float64: parameters, gradients, the optimizer's state
         and losses keep their dtype.
 
     Raises
@@ -43,7 +43,7 @@ def run_script(
     OSError
         The script cannot be read.
     ValueError
-        That is no path.
+        It is not a valid path.
     BaseException
         Whatever the script raises, SystemExit too.
     """
@@ -55,7 +55,7 @@ def run_script(
     if sys.flags.safe_path:
         sys.path.insert(0, folder)
     else:
-        sys.path[0] = folder  # in place of the command's own
+        sys.path[0] = folder  # instead of the command's own
     sys.argv = [os.fspath(script), *arguments]
     main = ModuleType("__main__")
     vars(main).update(__file__=path, __cached__=None, __builtins__=__builtins__)
@@ -75,7 +75,7 @@ def run_script(
 
 def _show_only(code: CodeType | None) -> None:
     """Have an error shown from the script's first frame on."""
-    show = sys.excepthook  # the script may have put its own here
+    show = sys.excepthook  # the script may have set its own
 
     def hook(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
         while frames is not None and frames.tb_frame.f_code is not code:

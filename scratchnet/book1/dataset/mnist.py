@@ -36,7 +36,7 @@ img_size = 784
 
 
 def __getattr__(name: str) -> Any:
-    if name == "dataset_dir":  # where a download is kept; the book's own folder holds the module too
+    if name == "dataset_dir":  # where a download is stored; the book's folder also contains the module
         return str(cache_folder("mnist"))
     if name == "save_file":  # the book's; not written here
         return str(cache_folder("mnist") / "mnist.pkl")
