@@ -117,7 +117,7 @@ def book_by_folder(folder: Path) -> int | None:
 
 
 def roots_of(path: Path) -> list[str]:
-    """Return the packages, not installed, under which a file imports the books': deep2 for `deep2.common.layers`."""
+    """Return packages, not installed, under which a file imports the books': deep2 for `deep2.common.layers`."""
     matches = [PACKAGE.fullmatch(name.partition(":")[0]) for name in imports_of(path)]
     roots = dict.fromkeys(match["root"] for match in matches if match and match["root"])
     specs = {root: PathFinder.find_spec(root) for root in roots}
