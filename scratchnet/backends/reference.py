@@ -75,6 +75,12 @@ def gather_rows(x: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
     out[...] = x[index]
 
 
+@_kernel
+def scatter_add_rows(dout: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
+    out[...] = 0
+    np.add.at(out, index, dout)
+
+
 # Activations
 
 
@@ -109,6 +115,21 @@ def relu_forward_with_mask(x: np.ndarray, out: np.ndarray, mask: np.ndarray) -> 
 @_kernel
 def relu_backward_by_mask(dout: np.ndarray, mask: np.ndarray, dx: np.ndarray) -> None:
     dx[...] = np.where(mask.view(np.uint8) != 0, 0, dout)
+
+
+@_kernel
+def tanh_forward(x: np.ndarray, out: np.ndarray) -> None:
+    out[...] = np.tanh(x)
+
+
+@_kernel
+def tanh_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    dx[...] = dout * (1 - y * y)
+
+
+@_kernel
+def multiply_by_mask(x: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
+    out[...] = x * mask
 
 
 @_kernel
@@ -281,90 +302,7 @@ def batch_normalization_backward(
     dx[...] = gamma / std * (dout - (dbeta + xhat * dgamma) / max(len(dout), 1))
 
 
-# Optimizers. In NumPy's arithmetic a Python number takes the array's dtype, which is the intended cast.
-
-
-@_kernel
-def sgd_update(p: np.ndarray, g: np.ndarray, lr: float) -> None:
-    p -= lr * g
-
-
-@_kernel
-def momentum_update(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float) -> None:
-    v[...] = momentum * v - lr * g
-    p += v
-
-
-@_kernel
-def nesterov_update(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float) -> None:
-    """Y. Bengio et al., Advances in optimizing recurrent networks, 2013, eq. 7: parameters first."""
-    p += momentum * momentum * v
-    p -= (1 + momentum) * lr * g
-    v[...] = momentum * v - lr * g
-
-
-@_kernel
-def adagrad_update(p: np.ndarray, g: np.ndarray, h: np.ndarray, lr: float) -> None:
-    h += g * g
-    p -= lr * g / (np.sqrt(h) + 1e-7)
-
-
-@_kernel
-def rmsprop_update(p: np.ndarray, g: np.ndarray, h: np.ndarray, lr: float, decay_rate: float) -> None:
-    h[...] = decay_rate * h + (1 - decay_rate) * g * g
-    p -= lr * g / (np.sqrt(h) + 1e-7)
-
-
-@_kernel
-def adam_update(
-    p: np.ndarray,
-    g: np.ndarray,
-    m: np.ndarray,
-    v: np.ndarray,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-) -> None:
-    """D. Kingma and J. Ba, Adam, 2015; the bias correction is in the caller's lr."""
-    m += (1 - beta1) * (g - m)
-    v += (1 - beta2) * (g * g - v)
-    p -= lr * m / (np.sqrt(v) + epsilon)
-
-
-@_kernel
-def squared_norm(g: np.ndarray) -> float:
-    wide = g.astype(np.result_type(g.dtype, np.float64))
-    return float((wide * wide).sum())
-
-
-@_kernel
-def scale(x: np.ndarray, factor: float) -> None:
-    x *= factor
-
-
-# Language models: words, gated cells, dropout
-
-
-@_kernel
-def scatter_add_rows(dout: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
-    out[...] = 0
-    np.add.at(out, index, dout)
-
-
-@_kernel
-def tanh_forward(x: np.ndarray, out: np.ndarray) -> None:
-    out[...] = np.tanh(x)
-
-
-@_kernel
-def tanh_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
-    dx[...] = dout * (1 - y * y)
-
-
-@_kernel
-def multiply_by_mask(x: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
-    out[...] = x * mask
+# Recurrent cells
 
 
 @_kernel
@@ -436,3 +374,65 @@ def gru_gates_backward(
     dz[...] = dh * (h_hat - h_prev) * z * (1 - z)
     dr[...] = drh * h_prev * r * (1 - r)
     dh_prev[...] = dh * (1 - z) + drh * r
+
+
+# Optimizers. In NumPy's arithmetic a Python number takes the array's dtype, which is the intended cast.
+
+
+@_kernel
+def sgd_update(p: np.ndarray, g: np.ndarray, lr: float) -> None:
+    p -= lr * g
+
+
+@_kernel
+def momentum_update(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float) -> None:
+    v[...] = momentum * v - lr * g
+    p += v
+
+
+@_kernel
+def nesterov_update(p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float) -> None:
+    """Y. Bengio et al., Advances in optimizing recurrent networks, 2013, eq. 7: parameters first."""
+    p += momentum * momentum * v
+    p -= (1 + momentum) * lr * g
+    v[...] = momentum * v - lr * g
+
+
+@_kernel
+def adagrad_update(p: np.ndarray, g: np.ndarray, h: np.ndarray, lr: float) -> None:
+    h += g * g
+    p -= lr * g / (np.sqrt(h) + 1e-7)
+
+
+@_kernel
+def rmsprop_update(p: np.ndarray, g: np.ndarray, h: np.ndarray, lr: float, decay_rate: float) -> None:
+    h[...] = decay_rate * h + (1 - decay_rate) * g * g
+    p -= lr * g / (np.sqrt(h) + 1e-7)
+
+
+@_kernel
+def adam_update(
+    p: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> None:
+    """D. Kingma and J. Ba, Adam, 2015; the bias correction is in the caller's lr."""
+    m += (1 - beta1) * (g - m)
+    v += (1 - beta2) * (g * g - v)
+    p -= lr * m / (np.sqrt(v) + epsilon)
+
+
+@_kernel
+def squared_norm(g: np.ndarray) -> float:
+    wide = g.astype(np.result_type(g.dtype, np.float64))
+    return float((wide * wide).sum())
+
+
+@_kernel
+def scale(x: np.ndarray, factor: float) -> None:
+    x *= factor
