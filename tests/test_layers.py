@@ -605,3 +605,17 @@ def test_a_masked_array_is_refused():
 
 def test_copies_of_nothing_take_no_time():
     assert Repeat(2**40).forward(np.empty((1, 0))).shape == (2**40, 0)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_lists_that_a_script_has_replaced(kind):
+    layer, embedding, dout = Affine(randn(4, 3), randn(3)), Embedding(randn(4, 3)), randn(2, 3, seed=1)
+    for made, given in ((layer, randn(2, 4)), (embedding, np.array([1, 3]))):
+        made.forward(given)
+        made.backward(dout)
+        expected = [g.copy() for g in made.grads]
+        made.params, made.grads = kind(made.params), kind(np.full_like(g, np.nan) for g in made.grads)
+        made.forward(given)
+        made.backward(dout)
+        for mine, true in zip(made.grads, expected, strict=True):
+            np.testing.assert_array_equal(mine, true)

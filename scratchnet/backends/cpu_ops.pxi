@@ -104,14 +104,14 @@ def op_affine_forward(x, W, b, owner):
     return the_general_way("affine_forward")(x, W, b, owner)
 
 
-def op_affine_backward(dout, x, W, list grads, owner):
+def op_affine_backward(dout, x, W, grads, owner):
     """Return dx of x's shape, with the gradients [dW] or [dW, db] written."""
     cdef Call call
     cdef PyThreadState *state
     cdef cnp.ndarray dx, rows, dout_rows, dx_rows
     if (is_exact_float_array(dout) and is_exact_float_array(x) and is_computed_in(W)
-            and 1 <= len(grads) <= 2 and have_the_same_rows(x, dout)):
-        dW, db = grads[0], grads[1] if len(grads) > 1 else None
+            and type(grads) is list and 1 <= len(<list>grads) <= 2 and have_the_same_rows(x, dout)):
+        dW, db = (<list>grads)[0], (<list>grads)[1] if len(<list>grads) > 1 else None
         dx = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), cnp.PyArray_DIMS(<cnp.ndarray>x),
                        cnp.PyArray_TYPE(<cnp.ndarray>W))
         rows, dout_rows, dx_rows = as_rows(<cnp.ndarray>x), as_rows(<cnp.ndarray>dout), as_rows(dx)
@@ -162,13 +162,14 @@ def op_gather_rows(W, index, owner):
     return the_general_way("gather_rows")(W, index, owner)
 
 
-def op_scatter_add_rows(dout, index, W, list grads, owner):
+def op_scatter_add_rows(dout, index, W, grads, owner):
     """Write the gradient [dW] of gather_rows: for each row of W, the sum of its copies' rows of dout."""
     cdef Call call
     cdef PyThreadState *state
     cdef cnp.ndarray rows, indices
     cdef int i, ndim
-    if is_exact_float_array(dout) and cnp.PyArray_CheckExact(index) and len(grads) == 1:
+    if (is_exact_float_array(dout) and cnp.PyArray_CheckExact(index)
+            and type(grads) is list and len(<list>grads) == 1):
         ndim = cnp.PyArray_NDIM(<cnp.ndarray>index)
         if (ndim >= 1 and cnp.PyArray_NDIM(<cnp.ndarray>dout) == ndim + 1
                 and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>index)):
@@ -176,7 +177,7 @@ def op_scatter_add_rows(dout, index, W, list grads, owner):
                 if cnp.PyArray_DIM(<cnp.ndarray>dout, i) != cnp.PyArray_DIM(<cnp.ndarray>index, i):
                     break
             else:
-                dW = grads[0]
+                dW = (<list>grads)[0]
                 rows, indices = as_rows(<cnp.ndarray>dout), cnp.PyArray_Ravel(<cnp.ndarray>index, cnp.NPY_CORDER)
                 if (is_exact_float_array(W) and cnp.PyArray_CheckExact(dW)
                         and cnp.PyArray_SAMESHAPE(<cnp.ndarray>W, <cnp.ndarray>dW)

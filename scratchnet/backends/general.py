@@ -100,7 +100,7 @@ def affine_forward(x: Any, W: Any, b: Any, owner: Any) -> Array:
     return out
 
 
-def affine_backward(dout: Any, x: Any, W: Any, grads: list[Any], owner: Any) -> Array:
+def affine_backward(dout: Any, x: Any, W: Any, grads: Any, owner: Any) -> Array:
     """Return dx, with the gradients [dW] or [dW, db] written."""
     W, _ = weights(W, None, owner)
     x = as_operand(where(owner, "x"), owner._after_forward(x), W)
@@ -122,7 +122,7 @@ def affine_backward(dout: Any, x: Any, W: Any, grads: list[Any], owner: Any) -> 
     return dx
 
 
-def _weight_gradient(grads: list[Any], W: Array, owner: Any) -> Array:
+def _weight_gradient(grads: Any, W: Array, owner: Any) -> Array:
     """Return the array that dW is written into: it is laid out as W is."""
     dW, grad = owner._gradient(grads, 0, W), grads[0]
     if not is_transposed_view(W):
@@ -184,7 +184,7 @@ def gather_rows(W: Any, index: Any, owner: Any) -> Array:
     return computed(out)  # type: ignore[no-any-return]
 
 
-def scatter_add_rows(dout: Any, index: Any, W: Any, grads: list[Any], owner: Any) -> None:
+def scatter_add_rows(dout: Any, index: Any, W: Any, grads: Any, owner: Any) -> None:
     """Write the gradient [dW] of gather_rows."""
     W = as_operand("W", W, W)
     numbers = _indices(owner._after_forward(index), W, owner)
