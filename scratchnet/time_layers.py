@@ -75,15 +75,12 @@ class _Step(Recurrent):
 
     def _backward_step(self, *ends: Any) -> tuple[Array, ...]:
         if ends[0] is None:
-            raise self._missing_gradient()
+            raise TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
         run = self._kept
         if run is None or "cache" in vars(self):
             run = self._from_cache(*self._after_forward(self.cache))
         dx, _, firsts = self._run_back(run, None, list(ends))
         return (dx[0], *firsts)
-
-    def _missing_gradient(self) -> TypeError:
-        return TypeError(self._error("dh_next is None, expected the gradient of the next state, (N, H)"))
 
     def _from_cache(self, *cache: Any) -> tuple[Array, list[Array], Any]:
         """Return what backward needs, taken from the book's cache."""
@@ -126,21 +123,14 @@ class RNN(_Step, RNNCells):
     def forward(self, x: Any, h_prev: Any) -> Array:
         """Return the next state (N, H) from x (N, D) and the previous state."""
         Wx, Wh, b = self.params if len(self.params) == 3 else (*self.params, None)
-        h: Array = ops.affine_forward(x, Wx, b, self)
-        ops.matmul_accumulate(h_prev, Wh, h, self)
-        backend_for(h).tanh_forward(h, h)
+        h: Array = ops.rnn_forward(x, h_prev, Wx, Wh, b, self)
         self.cache = x, h_prev, h
         return h
 
     def backward(self, dh_next: Any) -> tuple[Array, Array]:
         """Write the gradients into `grads`; return dx and dh_prev."""
-        if dh_next is None:
-            raise self._missing_gradient()
-        x, h_prev, h = self.cache or self._after_forward(None)
-        params, grads = self.params, self.grads  # Wx, Wh, b
-        dA = ops.tanh_backward(dh_next, h, self)
-        dx = ops.affine_backward(dA, x, params[0], grads[::2], self)
-        return dx, ops.affine_backward(dA, h_prev, params[1], grads[1:2], self)
+        cache, params = self.cache or self._after_forward(None), self.params
+        return ops.rnn_backward(dh_next, cache, params[0], params[1], self.grads, self)
 
     def _from_cache(self, x: Any, h_prev: Any, h_next: Any) -> tuple[Array, list[Array], Any]:
         h = np.concatenate([self._as_step("h_prev", h_prev), self._as_step("h_next", h_next)])

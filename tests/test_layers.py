@@ -543,12 +543,13 @@ def test_both_ways_of_an_operation_give_the_same_bits(monkeypatch):
         function = getattr(general, name, None)
         if function is None:  # one for all activations of its kind
             function = partial(getattr(general, f"elementwise_{name.rpartition('_')[2]}"), name)
-        return lambda *arguments: (used.append(name), function(*arguments))[1]
+        keep = {"rnn_forward": (0, 1, 5), "rnn_backward": (0, 5)}.get(name)  # the owner has the others
+        return lambda *given: (used.append(name), function(*([given[i] for i in keep] if keep else given)))[1]
 
-    for name in ops.__all__:
+    for name in set(ops.__all__) - {"are_rows_like"}:
         monkeypatch.setattr(ops, name, general_way(name))
     assert run() == compiled
-    assert set(used) == set(ops.__all__) - {"tanh_forward"}
+    assert set(used) == set(ops.__all__) - {"are_rows_like"}
 
 
 def test_right_arrays_take_the_compiled_way(monkeypatch):

@@ -125,17 +125,65 @@ def op_affine_backward(dout, x, W, grads, owner):
     return the_general_way("affine_backward")(dout, x, W, grads, owner)
 
 
-def op_matmul_accumulate(x, W, out, owner):
-    """Add x W to out."""
-    cdef Call call
+def are_rows_like(x, W):
+    """Whether x [N,D] is what a product with W takes as it is."""
+    return (is_exact_float_array(x) and is_computed_in(W) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2
+            and cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.PyArray_TYPE(<cnp.ndarray>W)
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x))
+
+
+def op_rnn_forward(x, h_prev, Wx, Wh, b, owner):
+    """Return the next state, tanh(x Wx + h_prev Wh + b), of x [N,D] and the state before, [N,H]; b may be None."""
+    cdef Call by_input, by_state
     cdef PyThreadState *state
-    if is_computed_in(W) and bind(&_matmul_accumulate, [<PyObject *>x, <PyObject *>W, <PyObject *>out], &call):
-        state = release(<double>call.size[N] * call.size[D] * call.size[M])
-        sn_matmul_accumulate(call.type, call.size[N], call.size[D], call.size[M],
-                             call.data[0], call.data[1], call.data[2])
-        restore(state)
-    else:
-        the_general_way("matmul_accumulate")(x, W, out, owner)
+    cdef cnp.npy_intp shape[2]
+    cdef cnp.ndarray h
+    if (is_computed_in(Wx) and cnp.PyArray_NDIM(<cnp.ndarray>Wx) == 2
+            and is_exact_float_array(x) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2):
+        shape[0], shape[1] = cnp.PyArray_DIM(<cnp.ndarray>x, 0), cnp.PyArray_DIM(<cnp.ndarray>Wx, 1)
+        h = new_array(2, shape, cnp.PyArray_TYPE(<cnp.ndarray>Wx))
+        if (bind(&_affine_forward, [<PyObject *>x, <PyObject *>Wx, <PyObject *>b, <PyObject *>h], &by_input)
+                and bind(&_matmul_accumulate, [<PyObject *>h_prev, <PyObject *>Wh, <PyObject *>h], &by_state)
+                and by_state.size[D] == by_state.size[M]):
+            state = release(<double>shape[0] * shape[1] * (by_input.size[D] + by_state.size[D]))
+            sn_affine_forward(by_input.type, by_input.size[N], by_input.size[D], by_input.size[M],
+                              by_input.data[0], by_input.data[1], by_input.data[2], by_input.data[3])
+            sn_matmul_accumulate(by_state.type, by_state.size[N], by_state.size[D], by_state.size[M],
+                                 by_state.data[0], by_state.data[1], by_state.data[2])
+            sn_tanh_forward(by_input.type, shape[0] * shape[1], by_input.data[3], by_input.data[3])
+            restore(state)
+            return h
+    return the_general_way("rnn_forward")(x, h_prev, owner)
+
+
+def op_rnn_backward(dh_next, cache, Wx, Wh, grads, owner):
+    """Return dx and dh_prev, with the gradients [dWx, dWh] or [dWx, dWh, db] written; cache is (x, h_prev, h)."""
+    cdef Call of_tanh, of_input, of_state
+    cdef PyThreadState *state
+    cdef cnp.ndarray dA, dx, dh_prev
+    if type(cache) is tuple and len(<tuple>cache) == 3 and type(grads) is list and 2 <= len(<list>grads) <= 3:
+        x, h_prev, h = <tuple>cache
+        dWx, dWh, db = (<list>grads)[0], (<list>grads)[1], (<list>grads)[2] if len(<list>grads) == 3 else None
+        if (is_computed_in(Wx) and is_exact_float_array(x) and is_exact_float_array(h_prev)
+                and is_exact_float_array(h)):
+            dA, dx, dh_prev = new_like(h), new_like(x), new_like(h_prev)
+            if (bind(&_tanh_backward, [<PyObject *>dh_next, <PyObject *>h, <PyObject *>dA], &of_tanh)
+                    and bind(&_affine_backward, [<PyObject *>dA, <PyObject *>x, <PyObject *>Wx,
+                                                 <PyObject *>dx, <PyObject *>dWx, <PyObject *>db], &of_input)
+                    and bind(&_affine_backward, [<PyObject *>dA, <PyObject *>h_prev, <PyObject *>Wh,
+                                                 <PyObject *>dh_prev, <PyObject *>dWh, <PyObject *>None],
+                             &of_state)):
+                state = release(2.0 * of_tanh.size[n] * (of_input.size[D] + of_state.size[D]))
+                sn_tanh_backward(of_tanh.type, of_tanh.size[n], of_tanh.data[0], of_tanh.data[1], of_tanh.data[2])
+                sn_affine_backward(of_input.type, of_input.size[N], of_input.size[D], of_input.size[M],
+                                   of_input.data[0], of_input.data[1], of_input.data[2], of_input.data[3],
+                                   of_input.data[4], of_input.data[5])
+                sn_affine_backward(of_state.type, of_state.size[N], of_state.size[D], of_state.size[M],
+                                   of_state.data[0], of_state.data[1], of_state.data[2], of_state.data[3],
+                                   of_state.data[4], NULL)
+                restore(state)
+                return dx, dh_prev
+    return the_general_way("rnn_backward")(dh_next, owner)
 
 
 def op_gather_rows(W, index, owner):
@@ -235,16 +283,6 @@ def op_sigmoid_forward(x, owner):
 def op_sigmoid_backward(dout, y, owner):
     """Return dout (1 - y) y."""
     return elementwise_backward("sigmoid_backward", sn_sigmoid_backward, &_sigmoid_backward, dout, y, owner)
-
-
-def op_tanh_forward(x, owner):
-    """Return tanh(x)."""
-    return elementwise_forward("tanh_forward", sn_tanh_forward, &_tanh_forward, x, owner)
-
-
-def op_tanh_backward(dout, y, owner):
-    """Return dout (1 - y^2)."""
-    return elementwise_backward("tanh_backward", sn_tanh_backward, &_tanh_backward, dout, y, owner)
 
 
 def op_relu_forward(x, owner):

@@ -17,6 +17,7 @@ from .._arrays import (
     as_float_array,
     as_labels,
     as_mask,
+    as_number,
     as_operand,
     as_row,
     check_labels,
@@ -131,13 +132,15 @@ def _weight_gradient(grads: Any, W: Array, owner: Any) -> Array:
     return grad if fits else empty(W.T.shape, W).T
 
 
-def matmul_accumulate(x: Any, W: Any, out: Array, owner: Any) -> None:
-    """Add x W to out, an array as the kernels take it."""
-    W, _ = weights(W, None, owner)
-    x = as_operand(where(owner, "h_prev"), x, out)
-    if x.shape != (len(out), len(W)):
-        raise ValueError(where(owner, f"h_prev has shape {x.shape}, expected {(len(out), len(W))}"))
-    backend_for(out).matmul_accumulate(x, as_operand("W", W, out), out)
+def rnn_forward(x: Any, h_prev: Any, owner: Any) -> Array:
+    """Return the next state: that of a sequence of one."""
+    state: Array = owner._forward_step(x, h_prev)[0]
+    return state
+
+
+def rnn_backward(dh_next: Any, owner: Any) -> Any:
+    """Return dx and dh_prev, with the gradients written."""
+    return owner._backward_step(dh_next)
 
 
 # Rows selected by index
@@ -278,6 +281,7 @@ def softmax_cross_entropy_forward(x: Any, t: Any, delta: float, owner: Any) -> t
     rows = rows_of(x)
     labels = labels_of(t, rows.shape[0], rows.shape[1], x, owner)
     y = empty(x.shape, x)
+    delta = as_number(where(owner, "delta"), delta)
     loss = backend_for(x).softmax_cross_entropy_forward(rows, labels, delta, 0.0, rows_of(y))
     return np.float64(loss) if type(loss) is float else loss, y, labels
 

@@ -7,13 +7,15 @@ An operation allocates what its kernel writes, and returns it. If the arrays fit
 the name of the owner: a layer, or a function by its name.
 """
 
+from .cpu import are_rows_like
 from .cpu import op_affine_backward as affine_backward
 from .cpu import op_affine_forward as affine_forward
 from .cpu import op_gather_rows as gather_rows
-from .cpu import op_matmul_accumulate as matmul_accumulate
 from .cpu import op_multiply_by_mask as multiply_by_mask
 from .cpu import op_relu_backward as relu_backward
 from .cpu import op_relu_forward as relu_forward
+from .cpu import op_rnn_backward as rnn_backward
+from .cpu import op_rnn_forward as rnn_forward
 from .cpu import op_scatter_add_rows as scatter_add_rows
 from .cpu import op_sigmoid_backward as sigmoid_backward
 from .cpu import op_sigmoid_forward as sigmoid_forward
@@ -21,17 +23,17 @@ from .cpu import op_softmax_backward as softmax_backward
 from .cpu import op_softmax_cross_entropy_backward as softmax_cross_entropy_backward
 from .cpu import op_softmax_cross_entropy_forward as softmax_cross_entropy_forward
 from .cpu import op_softmax_forward as softmax_forward
-from .cpu import op_tanh_backward as tanh_backward
-from .cpu import op_tanh_forward as tanh_forward
 
 __all__ = [
     "affine_backward",
     "affine_forward",
+    "are_rows_like",
     "gather_rows",
-    "matmul_accumulate",
     "multiply_by_mask",
     "relu_backward",
     "relu_forward",
+    "rnn_backward",
+    "rnn_forward",
     "scatter_add_rows",
     "sigmoid_backward",
     "sigmoid_forward",
@@ -39,6 +41,4 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
     "softmax_forward",
-    "tanh_backward",
-    "tanh_forward",
 ]

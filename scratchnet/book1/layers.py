@@ -127,9 +127,9 @@ class Affine(layers.Affine):
             x has no axis, or a row does not have D values.
         """
         W, b = self._held()
-        rows = x if type(x) is np.ndarray and x.ndim == 2 else self._as_rows(x, W)
+        rows = x if ops.are_rows_like(x, W) else self._as_rows(x, W)
         out: Array = ops.affine_forward(rows, W, b, self)
-        self.x, self.original_x_shape = rows, rows.shape if rows is x else np.shape(x)
+        self.x, self.original_x_shape = rows, np.shape(x)
         return out
 
     def _as_rows(self, x: Any, W: Any) -> Array:

@@ -52,6 +52,7 @@ NOT_CALLED = {
     "scratchnet.backends.backend_for": "chooses for a layer: attacked through all of them",
     "scratchnet.backends.runner_for": "chooses for a plan",
     "scratchnet.backends.cpu.op_[!u]*": "operations: attacked through the layers and functions that name them",
+    "scratchnet.backends.cpu.are_rows_like": "a part of book 1's Affine, which is attacked",
     "scratchnet.backends.cpu.compute_in_float32": "a switch: tests/test_float32.py",
     "scratchnet.backends.general.*": "what operations do with odd arrays: attacked through the layers",
     "scratchnet._arrays.empty": "a part of the operations, which are attacked through the layers",
