@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tolerances import EXP_ULP, SIGMOID_ULP, TANH_ULP, softmax_ulp
+from tolerances import EXP_ULP, SIGMOID_ULP, TANH_ULP, ULP, softmax_ulp
 
-from scratchnet.backends import cpu
+from scratchnet.backends import KERNELS, cpu, reference
 
 
 def ulps(actual: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -38,6 +38,29 @@ def test_sigmoid_s_ulp_over_the_whole_range(dtype):
     worst = ulps(out, true_sigmoid(x)).max()
     assert worst <= SIGMOID_ULP, f"{worst:.3f} ulp"
     assert out.min() == 0 and out.max() == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", sorted(ULP))
+def test_the_contract_s_ulp_over_the_whole_range(name, dtype):
+    """Every kernel that claims so many: arrays of every exponent, combined in random order."""
+    kernel, rng = KERNELS[name], np.random.default_rng(0)
+    some = every_kind_of(dtype, 100_001)
+    some = some[np.abs(some) >= np.finfo(dtype).tiny]  # below, the unit of the last place has no bits
+    values, true = {}, {}
+    for argument in kernel.arguments:
+        assert argument.shape == ("...",), "a claim of ulp is for elementwise kernels"
+        values[argument.name] = np.zeros_like(some) if argument.is_written else rng.permutation(some)
+        true[argument.name] = values[argument.name].astype(np.longdouble)
+    getattr(cpu, name)(*values.values())
+    with np.errstate(all="ignore"):
+        getattr(reference, name)(*true.values())
+    for argument in kernel.arguments:
+        if argument.is_written:
+            got, exact = values[argument.name], true[argument.name]
+            fits = np.isfinite(exact.astype(dtype))
+            worst = ulps(np.abs(got[fits]), np.abs(exact[fits])).max()
+            assert worst <= ULP[name], f"{argument.name}: {worst:.3f} ulp"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
