@@ -215,6 +215,7 @@ def test_a_gradient_that_is_left_out_is_refused():
             case.close("backward")("wrong", wrong)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chapter", [0, 1, 3, 4])  # the third is the fourth with more words
 def test_steps_of_the_later_chapters_are_right_and_wrong_ones_refused(chapter):
     bench = load("test_books")

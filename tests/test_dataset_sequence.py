@@ -56,6 +56,7 @@ def test_dates_that_are_made():
         assert 1970 <= date.year <= 2017 and str(date.day) in question
 
 
+@pytest.mark.long
 def test_the_same_at_every_call_and_a_vocabulary_that_grows_as_the_book_s():
     first = sequence.load_data("addition.txt")
     char_to_id, id_to_char = sequence.get_vocab()

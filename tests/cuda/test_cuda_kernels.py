@@ -70,6 +70,7 @@ def test_product_at_every_tile_edge(device, dtype):
             every_backend.check_parity(make_case(name, dict(N=N, D=D, M=M), dtype), device)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", [32, 64])
 @dtypes
 def test_both_sizes_of_tiles(device, dtype, side, monkeypatch):
