@@ -177,8 +177,9 @@ def resolve(inside: str, target: str) -> str:
         candidate = candidate.removeprefix("./")
         if any((PACKAGE / f"{candidate}{suffix}").exists() for suffix in (".py", ".pyx")):
             return candidate
-    if any(PACKAGE.glob(f"{inside}.*")):  # the compiled kernels, where the source is not beside them
-        return inside
+    for compiled in (inside, target):  # the compiled kernels, where the source is not beside them
+        if any(PACKAGE.glob(f"{compiled}.*")):
+            return compiled
     return "__init__"
 
 
