@@ -175,11 +175,12 @@ def imported(module: str, path: Path):
 def resolve(inside: str, target: str) -> str:
     for candidate in (inside, f"{inside}/__init__", target, f"{target}/__init__"):
         candidate = candidate.removeprefix("./")
-        if any((PACKAGE / f"{candidate}{suffix}").exists() for suffix in (".py", ".pyx")):
+        # .so and .pyd: the compiled kernels, where their source is not installed
+        if any((PACKAGE / f"{candidate}{suffix}").exists() for suffix in (".py", ".pyx")) or any(
+            path.suffix in (".so", ".pyd")
+            for path in (PACKAGE / candidate).parent.glob(f"{Path(candidate).name}.*")
+        ):
             return candidate
-    for compiled in (inside, target):  # the compiled kernels, where the source is not beside them
-        if any(PACKAGE.glob(f"{compiled}.*")):
-            return compiled
     return "__init__"
 
 
