@@ -136,7 +136,7 @@ def _number_in(where: str, value: Any) -> float | None:
     return None
 
 
-def as_whole_number(where: str, value: Any, least: int = 0, most: int = sys.maxsize) -> int:
+def check_integer(where: str, value: Any, least: int = 0, most: float = sys.maxsize) -> int:
     """Return an integer from `least` (0 or 1) to `most`, by default the most entries an array can have, as an int.
 
     Raises
@@ -148,11 +148,9 @@ def as_whole_number(where: str, value: Any, least: int = 0, most: int = sys.maxs
         number = None if isinstance(value, bool | np.bool_) else index(value)
     except TypeError:
         number = None
-    if number is None:
+    if number is None or number < least:
         sign = "positive" if least else "non-negative"
         raise ValueError(f"{where} must be a {sign} integer, got {described(value)}")
-    if number < least:
-        raise ValueError(f"{where} must be at least {least}, got {described(value)}")
     if number > most:
         raise ValueError(f"{where} must be at most {most}, got {described(value)}")
     return number

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_array, as_number, as_whole_number, as_whole_numbers, is_on_gpu, to_side
+from ._arrays import Array, as_array, as_number, as_whole_numbers, check_integer, is_on_gpu, to_side
 
 __all__ = ["eval_perplexity", "eval_seq2seq"]
 
@@ -33,8 +33,8 @@ def bptt_segments(length: int, batch_size: int, time_size: int, start: int) -> A
     Source: book 2, ch. 5.5.3.
     """
     batch_size, time_size = (
-        as_whole_number("batch_size", batch_size, 1),
-        as_whole_number("time_size", time_size, 1),
+        check_integer("batch_size", batch_size, 1),
+        check_integer("time_size", time_size, 1),
     )
     if length == 0:
         raise ValueError("the text has no words to make a batch of")
@@ -74,8 +74,8 @@ def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: in
     """
     if not callable(getattr(model, "forward", None)):
         raise ValueError(f"eval_perplexity: the model, a {type(model).__name__}, has no forward(xs, ts)")
-    batch_size = as_whole_number("eval_perplexity: batch_size", batch_size, 1)
-    time_size = as_whole_number("eval_perplexity: time_size", time_size, 1)
+    batch_size = check_integer("eval_perplexity: batch_size", batch_size, 1)
+    time_size = check_integer("eval_perplexity: time_size", time_size, 1)
     corpus = as_array(corpus, "eval_perplexity: corpus")
     if corpus.ndim != 1:
         raise ValueError(f"eval_perplexity: corpus has shape {corpus.shape}, expected (N,), the words of a text")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_array, as_number, as_real_array, as_whole_number, is_on_gpu, is_writable
+from ._arrays import Array, as_array, as_number, as_real_array, check_integer, is_on_gpu, is_writable
 from ._as_written import unmodified_chain
 from ._compute import in_full
 from .util import flatten, named_params, remove_duplicate
@@ -108,7 +108,7 @@ def gradient_descent(
     Source: book 1, ch. 4.4.1.
     """
     _check_function("gradient_descent", f)
-    step_num = as_whole_number("gradient_descent: step_num", step_num)
+    step_num = check_integer("gradient_descent: step_num", step_num)
     lr = as_number("gradient_descent: lr", lr)
     if isnan(lr):
         raise ValueError("gradient_descent: lr must be a number, got nan")

@@ -15,8 +15,8 @@ from ._arrays import (
     as_array,
     as_number,
     as_real_array,
-    as_whole_number,
     as_whole_numbers,
+    check_integer,
     check_labels,
     check_parameter,
     is_writable,
@@ -301,7 +301,7 @@ def convert_one_hot(corpus: Any, vocab_size: int) -> Array:
     -----
     Source: book 2, ch. 3.3.2.
     """
-    vocab_size = as_whole_number("convert_one_hot: vocab_size", vocab_size)
+    vocab_size = check_integer("convert_one_hot: vocab_size", vocab_size)
     corpus = _word_numbers("convert_one_hot: corpus", corpus)
     flat = corpus.reshape(-1)
     check_labels("convert_one_hot: corpus", flat, vocab_size)
@@ -337,8 +337,8 @@ def create_co_matrix(corpus: Any, vocab_size: int, window_size: int = 1) -> Arra
     -----
     Source: book 2, ch. 2.3.4.
     """
-    vocab_size = as_whole_number("create_co_matrix: vocab_size", vocab_size)
-    window_size = as_whole_number("create_co_matrix: window_size", window_size)
+    vocab_size = check_integer("create_co_matrix: vocab_size", vocab_size)
+    window_size = check_integer("create_co_matrix: window_size", window_size)
     corpus = _one_row("create_co_matrix: corpus", _word_numbers("create_co_matrix: corpus", corpus))
     if corpus.size and not 0 <= corpus.min() <= corpus.max() < vocab_size:
         raise IndexError(
@@ -428,7 +428,7 @@ def create_contexts_target(corpus: Any, window_size: int = 1) -> tuple[Array, Ar
     -----
     Source: book 2, ch. 3.3.1.
     """
-    window_size = as_whole_number("create_contexts_target: window_size", window_size)
+    window_size = check_integer("create_contexts_target: window_size", window_size)
     where = "create_contexts_target: corpus"
     corpus = _one_row(where, to_side(as_array(corpus, where), to_gpu=False))
     if window_size > max(len(corpus), 1):

@@ -30,6 +30,7 @@ from ._arrays import (
     as_array,
     as_float_array,
     as_number,
+    check_integer,
     check_parameter,
     check_row,
     empty,
@@ -401,9 +402,7 @@ class Repeat(Layer):
 
     def __init__(self, n: int) -> None:
         super().__init__()
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise ValueError(self._error(f"n must be a non-negative integer, got {n!r}"))
-        self.n = int(n)
+        self.n = check_integer(self._error("n"), n)
         self._x: Array | None = None
 
     def forward(self, x: Any) -> Array:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
-from sys import maxsize
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -20,8 +19,8 @@ from ._arrays import (
     Array,
     as_array,
     as_number,
+    check_integer,
     check_parameter,
-    described,
     is_on_gpu,
     to_side,
     uploaded,
@@ -325,10 +324,7 @@ class MultiLayerNet(Network):
 
 
 def _as_sizes(sizes: Sequence[Any]) -> list[int]:
-    for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 1 <= size <= maxsize:
-            raise ValueError(f"sizes must be positive integers, got {described(size)}")
-    return [int(size) for size in sizes]
+    return [check_integer("each of sizes", size, 1) for size in sizes]
 
 
 def _as_scale(weight_init_std: Any) -> float:

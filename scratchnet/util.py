@@ -17,7 +17,7 @@ from ._arrays import (
     as_labels,
     as_number,
     as_operand,
-    as_whole_number,
+    check_integer,
     check_labels,
     check_parameter,
     is_on_gpu,
@@ -393,5 +393,5 @@ def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 1024) -> float:
 
 def row_blocks(rows: int, size: int) -> Iterator[slice]:
     """Return slices of `size` rows, the last one possibly shorter."""
-    size = as_whole_number("block_size", size, 1)
+    size = check_integer("block_size", size, 1)
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))

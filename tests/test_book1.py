@@ -266,9 +266,9 @@ def test_windows_as_rows():
         util.col2im(col[1:], x.shape, 3, 2, 1, 1)
     with pytest.raises(ValueError, match="N, C, H, W"):
         util.im2col(x[0], 2, 2)
-    with pytest.raises(ValueError, match="stride must be at least 1"):
+    with pytest.raises(ValueError, match="stride must be a positive integer"):
         util.im2col(x, 2, 2, 0)
-    with pytest.raises(ValueError, match="pad must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="pad must be a non-negative integer, got -1"):
         util.im2col(x, 2, 2, 1, -1)
 
 

@@ -174,9 +174,9 @@ BAD = {
     "a momentum of text": (lambda: layers1.BatchNormalization(1, 0, "a"), "momentum must be a number, got 'a'"),
     "no inputs": (
         lambda: MultiLayerNet(0, [3], 2),
-        "MultiLayerNet: sizes must be positive integers",
+        "MultiLayerNet: a size must be a positive integer",
     ),
-    "half a unit": (lambda: MultiLayerNet(2, [1.5], 2), "sizes must be positive integers, got 1.5"),
+    "half a unit": (lambda: MultiLayerNet(2, [1.5], 2), "a size must be a positive integer, got 1.5"),
     "one size": (lambda: MultiLayerNet(2, 3, 2), "hidden_size_list must be a list of sizes, got 3"),
     "activations": (lambda: MultiLayerNet(2, [3], 2, ["relu"]), "activation must be 'relu' or 'sigmoid'"),
     "no scale": (lambda: MultiLayerNet(2, [3], 2, weight_init_std=None), "weight_init_std must be a number"),

@@ -279,7 +279,7 @@ def test_sizes_are_positive_whole_numbers(size, place):
         lambda: MultiLayerNet(sizes[0], [sizes[1]], sizes[2]),
         lambda: MultiLayerNet(sizes[0], [sizes[1]], sizes[2], weight_init_std="he"),
     ):
-        with pytest.raises(ValueError, match="sizes must be positive integers"):
+        with pytest.raises(ValueError, match="each of sizes must be a positive integer"):
             make()
     assert pickle.dumps(np.random.get_state()) == state
 

@@ -43,7 +43,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from .._arrays import as_scalar, as_whole_number, check_labels
+from .._arrays import as_scalar, check_integer, check_labels
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -390,7 +390,7 @@ def check_arguments(
             if argument.least is None:
                 taken.append(as_scalar(where, value))
             else:
-                sizes[argument.name] = as_whole_number(where, value, argument.least, LARGEST)
+                sizes[argument.name] = check_integer(where, value, argument.least, LARGEST)
                 taken.append(sizes[argument.name])
             continue
         if value is None and argument.optional:

@@ -3,6 +3,8 @@
 import os
 from reprlib import repr as _short
 
+from .._arrays import check_integer
+
 
 def isa():
     """The instruction set whose loops run."""
@@ -54,9 +56,7 @@ def set_num_threads(n):
     ValueError
         n is not a positive integer.
     """
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"set_num_threads: n must be a positive integer, got {n!r}")
-    sn_set_threads(min(n, MOST_THREADS))
+    sn_set_threads(min(check_integer("set_num_threads: n", n, 1, float("inf")), MOST_THREADS))
 
 
 cdef int threads_in(str text) except -1:

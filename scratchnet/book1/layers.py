@@ -22,7 +22,7 @@ from .._arrays import (
     as_number,
     as_operand,
     as_row,
-    as_whole_number,
+    check_integer,
     check_parameter,
     check_row,
     empty,
@@ -570,9 +570,9 @@ def _places(
 ) -> tuple[int, int, int, int, int, int]:
     """Return a window's numbers of positions Y and X, its sides P and Q, stride and pad, as Python ints."""
     who = type(layer).__name__
-    P, Q = (as_whole_number(f"{who}: a side of the window", side, 1, LARGEST) for side in window)
-    stride = as_whole_number(f"{who}: stride", stride, 1, LARGEST)
-    pad = as_whole_number(f"{who}: pad", pad, 0, LARGEST)
+    P, Q = (check_integer(f"{who}: a side of the window", side, 1, LARGEST) for side in window)
+    stride = check_integer(f"{who}: stride", stride, 1, LARGEST)
+    pad = check_integer(f"{who}: pad", pad, 0, LARGEST)
     H, W = images[2:]
     if H + 2 * pad < P or W + 2 * pad < Q:
         raise ValueError(f"{who}: a window of {(P, Q)} does not fit into images of {images[2:]} with pad {pad}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, check_integer
 from .._links import Linked
 from .._shown import shown
 from ..util import accuracy
@@ -78,8 +78,7 @@ class MultiLayerNet(Linked):
         if not isinstance(hidden_size_list, Sequence | np.ndarray) or isinstance(hidden_size_list, str):
             raise ValueError(f"{who}: hidden_size_list must be a list of sizes, got {hidden_size_list!r}")
         for size in (input_size, *hidden_size_list, output_size):
-            if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-                raise ValueError(f"{who}: sizes must be positive integers, got {size!r}")
+            check_integer(f"{who}: a size", size, 1)
         if not isinstance(weight_decay_lambda, int | float | np.number):
             raise ValueError(f"{who}: weight_decay_lambda must be a number, got {weight_decay_lambda!r}")
         self.input_size, self.output_size = input_size, output_size

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_array, as_float_array, as_number, as_real_array, as_whole_number, empty
+from .._arrays import Array, as_array, as_float_array, as_number, as_real_array, check_integer, empty
 from ..backends import LARGEST, backend_for, window_places
 
 __all__ = ["col2im", "conv_output_size", "im2col", "np", "shuffle_dataset", "smooth_curve"]
@@ -143,10 +143,10 @@ def _image_shape(input_shape: Any) -> tuple[int, int, int, int]:
     except (TypeError, ValueError):
         raise ValueError(f"col2im: input_shape must be four sizes (N, C, H, W), got {input_shape!r}") from None
     return (
-        as_whole_number("col2im: input_shape[0]", N),
-        as_whole_number("col2im: input_shape[1]", C),
-        as_whole_number("col2im: input_shape[2]", H),
-        as_whole_number("col2im: input_shape[3]", W),
+        check_integer("col2im: input_shape[0]", N),
+        check_integer("col2im: input_shape[1]", C),
+        check_integer("col2im: input_shape[2]", H),
+        check_integer("col2im: input_shape[3]", W),
     )
 
 
@@ -156,12 +156,12 @@ def _windows(
     """Return the shape of the windows' contents, the stride and the pad, as integers."""
     N, C, H, W = images
     P, Q = (
-        as_whole_number(f"{where}: filter_h", filter_h, 1, LARGEST),
-        as_whole_number(f"{where}: filter_w", filter_w, 1, LARGEST),
+        check_integer(f"{where}: filter_h", filter_h, 1, LARGEST),
+        check_integer(f"{where}: filter_w", filter_w, 1, LARGEST),
     )
     stride, pad = (
-        as_whole_number(f"{where}: stride", stride, 1, LARGEST),
-        as_whole_number(f"{where}: pad", pad, 0, LARGEST),
+        check_integer(f"{where}: stride", stride, 1, LARGEST),
+        check_integer(f"{where}: pad", pad, 0, LARGEST),
     )
     return (N, C, P, Q, window_places(H, P, stride, pad), window_places(W, Q, stride, pad)), stride, pad
 

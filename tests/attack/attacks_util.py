@@ -162,7 +162,7 @@ def as_operand(draw: Draw) -> Trial:
 @attack(
     "_arrays.as_number",
     "_arrays.as_scalar",
-    "_arrays.as_whole_number",
+    "_arrays.check_integer",
     "_arrays.as_whole_numbers",
     "_arrays.as_real_array",
 )
@@ -181,7 +181,7 @@ def as_numbers(draw: Draw) -> Trial:
                 True if isinstance(x, bool | np.bool_) else _arrays.as_scalar("x", x),
             ]
         if how == "whole":
-            return _arrays.as_whole_number("x", x)
+            return _arrays.check_integer("x", x)
         return (
             _arrays.as_whole_numbers("x", x, "words") if how == "whole numbers" else _arrays.as_real_array("x", x)
         )
