@@ -452,6 +452,7 @@ def test_what_had_been_imported_before_is_said(write):
     assert len(lines) == 4 and lines[:2] == lines[2:]
     for line, name in zip(lines, ("common", "deep2.common"), strict=False):
         assert line.startswith(f"{name!r} has already been imported from {folder}") and "Restart Python" in line
+        assert line.endswith(f"load scratchnet before {name!r} is first imported")
 
 
 def test_no_third_book():

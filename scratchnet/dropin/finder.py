@@ -196,7 +196,7 @@ def _warn_of_others() -> None:
         place = next(iter(getattr(module, "__path__", ())), getattr(module, "__file__", "elsewhere"))
         warnings.warn(
             f"{name!r} has already been imported from {place}, so scratchnet cannot provide it. "
-            "Restart Python (in a notebook, the kernel), and load scratchnet before {name!r} is first imported",
+            f"Restart Python (in a notebook, the kernel), and load scratchnet before {name!r} is first imported",
             stacklevel=3,
         )
 
