@@ -20,47 +20,47 @@ void sn_matmul_accumulate(sn_type type, sn_size N, sn_size D, sn_size M, const v
 void sn_matmul_transposed(sn_type type, sn_size N, sn_size D, sn_size M, const void *dout, const void *W,
                           void *dx);
 
-/* x[N,D], >out[D]: out = x[0] + x[1] + . Accuracy: sum(N). */
+/* x[N,D], >out[D]: out = x[0] + x[1] + ... Accuracy: sum(N). */
 void sn_sum_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out);
 
 /* x[D], >out[N,D]: out[i] = x. Accuracy: exact. */
 void sn_repeat_rows(sn_type type, sn_size N, sn_size D, const void *x, void *out);
 
-/* x[N,D], index[B], >out[B,D]: out[i] = x[index[i]]. Accuracy: exact. */
+/* x[N,D], index[B]<N, >out[B,D]: out[i] = x[index[i]]. Accuracy: exact. */
 void sn_gather_rows(sn_type type, sn_size N, sn_size B, sn_size D, const void *x, const sn_label *index,
                     void *out);
 
-/* dout[B,D], index[B], >out[N,D]: out = 0;  out[index[i]] += dout[i], in order. Accuracy: exact. */
+/* dout[B,D], index[B]<N, >out[N,D]: out = 0;  out[index[i]] += dout[i], in order. Accuracy: exact. */
 void sn_scatter_add_rows(sn_type type, sn_size N, sn_size B, sn_size D, const void *dout, const sn_label *index,
                          void *out);
 
 /* ---- Activations: activation.inc ---------------------------------------------------------------------------- */
 
-/* x[...], >out[...]: out = 1 / (1 + exp(-x)). Accuracy: 3 ulp. */
+/* x[...], >out[...]~x: out = 1 / (1 + exp(-x)). Accuracy: 3 ulp. */
 void sn_sigmoid_forward(sn_type type, sn_size n, const void *x, void *out);
 
-/* dout[...], y[...], >dx[...]: dx = dout (1 - y) y. Accuracy: exact. */
+/* dout[...], y[...], >dx[...]~dout: dx = dout (1 - y) y. Accuracy: exact. */
 void sn_sigmoid_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx);
 
-/* x[...], >out[...]: out = 0 where x <= 0, else x. Accuracy: exact. */
+/* x[...], >out[...]~x: out = 0 where x <= 0, else x. Accuracy: exact. */
 void sn_relu_forward(sn_type type, sn_size n, const void *x, void *out);
 
-/* dout[...], y[...], >dx[...]: dx = 0 where y <= 0, else dout. Accuracy: exact. */
+/* dout[...], y[...], >dx[...]~dout: dx = 0 where y <= 0, else dout. Accuracy: exact. */
 void sn_relu_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx);
 
-/* x[...], >out[...], >mask[...]: mask = x <= 0;  out = 0 where mask, else x. Accuracy: exact. */
+/* x[...], >out[...], >mask[...]:bool: mask = x <= 0;  out = 0 where mask, else x. Accuracy: exact. */
 void sn_relu_forward_with_mask(sn_type type, sn_size n, const void *x, void *out, sn_bool *mask);
 
-/* dout[...], mask[...], >dx[...]: dx = 0 where mask, else dout. Accuracy: exact. */
+/* dout[...], mask[...]:bool, >dx[...]: dx = 0 where mask, else dout. Accuracy: exact. */
 void sn_relu_backward_by_mask(sn_type type, sn_size n, const void *dout, const sn_bool *mask, void *dx);
 
-/* x[...], >out[...]: out = tanh(x). Accuracy: 3 ulp. */
+/* x[...], >out[...]~x: out = tanh(x). Accuracy: 3 ulp. */
 void sn_tanh_forward(sn_type type, sn_size n, const void *x, void *out);
 
-/* dout[...], y[...], >dx[...]: dx = dout (1 - y^2). Accuracy: exact. */
+/* dout[...], y[...], >dx[...]~dout: dx = dout (1 - y^2). Accuracy: exact. */
 void sn_tanh_backward(sn_type type, sn_size n, const void *dout, const void *y, void *dx);
 
-/* x[...], mask[...], >out[...]: out = x mask. Accuracy: exact. */
+/* x[...], mask[...], >out[...]~x: out = x mask. Accuracy: exact. */
 void sn_multiply_by_mask(sn_type type, sn_size n, const void *x, const void *mask, void *out);
 
 /* x[N,C], >y[N,C]: y = exp(x) / sum over the row of exp(x). */
@@ -71,36 +71,36 @@ void sn_softmax_backward(sn_type type, sn_size N, sn_size C, const void *dout, c
 
 /* ---- Losses: loss.inc --------------------------------------------------------------------------------------- */
 
-/* y[N,C], t[N], delta, clip: p = y_t, in [clip, 1 - clip] where clip > 0; mean of -log(p + delta). */
+/* y[N,C], t[N]<C, delta, clip: p = y_t, in [clip, 1 - clip] where clip > 0; mean of -log(p + delta). */
 double sn_cross_entropy_forward(sn_type type, sn_size N, sn_size C, const void *y, const sn_label *t, double delta,
                                 double clip);
 
-/* x[N,C], t[N], delta, clip, >y[N,C]: y = softmax(x);  mean of -log(p + delta), p = y_t, in [clip, 1 - clip] where
- * clip > 0. */
+/* x[N,C], t[N]<C, delta, clip, >y[N,C]: y = softmax(x);  mean of -log(p + delta), p = y_t, in [clip, 1 - clip]
+ * where clip > 0. */
 double sn_softmax_cross_entropy_forward(sn_type type, sn_size N, sn_size C, const void *x, const sn_label *t,
                                         double delta, double clip, void *y);
 
-/* y[N,C], t[N], dout, >dx[N,C]: dx = (y - onehot(t)) dout / N. Accuracy: exact. */
+/* y[N,C], t[N]<C, dout, >dx[N,C]: dx = (y - onehot(t)) dout / N. Accuracy: exact. */
 void sn_softmax_cross_entropy_backward(sn_type type, sn_size N, sn_size C, const void *y, const sn_label *t,
                                        double dout, void *dx);
 
-/* x[n], t[n], delta, clip, >y[n]: y = sigmoid(x);  mean of -log(p + delta), p = y where t is 1, else 1 - y, in
+/* x[n], t[n]<2, delta, clip, >y[n]: y = sigmoid(x);  mean of -log(p + delta), p = y where t is 1, else 1 - y, in
  * [clip, 1 - clip] where clip > 0. */
 double sn_sigmoid_cross_entropy_forward(sn_type type, sn_size n, const void *x, const sn_label *t, double delta,
                                         double clip, void *y);
 
-/* y[n], t[n], dout, >dx[n]: dx = (y - t) dout / n. Accuracy: exact. */
+/* y[n], t[n]<2, dout, >dx[n]: dx = (y - t) dout / n. Accuracy: exact. */
 void sn_sigmoid_cross_entropy_backward(sn_type type, sn_size n, const void *y, const sn_label *t, double dout,
                                        void *dx);
 
 /* ---- Windows of images: convolution.inc --------------------------------------------------------------------- */
 
-/* x[N,C,H,W], stride, pad, >col[N,C,P,Q,Y,X]: col[n,c,p,q,y,x] = x[n,c, y stride + p - pad, x stride + q - pad], 0
- * outside of x. Accuracy: exact. */
+/* x[N,C,H,W], stride:1, pad:0, >col[N,C,P,Q,Y,X]: col[n,c,p,q,y,x] = x[n,c, y stride + p - pad, x stride + q -
+ * pad], 0 outside of x. Accuracy: exact. */
 void sn_im2col(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size P, sn_size Q, sn_size Y,
                sn_size X, const void *x, sn_size stride, sn_size pad, void *col);
 
-/* col[N,C,P,Q,Y,X], stride, pad, >dx[N,C,H,W]: dx = the sum of col where im2col reads x. Accuracy: exact. */
+/* col[N,C,P,Q,Y,X], stride:1, pad:0, >dx[N,C,H,W]: dx = the sum of col where im2col reads x. Accuracy: exact. */
 void sn_col2im(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size P, sn_size Q, sn_size Y,
                sn_size X, const void *col, sn_size stride, sn_size pad, void *dx);
 
@@ -113,12 +113,13 @@ void sn_convolution_forward(sn_type type, sn_size N, sn_size K, sn_size L, sn_si
 void sn_convolution_backward(sn_type type, sn_size N, sn_size K, sn_size L, sn_size M, const void *dout,
                              const void *col, const void *W, void *dcol, void *dW, void *db);
 
-/* x[N,C,H,W], P, Q, stride, >out[N,C,Y,X], >argmax[N,C,Y,X]: out = the largest x of each window of P x Q; argmax =
- * its place y W + x, first of equals. Accuracy: exact. */
+/* x[N,C,H,W], P:1, Q:1, stride:1, >out[N,C,Y,X], >argmax[N,C,Y,X]<H*W: out = the largest x of each window of P x
+ * Q; argmax = its place y W + x, first of equals. Accuracy: exact. */
 void sn_max_pool_forward(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size Y, sn_size X,
                          const void *x, sn_size P, sn_size Q, sn_size stride, void *out, sn_label *argmax);
 
-/* dout[N,C,Y,X], argmax[N,C,Y,X], >dx[N,C,H,W]: dx = the sum of dout where argmax points to x. Accuracy: exact. */
+/* dout[N,C,Y,X], argmax[N,C,Y,X]<H*W, >dx[N,C,H,W]: dx = the sum of dout where argmax points to x. Accuracy:
+ * exact. */
 void sn_max_pool_backward(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size Y, sn_size X,
                           const void *dout, const sn_label *argmax, void *dx);
 

@@ -1,19 +1,21 @@
-/* scratchnet.h: every kernel that Python may call, each declared once.
+/* scratchnet.h: all that Python may call. The kernels are in kernels.h, written from backends/contract.py.
  *
  * Arrays are C-contiguous, in native byte order; `type` gives the type behind `void`. Shapes are in brackets:
- * x[N,D] is N rows of D elements. The caller allocates and checks; a kernel reads its const arguments,
- * overwrites its outputs (never accumulates into them), keeps nothing, allocates nothing and cannot fail.
- * An output overlaps another argument only where it says `in place`. Sizes may be 0: outputs are still
- * fully written, and empty arrays take no time, however large the other sizes are. Any number of
- * threads may call kernels at once: the only state is the pool in threads.c, which serves one caller at a
- * time and lets the others work alone.
+ * x[N,D] is N rows of D elements, x[...] an array of any shape, with n elements. >out is an output, =p is
+ * changed in place, b? may be NULL, t<C holds labels below C, and >out~x may be the array x itself. The caller
+ * allocates and checks; a kernel reads its const arguments, overwrites its outputs (never accumulates into
+ * them), keeps nothing, allocates nothing and cannot fail. No output overlaps another argument, those with ~
+ * excepted. Sizes may be 0: outputs are still fully written, and empty arrays take no time, however large the
+ * other sizes are. Any number of threads may call kernels at once: the only state is the pool in threads.c,
+ * which serves one caller at a time and lets the others work alone.
  *
- * Accuracy, u = one unit in the last place of the type:
+ * Accuracy, u = half a unit in the last place of 1 in the type:
  *   exact     the same bits as the formula evaluated operation by operation in the type
  *   n ulp     at most n units in the last place from the true value, over the whole range
- *   sum(K)    a sum of K terms added one after another: at most K u times the sum of the terms' magnitudes
+ *   sum(K)    sums of products: at most K u times the sum of the terms' magnitudes
+ *   none      a bound of its own, derived in tests/tolerances.py
  *
- * The formulas are those of backends/reference.py; the loops are in the .inc files named on the right.
+ * The formulas are those of backends/reference.py; the loops are in the .inc files named above each group.
  */
 #ifndef SCRATCHNET_H
 #define SCRATCHNET_H

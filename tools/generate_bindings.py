@@ -6,8 +6,8 @@
 Written, and committed, each with a first line that says so:
 
     csrc/kernels.h                          the C prototypes, with shapes, formula and accuracy
-    csrc/table.inc                   the kernels of one type as a table of functions
-    csrc/table_entries.inc           what an instruction set fills it with
+    csrc/table.inc                          the kernels of one type as a table of functions
+    csrc/table_entries.inc                  what an instruction set fills it with
     csrc/dispatch.c                         from the prototypes to the table of the type and instruction set
     scratchnet/backends/kernels.pxd         the prototypes for Cython
     scratchnet/backends/cpu_kernels.pxi     the functions that Python calls: check, let go of the GIL, call C
@@ -66,12 +66,17 @@ def declared(argument: Argument) -> str:
     """Return an argument in the notation of the contract."""
     mark = {"in": "", "out": ">", "inout": "="}[argument.role]
     shape = f"[{','.join(argument.shape)}]" if argument.shape else ""
-    return f"{mark}{argument.name}{shape}{'?' * argument.optional}"
+    limit = f"<{argument.limit}" if argument.limit else ""
+    alias = f"~{argument.alias}" if argument.alias else ""
+    least = "" if argument.least is None else f":{argument.least}"
+    kind = ":bool" if argument.kind == "bool" else ""
+    return f"{mark}{argument.name}{shape}{'?' * argument.optional}{limit}{alias}{least}{kind}"
 
 
 def in_words(kernel: Kernel) -> str:
     """Return the arguments, the formula, and the accuracy where it is not a bound of its own."""
-    text = f"{', '.join(map(declared, kernel.arguments))}: {kernel.formula.rstrip('.')}."
+    end = "" if kernel.formula.endswith("...") else "."
+    text = f"{', '.join(map(declared, kernel.arguments))}: {kernel.formula}{end}"
     return text if kernel.accuracy == "derived" else f"{text} Accuracy: {kernel.accuracy}."
 
 

@@ -3,7 +3,7 @@
 """The compiled kernels: check the arguments, release the GIL, call csrc.
 
 Every function has the arguments, the order and the errors that `contract.py` declares and
-`reference.py` defines. The loops are in csrc: scratchnet.h names the file of each `sn_<name>`.
+`reference.py` defines. The loops are in csrc: kernels.h names the files of each group of `sn_<name>`.
 
 Design
 ------
@@ -25,7 +25,8 @@ from cpython.ref cimport PyObject
 
 import numpy as np
 
-from .contract import KERNELS as _KERNELS, LARGEST as _LARGEST, check_arguments as _check_arguments
+from .contract import KERNELS as _KERNELS, LARGEST as _LARGEST, LETTERS as _LETTERS
+from .contract import check_arguments as _check_arguments
 
 from .csrc cimport *
 from .kernels cimport *
@@ -37,9 +38,9 @@ cdef extern from "Python.h":
     PyThreadState *PyEval_SaveThread() noexcept
     void PyEval_RestoreThread(PyThreadState *state) noexcept
 
-# The sizes of a call, by the contract's letters; n also counts the elements of an array of any shape.
+# The sizes of a call, in the order of the contract's LETTERS; n counts the elements of an array of any shape.
 cdef enum:
-    N, D, M, C, B, n, H, W, P, Q, Y, X, K, L
+    N, B, C, D, K, L, M, H, W, P, Q, Y, X, n
     LETTERS
     MOST_ARRAYS = 8
     MOST_AXES = 6
@@ -70,15 +71,13 @@ cdef struct Call:               # what csrc is called with
     sn_type type
     Py_ssize_t size[LETTERS]
     void *data[MOST_ARRAYS]
-    double written              # bytes of all outputs together
 
 
 cdef Contract compile_contract(str name) except *:
     """A kernel's line of the contract, compiled so that checking a call against it takes nanoseconds."""
     cdef Contract contract
     cdef Declared *d
-    letters = {"N": N, "D": D, "M": M, "C": C, "B": B, "n": n, "H": H, "W": W, "P": P, "Q": Q, "Y": Y, "X": X,
-               "K": K, "L": L}
+    letters = {letter: i for i, letter in enumerate(_LETTERS)}
     kinds = {"real": REAL, "label": LABEL, "bool": BOOL}
     arrays = [a for a in _KERNELS[name].arguments if a.is_array]
     contract.count = len(arrays)
@@ -162,12 +161,10 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
         call.data[i] = cnp.PyArray_DATA(a)
         bytes[i] = cnp.PyArray_NBYTES(a)
     call.type = SN_FLOAT64 if real == cnp.NPY_FLOAT64 else SN_FLOAT32
-    call.written = 0
     for i in range(contract.count):
         d = &contract.argument[i]
         start = <char *>call.data[i]
         if d.written:
-            call.written += bytes[i]
             for j in range(contract.count):
                 start_other = <char *>call.data[j]
                 if (i != j and bytes[i] and bytes[j] and start < start_other + bytes[j]

@@ -70,7 +70,7 @@ cdef Contract _sum_rows = compile_contract("sum_rows")
 
 
 def sum_rows(x, out):
-    """x[N,D], >out[D]: out = x[0] + x[1] + . Accuracy: sum(N)."""
+    """x[N,D], >out[D]: out = x[0] + x[1] + ... Accuracy: sum(N)."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_sum_rows, [<PyObject *>x, <PyObject *>out], &call):
@@ -98,7 +98,7 @@ cdef Contract _gather_rows = compile_contract("gather_rows")
 
 
 def gather_rows(x, index, out):
-    """x[N,D], index[B], >out[B,D]: out[i] = x[index[i]]. Accuracy: exact."""
+    """x[N,D], index[B]<N, >out[B,D]: out[i] = x[index[i]]. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_gather_rows, [<PyObject *>x, <PyObject *>index, <PyObject *>out], &call):
@@ -113,7 +113,7 @@ cdef Contract _scatter_add_rows = compile_contract("scatter_add_rows")
 
 
 def scatter_add_rows(dout, index, out):
-    """dout[B,D], index[B], >out[N,D]: out = 0;  out[index[i]] += dout[i], in order. Accuracy: exact."""
+    """dout[B,D], index[B]<N, >out[N,D]: out = 0;  out[index[i]] += dout[i], in order. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_scatter_add_rows, [<PyObject *>dout, <PyObject *>index, <PyObject *>out], &call):
@@ -130,7 +130,7 @@ cdef Contract _sigmoid_forward = compile_contract("sigmoid_forward")
 
 
 def sigmoid_forward(x, out):
-    """x[...], >out[...]: out = 1 / (1 + exp(-x)). Accuracy: 3 ulp."""
+    """x[...], >out[...]~x: out = 1 / (1 + exp(-x)). Accuracy: 3 ulp."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_sigmoid_forward, [<PyObject *>x, <PyObject *>out], &call):
@@ -144,7 +144,7 @@ cdef Contract _sigmoid_backward = compile_contract("sigmoid_backward")
 
 
 def sigmoid_backward(dout, y, dx):
-    """dout[...], y[...], >dx[...]: dx = dout (1 - y) y. Accuracy: exact."""
+    """dout[...], y[...], >dx[...]~dout: dx = dout (1 - y) y. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_sigmoid_backward, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &call):
@@ -158,7 +158,7 @@ cdef Contract _relu_forward = compile_contract("relu_forward")
 
 
 def relu_forward(x, out):
-    """x[...], >out[...]: out = 0 where x <= 0, else x. Accuracy: exact."""
+    """x[...], >out[...]~x: out = 0 where x <= 0, else x. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_relu_forward, [<PyObject *>x, <PyObject *>out], &call):
@@ -172,7 +172,7 @@ cdef Contract _relu_backward = compile_contract("relu_backward")
 
 
 def relu_backward(dout, y, dx):
-    """dout[...], y[...], >dx[...]: dx = 0 where y <= 0, else dout. Accuracy: exact."""
+    """dout[...], y[...], >dx[...]~dout: dx = 0 where y <= 0, else dout. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_relu_backward, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &call):
@@ -186,7 +186,7 @@ cdef Contract _relu_forward_with_mask = compile_contract("relu_forward_with_mask
 
 
 def relu_forward_with_mask(x, out, mask):
-    """x[...], >out[...], >mask[...]: mask = x <= 0;  out = 0 where mask, else x. Accuracy: exact."""
+    """x[...], >out[...], >mask[...]:bool: mask = x <= 0;  out = 0 where mask, else x. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_relu_forward_with_mask, [<PyObject *>x, <PyObject *>out, <PyObject *>mask], &call):
@@ -200,7 +200,7 @@ cdef Contract _relu_backward_by_mask = compile_contract("relu_backward_by_mask")
 
 
 def relu_backward_by_mask(dout, mask, dx):
-    """dout[...], mask[...], >dx[...]: dx = 0 where mask, else dout. Accuracy: exact."""
+    """dout[...], mask[...]:bool, >dx[...]: dx = 0 where mask, else dout. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_relu_backward_by_mask, [<PyObject *>dout, <PyObject *>mask, <PyObject *>dx], &call):
@@ -214,7 +214,7 @@ cdef Contract _tanh_forward = compile_contract("tanh_forward")
 
 
 def tanh_forward(x, out):
-    """x[...], >out[...]: out = tanh(x). Accuracy: 3 ulp."""
+    """x[...], >out[...]~x: out = tanh(x). Accuracy: 3 ulp."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_tanh_forward, [<PyObject *>x, <PyObject *>out], &call):
@@ -228,7 +228,7 @@ cdef Contract _tanh_backward = compile_contract("tanh_backward")
 
 
 def tanh_backward(dout, y, dx):
-    """dout[...], y[...], >dx[...]: dx = dout (1 - y^2). Accuracy: exact."""
+    """dout[...], y[...], >dx[...]~dout: dx = dout (1 - y^2). Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_tanh_backward, [<PyObject *>dout, <PyObject *>y, <PyObject *>dx], &call):
@@ -242,7 +242,7 @@ cdef Contract _multiply_by_mask = compile_contract("multiply_by_mask")
 
 
 def multiply_by_mask(x, mask, out):
-    """x[...], mask[...], >out[...]: out = x mask. Accuracy: exact."""
+    """x[...], mask[...], >out[...]~x: out = x mask. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     if not bind(&_multiply_by_mask, [<PyObject *>x, <PyObject *>mask, <PyObject *>out], &call):
@@ -286,7 +286,7 @@ cdef Contract _cross_entropy_forward = compile_contract("cross_entropy_forward")
 
 
 def cross_entropy_forward(y, t, delta, clip):
-    """y[N,C], t[N], delta, clip: p = y_t, in [clip, 1 - clip] where clip > 0; mean of -log(p + delta)."""
+    """y[N,C], t[N]<C, delta, clip: p = y_t, in [clip, 1 - clip] where clip > 0; mean of -log(p + delta)."""
     cdef Call call
     cdef PyThreadState *state
     cdef double delta_, clip_
@@ -306,7 +306,7 @@ cdef Contract _softmax_cross_entropy_forward = compile_contract("softmax_cross_e
 
 
 def softmax_cross_entropy_forward(x, t, delta, clip, y):
-    """x[N,C], t[N], delta, clip, >y[N,C]: y = softmax(x);  mean of -log(p + delta), p = y_t, in [clip, 1 - clip]
+    """x[N,C], t[N]<C, delta, clip, >y[N,C]: y = softmax(x);  mean of -log(p + delta), p = y_t, in [clip, 1 - clip]
     where clip > 0.
     """
     cdef Call call
@@ -328,7 +328,7 @@ cdef Contract _softmax_cross_entropy_backward = compile_contract("softmax_cross_
 
 
 def softmax_cross_entropy_backward(y, t, dout, dx):
-    """y[N,C], t[N], dout, >dx[N,C]: dx = (y - onehot(t)) dout / N. Accuracy: exact."""
+    """y[N,C], t[N]<C, dout, >dx[N,C]: dx = (y - onehot(t)) dout / N. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     cdef double dout_
@@ -345,8 +345,8 @@ cdef Contract _sigmoid_cross_entropy_forward = compile_contract("sigmoid_cross_e
 
 
 def sigmoid_cross_entropy_forward(x, t, delta, clip, y):
-    """x[n], t[n], delta, clip, >y[n]: y = sigmoid(x);  mean of -log(p + delta), p = y where t is 1, else 1 - y, in
-    [clip, 1 - clip] where clip > 0.
+    """x[n], t[n]<2, delta, clip, >y[n]: y = sigmoid(x);  mean of -log(p + delta), p = y where t is 1, else 1 - y,
+    in [clip, 1 - clip] where clip > 0.
     """
     cdef Call call
     cdef PyThreadState *state
@@ -367,7 +367,7 @@ cdef Contract _sigmoid_cross_entropy_backward = compile_contract("sigmoid_cross_
 
 
 def sigmoid_cross_entropy_backward(y, t, dout, dx):
-    """y[n], t[n], dout, >dx[n]: dx = (y - t) dout / n. Accuracy: exact."""
+    """y[n], t[n]<2, dout, >dx[n]: dx = (y - t) dout / n. Accuracy: exact."""
     cdef Call call
     cdef PyThreadState *state
     cdef double dout_
@@ -386,7 +386,7 @@ cdef Contract _im2col = compile_contract("im2col")
 
 
 def im2col(x, stride, pad, col):
-    """x[N,C,H,W], stride, pad, >col[N,C,P,Q,Y,X]: col[n,c,p,q,y,x] = x[n,c, y stride + p - pad, x stride + q -
+    """x[N,C,H,W], stride:1, pad:0, >col[N,C,P,Q,Y,X]: col[n,c,p,q,y,x] = x[n,c, y stride + p - pad, x stride + q -
     pad], 0 outside of x. Accuracy: exact.
     """
     cdef Call call
@@ -408,7 +408,8 @@ cdef Contract _col2im = compile_contract("col2im")
 
 
 def col2im(col, stride, pad, dx):
-    """col[N,C,P,Q,Y,X], stride, pad, >dx[N,C,H,W]: dx = the sum of col where im2col reads x. Accuracy: exact."""
+    """col[N,C,P,Q,Y,X], stride:1, pad:0, >dx[N,C,H,W]: dx = the sum of col where im2col reads x. Accuracy: exact.
+    """
     cdef Call call
     cdef PyThreadState *state
     cdef Py_ssize_t stride_, pad_
@@ -462,8 +463,8 @@ cdef Contract _max_pool_forward = compile_contract("max_pool_forward")
 
 
 def max_pool_forward(x, P, Q, stride, out, argmax):
-    """x[N,C,H,W], P, Q, stride, >out[N,C,Y,X], >argmax[N,C,Y,X]: out = the largest x of each window of P x Q;
-    argmax = its place y W + x, first of equals. Accuracy: exact.
+    """x[N,C,H,W], P:1, Q:1, stride:1, >out[N,C,Y,X], >argmax[N,C,Y,X]<H*W: out = the largest x of each window of P
+    x Q; argmax = its place y W + x, first of equals. Accuracy: exact.
     """
     cdef Call call
     cdef PyThreadState *state
@@ -485,7 +486,7 @@ cdef Contract _max_pool_backward = compile_contract("max_pool_backward")
 
 
 def max_pool_backward(dout, argmax, dx):
-    """dout[N,C,Y,X], argmax[N,C,Y,X], >dx[N,C,H,W]: dx = the sum of dout where argmax points to x. Accuracy:
+    """dout[N,C,Y,X], argmax[N,C,Y,X]<H*W, >dx[N,C,H,W]: dx = the sum of dout where argmax points to x. Accuracy:
     exact.
     """
     cdef Call call

@@ -35,7 +35,7 @@ cdef inline cnp.ndarray new_like(object a):
 
 
 cdef inline bint is_exact_float_array(object a) noexcept:
-    """Whether x is a NumPy array, not of a subclass, of float32 or float64."""
+    """Whether it is a NumPy array, not of a subclass, of float32 or float64."""
     return cnp.PyArray_CheckExact(a) and (cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT32
                                           or cnp.PyArray_TYPE(<cnp.ndarray>a) == cnp.NPY_FLOAT64)
 
