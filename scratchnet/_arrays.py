@@ -432,6 +432,11 @@ def as_mask(where: str, value: Any) -> Array:
     return mask
 
 
+def as_loss(loss: Any) -> Any:
+    """Return a loss as it is on the GPU, and on the CPU as NumPy's float, which has .round, .dtype and .item."""
+    return np.float64(loss) if type(loss) is float else loss
+
+
 def zeros_in_one_buffer(
     shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any], *, on_gpu: bool = False
 ) -> list[Array]:

@@ -12,11 +12,6 @@ from ._links import Linked
 from ._shown import shown
 
 
-def as_loss(loss: Any) -> Any:
-    """Return a loss as it is on the GPU, and on the CPU as NumPy's float, which has .round, .dtype and .item."""
-    return np.float64(loss) if type(loss) is float else loss
-
-
 class Held(property):
     """A weight or gradient by the book's name: an entry of one of a layer's lists.
 

@@ -29,6 +29,7 @@ from ._arrays import (
     Array,
     as_array,
     as_float_array,
+    as_loss,
     as_number,
     check_integer,
     check_parameter,
@@ -40,7 +41,6 @@ from ._arrays import (
 from ._as_written import as_written
 from ._base import Held
 from ._base import Layer as Layer
-from ._base import as_loss as _as_loss
 from ._compute import computed
 from .backends import backend_for, ops
 from .backends.general import labels_of, weights
@@ -364,7 +364,7 @@ class SigmoidWithLoss(_Loss):
         x = as_float_array(self._error("x"), x)
         labels = labels_of(_whole(t), x.size, 2, x, self, one_hot=False)
         y = empty(x.shape, x)
-        self.loss = loss = _as_loss(
+        self.loss = loss = as_loss(
             backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, self.delta, 0.0, y.reshape(-1))
         )
         self.y, self.t = y, labels.reshape(y.shape)

@@ -18,16 +18,15 @@ from ._arrays import (
     Array,
     as_array,
     as_float_array,
-    as_labels,
+    as_loss,
     as_operand,
-    check_labels,
     empty,
     is_on_gpu,
     random_like,
     rows_of,
     to_side,
 )
-from ._base import Computed, Held, as_loss
+from ._base import Computed, Held
 from ._compute import computed, like_computed
 from ._recurrent import GRUCells, LSTMCells, Recurrent, RNNCells, time_first
 from .backends import backend_for, ops
@@ -628,9 +627,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
             if np.count_nonzero(counted) != counted.size:  # this waits for the GPU if the labels are there
                 t = np.where(counted, t.reshape(-1), 0)
                 chosen = to_side(counted.nonzero()[0], to_gpu=is_on_gpu(x))
-        labels = as_labels(self._error("ts"), t, *x.shape, on_gpu=is_on_gpu(x))
-        if not is_on_gpu(labels):
-            check_labels(self._error("ts"), labels, x.shape[1])
+        labels = labels_of(t, len(x), x.shape[1], x, self, name="ts")
         if chosen is not None:
             scores = x
             x, labels = self._taken(x, chosen), labels[chosen]

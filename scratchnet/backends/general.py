@@ -16,6 +16,7 @@ from .._arrays import (
     as_array,
     as_float_array,
     as_labels,
+    as_loss,
     as_mask,
     as_number,
     as_operand,
@@ -265,11 +266,13 @@ def softmax_backward(dout: Any, y: Any, owner: Any) -> Array:
 # The loss
 
 
-def labels_of(t: Any, rows: int, classes: int, x: Array, owner: Any, *, one_hot: bool = True) -> Array:
+def labels_of(
+    t: Any, rows: int, classes: int, x: Array, owner: Any, *, one_hot: bool = True, name: str = "t"
+) -> Array:
     """Return class indices on the device of the scores x, checked unless they were already on the GPU."""
-    labels = as_labels(where(owner, "t"), t, rows, classes, one_hot=one_hot, on_gpu=is_on_gpu(x))
+    labels = as_labels(where(owner, name), t, rows, classes, one_hot=one_hot, on_gpu=is_on_gpu(x))
     if not is_on_gpu(labels):
-        check_labels(where(owner, "t"), labels, classes)
+        check_labels(where(owner, name), labels, classes)
     return labels
 
 
@@ -283,7 +286,7 @@ def softmax_cross_entropy_forward(x: Any, t: Any, delta: float, owner: Any) -> t
     y = empty(x.shape, x)
     delta = as_number(where(owner, "delta"), delta)
     loss = backend_for(x).softmax_cross_entropy_forward(rows, labels, delta, 0.0, rows_of(y))
-    return np.float64(loss) if type(loss) is float else loss, y, labels
+    return as_loss(loss), y, labels
 
 
 def softmax_cross_entropy_backward(y: Any, t: Any, dout: float, owner: Any) -> Array:

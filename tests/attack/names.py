@@ -59,6 +59,7 @@ NOT_CALLED = {
     "scratchnet._arrays.rows_of": "a part of the operations, which are attacked through the layers",
     "scratchnet._arrays.as_row": "a part of Affine, which is attacked",
     "scratchnet._arrays.as_mask": "a part of Relu, which is attacked",
+    "scratchnet._arrays.as_loss": "a part of the losses, which are attacked",
     "scratchnet._arrays.check_row": "a part of Affine, which is attacked",
     "scratchnet.backends.*.isa*": "says what runs; takes nothing",
     "scratchnet.backends.reference_uses": "says what ran; takes nothing",
