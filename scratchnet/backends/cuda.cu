@@ -975,43 +975,36 @@ __device__ inline Rule make_rule(Size optimizer, double lr, double a, double b, 
 // One number of a parameter with its states (those that the optimizer has) and its gradient.
 __device__ inline void update_number(const Rule &rule, REAL *p, REAL g, REAL *first, REAL *second)
 {
+    REAL slope, square; // of the optimizers that divide a slope by the root of a sum of squares
     switch (rule.optimizer) {
     case SGD:
         *p -= rule.rate * g;
-        break;
+        return;
     case MOMENTUM: {
         const REAL v = rule.keep * *first - rule.rate * g;
         *first = v;
         *p += v;
-        break;
+        return;
     }
     case NESTEROV: {
         const REAL v = *first;
         *p = (*p + rule.ahead * v) - rule.step * g;
         *first = rule.keep * v - rule.rate * g;
+        return;
+    }
+    case ADAGRAD:
+        slope = g;
+        *first = square = *first + g * g;
         break;
-    }
-    case ADAGRAD: {
-        const REAL h = *first + g * g;
-        *first = h;
-        *p -= rule.rate * g / (sqrt(h) + rule.tiny);
+    case RMSPROP:
+        slope = g;
+        *first = square = rule.keep * *first + rule.take * g * g;
         break;
+    default: // ADAM
+        *first = slope = *first + rule.take * (g - *first);
+        *second = square = *second + rule.take2 * (g * g - *second);
     }
-    case RMSPROP: {
-        const REAL h = rule.keep * *first + rule.take * g * g;
-        *first = h;
-        *p -= rule.rate * g / (sqrt(h) + rule.tiny);
-        break;
-    }
-    case ADAM: {
-        const REAL m = *first + rule.take * (g - *first);
-        const REAL v = *second + rule.take2 * (g * g - *second);
-        *first = m;
-        *second = v;
-        *p -= rule.rate * m / (sqrt(v) + rule.tiny);
-        break;
-    }
-    }
+    *p -= rule.rate * slope / (sqrt(square) + rule.tiny);
 }
 
 // p[n] and the states change in place; first and second are NULL where the optimizer has no such state.
