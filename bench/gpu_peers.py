@@ -1,4 +1,4 @@
-"""Those who train on the GPU: scratchnet both ways, the books' code over CuPy, PyTorch with and without graphs.
+"""Those who train on the GPU: scratchnet both ways, the books' code over CuPy, PyTorch in three ways.
 
 As in `peers`: each is made from a `Job`, and its fit(epochs) returns every epoch's mean loss. Data and weights are
 on the GPU before the clock starts; reading the losses at the end waits for everything. Nobody uses TF32.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from chain_model import dense_chain
 from numpy_books import book2, functions, optimizers
-from peers import Job, NumPy, Scratchnet, Torch, _need
+from peers import Job, NumPy, Scratchnet, Torch, TorchCompiled, _need
 from timing import Missing
 
 import scratchnet
@@ -118,6 +118,26 @@ class TorchEager(Torch):
             for batch in self.torch.from_numpy(order).cuda():
                 self._step(batch)
             losses.append(self.total.item() / len(order))
+        return losses
+
+
+class TorchCompiledOnGPU(TorchCompiled):
+    """PyTorch, the whole step compiled, from the gather to the update."""
+
+    def __init__(self, job: Job) -> None:
+        TorchEager(job)  # says what is missing
+        super().__init__(job)
+        self.params = [p.cuda() for p in self.params]
+        self.x, self.t = self.x.cuda(), self.t.cuda()
+
+    def fit(self, epochs: int) -> list[float]:
+        torch, losses = self.torch, []
+        with torch.no_grad():
+            for order in self.job.orders(epochs):
+                total = torch.zeros((), dtype=self.x.dtype, device="cuda")
+                for batch in torch.from_numpy(order).cuda():
+                    self.step(self.params, self.x, self.t, batch, total)
+                losses.append(total.item() / len(order))
         return losses
 
 

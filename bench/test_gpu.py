@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gpu_peers import PlainCuPy, ScratchnetLayers, ScratchnetPlan, TorchEager, TorchGraphs
+from gpu_peers import PlainCuPy, ScratchnetLayers, ScratchnetPlan, TorchCompiledOnGPU, TorchEager, TorchGraphs
 from timing import Target, contest
 from workloads import EPOCHS, close_to_reference, contestant, job
 
@@ -14,6 +14,7 @@ KINDS = {
     "scratchnet, layer by layer": ScratchnetLayers,
     "CuPy": PlainCuPy,
     "PyTorch": TorchEager,
+    "PyTorch compiled": TorchCompiledOnGPU,
     "PyTorch, graphs": TorchGraphs,
 }
 TARGETS = {

@@ -25,8 +25,9 @@ ALLOWED = {
     "_arrays": set(),
     "backends/contract": set(),
     "backends/reference": {"backends/contract"},
-    "backends/cuda": {"backends/contract"},
-    "backends/cuda_steps": {"backends/cuda"},
+    "backends/cublas": set(),
+    "backends/cuda": {"backends/contract", "backends/cublas"},
+    "backends/cuda_steps": {"backends/cublas", "backends/cuda"},
     "backends/__init__": {
         "backends/contract",
         "backends/cpu",

@@ -1,4 +1,5 @@
-// cuda.cu: everything that a GPU runs, compiled at first use: once with REAL=float, once with REAL=double.
+// cuda.cu: everything that a GPU runs but whole steps (cuda_steps.cu), compiled at first use: once with REAL=float,
+// once with REAL=double.
 //
 // The formulas are those of backends/reference.py, operation by operation, so that elementwise results have
 // the reference's bits: the file is compiled with -fmad=false, and a fused multiply-add stands where it is
@@ -14,25 +15,6 @@
 //               what would be added there is added nowhere
 //
 // Every block has THREADS threads in one row of blocks. No #include: no header has to be installed.
-
-#ifndef SN_EMULATED // the tests run this file on a CPU, with a grid sync of their own
-// All blocks of a cooperative launch wait for each other. arrivals: one number in global memory, 0 at the launch.
-#define SN_GRID_SYNC(arrivals) wait_for_all_blocks(arrivals)
-
-__device__ inline void wait_for_all_blocks(unsigned *arrivals)
-{
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        __threadfence(); // what this block has written, the others shall read
-        const unsigned before = atomicAdd(arrivals, 1u);
-        const unsigned all = (before / gridDim.x + 1) * gridDim.x;
-        while (*(volatile unsigned *)arrivals < all) {
-        }
-        __threadfence();
-    }
-    __syncthreads();
-}
-#endif
 
 #define THREADS 256
 #define WARP 32
@@ -176,6 +158,14 @@ activation_forward(const REAL *x, REAL *out, Size n, Size activation)
 {
     for (Size i = first_element(); i < n; i += element_step())
         out[i] = activated(activation, x[i]);
+}
+
+// out[N,M] = activation(out + b[M]): what is left of a layer whose product another library made. b may be NULL.
+extern "C" __global__ void __launch_bounds__(THREADS)
+add_bias_and_activate(REAL *out, const REAL *b, Size n, Size M, Size activation)
+{
+    for (Size i = first_element(); i < n; i += element_step())
+        out[i] = activated(activation, b ? out[i] + b[i % M] : out[i]);
 }
 
 // dx[n] = gradient before the activation; may be in place of dout.
@@ -412,6 +402,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) sum_rows(const REAL *x, RE
     const Size j = (Size)blockIdx.x * WARP + lane;
     REAL sum = 0;
     if (j < D)
+#pragma unroll 8
         for (Size i = warp; i < N; i += WARPS)
             sum += x[i * D + j];
     sum = column_sum(sum, sums);
@@ -1035,344 +1026,4 @@ extern "C" __global__ void __launch_bounds__(THREADS) scale(REAL *x, double fact
     const REAL f = (REAL)factor;
     for (Size i = first_element(); i < n; i += element_step())
         x[i] *= f;
-}
-
-// ---- Whole training steps ------------------------------------------------------------------------
-//
-// A step gathers the batch's rows, runs forward through a chain of layers, takes the loss, runs backward (no dx
-// for the first layer), clips and updates. What changes from step to step lies in device memory, so that a
-// captured graph of launches stays valid. There are three ways through a step, made of the same functions:
-//
-//   layers      a launch per product: affine_forward, ..., step_loss, affine_backward, ..., step_update
-//   rows        step_rows, a block per row of the batch, forward and backward to the gradients before the
-//               activations; step_gradients, a thread per parameter, which also updates it unless it has to be
-//               clipped: then step_update follows
-//   persistent  step_persistent: the same phases for all steps in one cooperative launch
-
-// Tables of numbers and pointers, as long long, which cuda_steps.py fills in this order.
-
-struct Run {
-    Size batch, layers, parameters; // samples in a step; layers in the chain; numbers that are trained
-    Size optimizer, parts;          // number of blocks that write squares[]
-    Size data_type;                 // of data; see number_at
-    const void *data;               // [rows,D]: the samples
-    const Label *labels;            // [rows]
-    const Label *order;             // [steps,batch]: rows to train on
-    REAL *x;                        // [batch,D]: the gathered samples
-    Label *t;                       // [batch]
-    double *terms;                  // [batch]: losses of the samples
-    double *losses;                 // [steps]
-    double *squares;                // [parts]: their sum is the squared norm of all gradients; NULL: no clipping
-    const double *rates;            // [steps]: lr of each step's update (Adam's is corrected for its count)
-    const double *numbers;          // the optimizer's three numbers after lr, then the largest norm
-    Size *progress;                 // see below
-};
-
-// progress[3]. No launch reads a number that it writes: blocks of one launch run in any order.
-enum { DONE, BEGUN, STEPS }; // steps done and begun in this run, and how many to make
-
-struct Layer { // out = activation(in W + b)
-    Size D, M, activation;
-    const REAL *in;                  // [batch,D]
-    REAL *W, *b, *dW, *db;           // [D,M], [M]
-    REAL *out, *dz;                  // [batch,M]; dz: gradient before the activation
-    REAL *W_state[2], *b_state[2];   // of the optimizer, or NULL
-};
-
-enum { LAYER_FIELDS = 14 };
-
-__device__ inline const Run &run_of(const Size *table) { return *(const Run *)table; }
-__device__ inline const Layer &layer_of(const Size *table, Size k)
-{
-    return *(const Layer *)(table + k * LAYER_FIELDS);
-}
-
-enum { BOOL, UINT8, INT8, INT16, INT32, INT64, FLOAT32, FLOAT64 };
-
-__device__ inline REAL number_at(const void *data, Size type, Size i)
-{
-    switch (type) {
-    case BOOL: return ((const unsigned char *)data)[i] != 0; // any byte but 0 is 1
-    case UINT8: return (REAL)((const unsigned char *)data)[i];
-    case INT8: return (REAL)((const signed char *)data)[i];
-    case INT16: return (REAL)((const short *)data)[i];
-    case INT32: return (REAL)((const int *)data)[i];
-    case INT64: return (REAL)((const long long *)data)[i];
-    case FLOAT32: return (REAL)((const float *)data)[i];
-    default: return (REAL)((const double *)data)[i];
-    }
-}
-
-// A parameter's number, by its place e among all parameters: W and b of the first layer, of the second, ...
-struct Number {
-    REAL *p, *g, *first, *second;
-    Size layer, row, column; // row D is b
-};
-
-__device__ inline Number number_of(const Size *layers, Size e)
-{
-    Size k = 0;
-    while (e >= (layer_of(layers, k).D + 1) * layer_of(layers, k).M) {
-        e -= (layer_of(layers, k).D + 1) * layer_of(layers, k).M;
-        k++;
-    }
-    const Layer &l = layer_of(layers, k);
-    const bool is_bias = e >= l.D * l.M;
-    const Size i = is_bias ? e - l.D * l.M : e;
-    REAL *const *state = is_bias ? l.b_state : l.W_state;
-    return Number{ (is_bias ? l.b : l.W) + i, (is_bias ? l.db : l.dW) + i, state[0] ? state[0] + i : nullptr,
-                   state[1] ? state[1] + i : nullptr, k, e / l.M, e % l.M };
-}
-
-// The optimizer's rule for the update of a step.
-__device__ inline Rule rule_of(const Run &run, Size step)
-{
-    return make_rule(run.optimizer, run.rates[step], run.numbers[0], run.numbers[1], run.numbers[2]);
-}
-
-// What all gradients are multiplied with, if less than 1, so that their norm stays below the largest. Book 2,
-// ch. 6.1.4. shared[WARPS]
-__device__ inline double clipping_rate(const Run &run, double *shared)
-{
-    if (!run.squares)
-        return 1;
-    return run.numbers[3] / (sqrt(sum_of_terms(run.squares, run.parts, shared)) + 1e-6);
-}
-
-// Clip and update, a thread per number.
-__device__ inline void clip_and_update(const Run &run, const Size *layers, Size step, double rate)
-{
-    const Rule rule = rule_of(run, step);
-    for (Size e = first_element(); e < run.parameters; e += element_step()) {
-        const Number number = number_of(layers, e);
-        REAL g = *number.g;
-        if (rate < 1) {
-            g *= (REAL)rate;
-            *number.g = g;
-        }
-        update_number(rule, number.p, g, number.first, number.second);
-    }
-}
-
-// The mean loss of a step, by the first block; shared[WARPS].
-__device__ inline void store_loss(const Run &run, Size step, double *shared)
-{
-    if (blockIdx.x == 0) {
-        const double sum = sum_of_terms(run.terms, run.batch, shared);
-        if (threadIdx.x == 0)
-            run.losses[step] = sum / (double)run.batch;
-    }
-}
-
-__device__ inline void set_progress(const Run &run, int which, Size value)
-{
-    if (blockIdx.x == 0 && threadIdx.x == 0)
-        run.progress[which] = value;
-}
-
-// Layers: a launch per product
-
-__device__ inline void gather(const Run &run, const Size *layers, Size step)
-{
-    const Size D = layer_of(layers, 0).D;
-    const Label *rows = run.order + step * run.batch;
-    for (Size i = first_element(); i < run.batch * D; i += element_step())
-        run.x[i] = number_at(run.data, run.data_type, rows[i / D] * D + i % D);
-    for (Size i = first_element(); i < run.batch; i += element_step())
-        run.t[i] = run.labels[rows[i]];
-}
-
-// Before the first step of a run: its batch.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) step_gather(const Size *run_table, const Size *layers)
-{
-    gather(run_of(run_table), layers, 0);
-}
-
-// Softmax, loss and gradient of the last layer's output, by one row's threads; y is kept nowhere.
-template <typename Row>
-__device__ void loss_and_gradient(const Row &row, const Run &run, const Layer &last, Size i, Label t)
-{
-    REAL *dz = last.dz + i * last.M;
-    softmax_row(row, last.M, last.out + i * last.M, dz);
-    row_loss(row, last.M, dz, t, DELTA, 0, &run.terms[i]);
-    for (Size j = row.lane(); j < last.M; j += row.lanes())
-        dz[j] = loss_gradient(dz[j], j == t, 1, (REAL)run.batch);
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS, 1) step_loss_warp(const Size *run_table, const Size *layers)
-{
-    const Run &run = run_of(run_table);
-    const Size i = row_of_warp();
-    if (i < run.batch) // all threads of a warp alike
-        loss_and_gradient(WarpRow(), run, layer_of(layers, run.layers - 1), i, run.t[i]);
-    set_progress(run, BEGUN, run.progress[DONE] + 1);
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS, 1) step_loss_block(const Size *run_table, const Size *layers)
-{
-    __shared__ REAL shared[WARPS];
-    const Run &run = run_of(run_table);
-    const Size i = blockIdx.x;
-    loss_and_gradient(BlockRow{ shared }, run, layer_of(layers, run.layers - 1), i, run.t[i]);
-    set_progress(run, BEGUN, run.progress[DONE] + 1);
-}
-
-// squares[blocks] of all gradients
-extern "C" __global__ void __launch_bounds__(THREADS, 1) step_squares(const Size *run_table, const Size *layers)
-{
-    __shared__ double shared[WARPS];
-    const Run &run = run_of(run_table);
-    double sum = 0;
-    for (Size e = first_element(); e < run.parameters; e += element_step()) {
-        const double g = (double)*number_of(layers, e).g;
-        sum += g * g;
-    }
-    sum = block_sum(sum, shared);
-    if (threadIdx.x == 0)
-        run.squares[blockIdx.x] = sum;
-}
-
-// The end of a step: clip, update, note the loss if asked, gather the next step's batch if asked.
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
-step_update(const Size *run_table, const Size *layers, Size notes_loss, Size gathers)
-{
-    __shared__ double shared[WARPS];
-    const Run &run = run_of(run_table);
-    const Size begun = run.progress[BEGUN];
-    clip_and_update(run, layers, begun - 1, clipping_rate(run, shared));
-    if (notes_loss)
-        store_loss(run, begun - 1, shared);
-    if (gathers && begun < run.progress[STEPS])
-        gather(run, layers, begun);
-    set_progress(run, DONE, begun);
-}
-
-// Rows: a block takes a row of the batch through all layers
-
-// out[M] = activation(in[D] W + b): thread j of group g adds the terms k = g, g + groups, ...; then the groups'
-// sums are added in order. M is at most THREADS; sums[THREADS] is shared.
-__device__ inline void forward_row(const Layer &l, const REAL *in, REAL *out, REAL *sums)
-{
-    const int width = (int)((l.M + WARP - 1) / WARP) * WARP, groups = THREADS / width;
-    const int group = threadIdx.x / width, j = threadIdx.x % width;
-    REAL sum = 0;
-    if (j < l.M && group < groups)
-        for (Size k = group; k < l.D; k += groups)
-            sum = fma(in[k], l.W[k * l.M + j], sum);
-    sums[threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.x < l.M) {
-        for (int other = 1; other < groups; other++)
-            sum += sums[other * width + j];
-        out[j] = activated(l.activation, sum + l.b[j]);
-    }
-    __syncthreads();
-}
-
-// dz[D] of the layer before = dout[M] W', before its activation, whose output is in[D]. A warp per number.
-__device__ inline void backward_row(const Layer &l, Size activation_before, const REAL *in, const REAL *dout,
-                                    REAL *dz)
-{
-    for (Size i = threadIdx.x / WARP; i < l.D; i += WARPS) {
-        REAL sum = 0;
-        for (Size j = threadIdx.x % WARP; j < l.M; j += WARP)
-            sum = fma(dout[j], l.W[i * l.M + j], sum);
-        sum = warp_sum(sum);
-        if (threadIdx.x % WARP == 0)
-            dz[i] = gradient_before(activation_before, sum, in[i]);
-    }
-    __syncthreads();
-}
-
-// Forward and backward to dz of every layer, a block per row of the batch; sums[THREADS] is shared.
-__device__ inline void rows_phase(const Run &run, const Size *layers, Size step, REAL *sums)
-{
-    for (Size r = blockIdx.x; r < run.batch; r += gridDim.x) {
-        const Size D = layer_of(layers, 0).D, row = run.order[step * run.batch + r];
-        for (Size i = threadIdx.x; i < D; i += THREADS)
-            run.x[r * D + i] = number_at(run.data, run.data_type, row * D + i);
-        __syncthreads();
-        for (Size k = 0; k < run.layers; k++) {
-            const Layer &l = layer_of(layers, k);
-            forward_row(l, l.in + r * l.D, l.out + r * l.M, sums);
-        }
-        if (threadIdx.x < WARP)
-            loss_and_gradient(WarpRow(), run, layer_of(layers, run.layers - 1), r, run.labels[row]);
-        __syncthreads();
-        for (Size k = run.layers - 1; k > 0; k--) {
-            const Layer &l = layer_of(layers, k), &before = layer_of(layers, k - 1);
-            backward_row(l, before.activation, l.in + r * l.D, l.dz + r * l.M, before.dz + r * before.M);
-        }
-    }
-}
-
-// Every gradient as a sum over the batch in the order of its rows, a thread per parameter, and its update, unless
-// gradients are clipped: then the squares of the norm. shared[WARPS]
-__device__ inline void gradients_phase(const Run &run, const Size *layers, Size step, double *shared)
-{
-    const Rule rule = rule_of(run, step);
-    double squares = 0;
-    for (Size e = first_element(); e < run.parameters; e += element_step()) {
-        const Number number = number_of(layers, e);
-        const Layer &l = layer_of(layers, number.layer);
-        const REAL *in = l.in + number.row, *dz = l.dz + number.column;
-        REAL g = 0;
-        if (number.row < l.D)
-            for (Size r = 0; r < run.batch; r++)
-                g = fma(in[r * l.D], dz[r * l.M], g);
-        else
-            for (Size r = 0; r < run.batch; r++)
-                g += dz[r * l.M];
-        *number.g = g;
-        if (run.squares)
-            squares += (double)g * (double)g;
-        else
-            update_number(rule, number.p, g, number.first, number.second);
-    }
-    if (run.squares) {
-        squares = block_sum(squares, shared);
-        if (threadIdx.x == 0)
-            run.squares[blockIdx.x] = squares;
-    }
-    store_loss(run, step, shared);
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS, 1) step_rows(const Size *run_table, const Size *layers)
-{
-    __shared__ REAL sums[THREADS];
-    const Run &run = run_of(run_table);
-    const Size step = run.progress[DONE];
-    rows_phase(run, layers, step, sums);
-    set_progress(run, BEGUN, step + 1);
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS, 1) step_gradients(const Size *run_table, const Size *layers)
-{
-    __shared__ double shared[WARPS];
-    const Run &run = run_of(run_table);
-    const Size begun = run.progress[BEGUN];
-    gradients_phase(run, layers, begun - 1, shared);
-    if (!run.squares) // otherwise step_update ends the step
-        set_progress(run, DONE, begun);
-}
-
-// Persistent: all steps of a run in one launch
-
-extern "C" __global__ void __launch_bounds__(THREADS, 1)
-step_persistent(const Size *run_table, const Size *layers, unsigned *arrivals)
-{
-    __shared__ REAL sums[THREADS];
-    __shared__ double shared[WARPS];
-    const Run &run = run_of(run_table);
-    const Size steps = run.progress[STEPS];
-    for (Size step = 0; step < steps; step++) {
-        rows_phase(run, layers, step, sums);
-        SN_GRID_SYNC(arrivals);
-        gradients_phase(run, layers, step, shared);
-        if (run.squares) {
-            SN_GRID_SYNC(arrivals);
-            clip_and_update(run, layers, step, clipping_rate(run, shared));
-        }
-        SN_GRID_SYNC(arrivals); // before the next rows read the parameters
-    }
 }

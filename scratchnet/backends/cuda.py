@@ -1,11 +1,11 @@
-"""The kernels on a GPU: CuPy arrays in, kernels of cuda.cu launched on the current stream.
+"""The kernels on a GPU: CuPy arrays in, kernels of cuda.cu, or cuBLAS, launched on the current stream.
 
 Every function has the arguments, the order and the errors that `contract.py` declares; `reference.py` defines what
 it computes. Nothing here waits for the GPU: functions that return a number return it as a 0-d CuPy array of
 float64. For the same reason labels and row indices are not read back to check their range: check them once, where
 they are uploaded. (cuda.cu says what a kernel does with an invalid one; it never accesses memory out of bounds.)
 
-CuPy is imported, and cuda.cu compiled, on first use.
+CuPy is imported, and cuda.cu compiled (with cuda_steps.cu behind it), on first use.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from . import cublas
 from .contract import KERNELS, HostMemory, Kernel, check_arguments, checked
 
 Array = Any  # cupy.ndarray: CuPy may not be installed
@@ -30,12 +31,14 @@ ACTIVATIONS = {None: 0, "sigmoid": 1, "relu": 2, "tanh": 3}
 ROW_PART = 128
 OPTIMIZERS = {name: code for code, name in enumerate(k for k in KERNELS if k.endswith("_update"))}
 
-# Choices among kernels that give the same result. None of them has been measured yet.
+# Choices among ways to the same result.
 MOST_BLOCKS = 2048  # of loops over elements: about two for each block slot of a large GPU
 LARGE_TILES = 64  # from this many 64 x 64 tiles on, an output is computed in those, below in 32 x 32
 WARP_CLASSES = 128  # up to this length a warp processes a row, beyond it a block
 FILTER_BLOCKS = 256  # about this many sum the gradient of the filters, some images each
-CUBLAS_OPERATIONS = 2e8  # from this many (2 N D M) on, cuBLAS computes the product, unless a graph is captured
+# cuBLAS computes a product of more operations (2 N D M), or of sums of more terms; measured on an H200.
+CUBLAS_OPERATIONS = 4e6
+CUBLAS_TERMS = 64
 
 # The GPU
 
@@ -132,7 +135,7 @@ def to_host(array: Array) -> np.ndarray:
 def _source() -> str:
     from importlib.resources import files  # not at import: it is slow to load
 
-    return files(__package__).joinpath("cuda.cu").read_text("utf-8")
+    return "\n".join(files(__package__).joinpath(name).read_text("utf-8") for name in ("cuda.cu", "cuda_steps.cu"))
 
 
 def compiler_options(real: str) -> tuple[str, ...]:
@@ -141,32 +144,18 @@ def compiler_options(real: str) -> tuple[str, ...]:
 
 
 @cache
-def module(dtype: np.dtype[Any], device: int, cooperative: bool = False) -> Any:
-    """Return cuda.cu as CuPy's module, compiled for a dtype and a device.
-
-    Parameters
-    ----------
-    dtype
-        float32 or float64.
-    device
-        The current device's number.
-    cooperative
-        Whether the kernels are launched so that their blocks may wait for each other.
-    """
+def module(dtype: np.dtype[Any], device: int) -> Any:
+    """Return cuda.cu as CuPy's module, compiled for a dtype, float32 or float64, and the current device."""
     real = {"f": "float", "d": "double"}[dtype.char]
-    return load_cupy().RawModule(
-        code=_source(),
-        options=compiler_options(real),
-        enable_cooperative_groups=cooperative,
-    )
+    return load_cupy().RawModule(code=_source(), options=compiler_options(real))
 
 
 @cache
-def _function(name: str, dtype: np.dtype[Any], device: int, cooperative: bool) -> Any:
-    return module(dtype, device, cooperative).get_function(name)
+def _function(name: str, dtype: np.dtype[Any], device: int) -> Any:
+    return module(dtype, device).get_function(name)
 
 
-def launch(name: str, dtype: np.dtype[Any], blocks: int, *arguments: Any, cooperative: bool = False) -> None:
+def launch(name: str, dtype: np.dtype[Any], blocks: int, *arguments: Any) -> None:
     """Launch a kernel of cuda.cu on the current stream; do nothing if there are no blocks.
 
     Python's integers and floats become the `long long` and `double` that every kernel takes, None becomes the
@@ -176,7 +165,7 @@ def launch(name: str, dtype: np.dtype[Any], blocks: int, *arguments: Any, cooper
         return
     device = load_cupy().cuda.runtime.getDevice()
     values = [null(dtype, device) if a is None else _as_argument(a) for a in arguments]
-    _function(name, dtype, device, cooperative)((blocks,), (THREADS,), tuple(values))
+    _function(name, dtype, device)((blocks,), (THREADS,), tuple(values))
 
 
 def _as_argument(value: Any) -> Any:
@@ -271,56 +260,73 @@ def _kernel(function: Callable[P, R]) -> Callable[P, R]:
 # Products and sums over rows
 
 
-def _takes_cublas(N: int, D: int, M: int) -> bool:
-    return 2 * N * D * M > CUBLAS_OPERATIONS and not load_cupy().cuda.get_current_stream().is_capturing()
+def _cublas(operations: int, terms: int, longest: int) -> cublas.Handle | None:
+    """Return this thread's cuBLAS if products of so many operations and terms are its work, else None."""
+    is_large = operations > CUBLAS_OPERATIONS or terms > CUBLAS_TERMS
+    if not is_large or operations == 0 or longest > cublas.LONGEST or cublas.library() is None:
+        return None
+    return cublas.handle(load_cupy())
 
 
 @_kernel
 def affine_forward(x: Array, W: Array, b: Array | None, out: Array) -> None:
-    (N, D), M = x.shape, W.shape[1]
-    if _takes_cublas(N, D, M):
-        load_cupy().matmul(x, W, out=out)
-        if b is not None:
-            load_cupy().add(out, b, out=out)
-        return
     launch_affine_forward(x, W, b, out, None)
 
 
-def launch_affine_forward(x: Array, W: Array, b: Array | None, out: Array, activation: str | None) -> None:
-    """Launch out = activation(x W + b)."""
+def launch_affine_forward(
+    x: Array, W: Array, b: Array | None, out: Array, activation: str | None, captured: cublas.Handle | None = None
+) -> None:
+    """Launch out = activation(x W + b); in a graph that is captured with its own handle of cuBLAS."""
     (N, D), M = x.shape, W.shape[1]
-    side, tiles = tile_of((N, M))
-    launch(f"affine_forward_{side}", x.dtype, tiles, x, W, b, out, N, D, M, ACTIVATIONS[activation])
+    blas = _cublas(2 * N * D * M, D, max(N, D, M))
+    if blas is None:
+        side, tiles = tile_of((N, M))
+        launch(f"affine_forward_{side}", x.dtype, tiles, x, W, b, out, N, D, M, ACTIVATIONS[activation])
+        return
+    (captured or blas).matmul(x, W, out)
+    if b is not None or activation is not None:
+        launch("add_bias_and_activate", x.dtype, element_blocks(N * M), out, b, N * M, M, ACTIVATIONS[activation])
 
 
 @_kernel
 def affine_backward(dout: Array, x: Array, W: Array, dx: Array | None, dW: Array, db: Array | None) -> None:
-    (N, D), M = x.shape, W.shape[1]
-    if _takes_cublas(N, D, M):
-        load_cupy().matmul(x.T, dout, out=dW)
-        if dx is not None:
-            load_cupy().matmul(dout, W.T, out=dx)
-        if db is not None:
-            sum_rows(dout, db)
-        return
     launch_affine_backward(dout, x, W, dx, dW, db, None)
 
 
 def launch_affine_backward(
-    dout: Array, x: Array, W: Array, dx: Array | None, dW: Array, db: Array | None, activation: str | None
+    dout: Array,
+    x: Array,
+    W: Array,
+    dx: Array | None,
+    dW: Array,
+    db: Array | None,
+    activation: str | None,
+    captured: cublas.Handle | None = None,
 ) -> None:
     """Launch dx = dout W', or the gradient before the activation whose output x is; dW = x' dout; db."""
     (N, D), M = x.shape, W.shape[1]
-    side, tiles = tile_of((0 if dx is None else N, D), (D + (db is not None), M))
-    sizes = N, D, M, ACTIVATIONS[activation]
-    launch(f"affine_backward_{side}", x.dtype, tiles, dout, x, W, dx, dW, db, *sizes)
+    blas = _cublas(2 * N * D * M // 4, max(N, M) // 2, max(N, D, M))  # one launch of ours is up to four of theirs
+    if blas is None:
+        side, tiles = tile_of((0 if dx is None else N, D), (D + (db is not None), M))
+        sizes = N, D, M, ACTIVATIONS[activation]
+        launch(f"affine_backward_{side}", x.dtype, tiles, dout, x, W, dx, dW, db, *sizes)
+        return
+    blas = captured or blas
+    blas.matmul(x.T, dout, dW)
+    if db is not None:
+        _sum_rows(dout, db)
+    if dx is not None:
+        blas.matmul(dout, W.T, dx)
+        if activation is not None:
+            _activate_back(activation, dx, x, dx)
 
 
 @_kernel
 def matmul_accumulate(x: Array, W: Array, out: Array) -> None:
     (N, D), M = x.shape, W.shape[1]
-    if _takes_cublas(N, D, M):
-        load_cupy().add(out, load_cupy().matmul(x, W), out=out)
+    blas = _cublas(2 * N * D * M, D, max(N, D, M))
+    if blas is not None:
+        blas.matmul(x, W, out, adds=True)
         return
     side, tiles = tile_of((N, M))
     launch(f"matmul_{side}", W.dtype, tiles, x, W, M, 1, out, N, D, M, 1)
@@ -329,8 +335,9 @@ def matmul_accumulate(x: Array, W: Array, out: Array) -> None:
 @_kernel
 def matmul_transposed(dout: Array, W: Array, dx: Array) -> None:
     (N, M), D = dout.shape, len(W)
-    if _takes_cublas(N, D, M):
-        load_cupy().matmul(dout, W.T, out=dx)
+    blas = _cublas(2 * N * D * M, M, max(N, D, M))
+    if blas is not None:
+        blas.matmul(dout, W.T, dx)
         return
     side, tiles = tile_of((N, D))
     launch(f"matmul_{side}", W.dtype, tiles, dout, W, 1, M, dx, N, M, D, 0)
@@ -338,6 +345,10 @@ def matmul_transposed(dout: Array, W: Array, dx: Array) -> None:
 
 @_kernel
 def sum_rows(x: Array, out: Array) -> None:
+    _sum_rows(x, out)
+
+
+def _sum_rows(x: Array, out: Array) -> None:
     N, D = x.shape
     launch("sum_rows", x.dtype, ceil_div(D, WARP), x, out, N, D)
 

@@ -1,10 +1,11 @@
 """Whole training steps on a GPU: everything stays there until the losses of a run are read.
 
-A step is what the layers do one by one, in one of three ways (cuda.cu says more):
+A step is what the layers do one by one, in one of three ways (cuda_steps.cu says more):
 
-    layers      a launch per product; for nets of any size
-    rows        two launches: each sample through all layers, then each parameter's gradient and update
-    persistent  all steps of a run in one cooperative launch
+    layers   a launch per product, or cuBLAS; for nets of any size
+    rows     three launches: the first layer's products, each sample through all layers, each parameter's gradient
+             and update; for narrow layers
+    block    all steps of a run in one launch of one block; for the smallest nets
 
 What a step must know (which samples, which learning rate, how many steps are done) is in device memory, and
 all memory is there before the first step: so the launches of some steps are captured in a graph once, which
@@ -18,23 +19,28 @@ from typing import Any
 
 import numpy as np
 
-from . import cuda
+from . import cublas, cuda
 from .cuda import ACTIVATIONS, OPTIMIZERS, Array, launch
 
 Layers = Sequence[tuple[Array, Array, Array, Array, str | None]]
 Parameters = Sequence[tuple[Array, Array, Sequence[Array]]]
 
-# As in cuda.cu
+# As in cuda_steps.cu
 DATA_TYPES = {
     name: number
     for number, name in enumerate(("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"))
 }
 MAX_STATES = 2
+TILE_ROWS, CHUNK = 8, 32  # samples and inputs of a block of step_products
+TILE_INPUTS = 4  # rows of a layer's gradients, [D+1,M], of a block of step_gradients
+STORE, AHEAD = 40960, 4  # bytes that step_block has for its numbers; numbers of a batch that a thread reads ahead
 
-# Choices that change nothing but the speed. None of them has been measured yet.
+# Choices that change nothing but the speed, measured on an H200.
 STEPS_OF_GRAPH = 16
-ROWS_WIDTH = 128  # up to this width of every layer's output a sample is one block's work
-ROWS_CLASSES = 32
+GRAPH_OPERATIONS = 2e10  # of a step: beyond, the GPU takes longer for it than its launches take, one by one
+MOST_CLASSES = 32  # for a warp, or a thread, to take the loss of a sample
+BLOCK_PRODUCTS = 25_000  # up to this many (samples x parameters) a step is one block's work
+ROWS_PRODUCTS = 40_000_000  # and up to this many a sample is
 
 
 class PlanRunner:
@@ -52,8 +58,8 @@ class PlanRunner:
         Samples per step.
     max_grad : float or None
         Largest norm of all gradients together; None means no clipping.
-    way : {"layers", "rows", "persistent"}, optional
-        How a step is computed; chosen by the widths of the layers unless given.
+    way : {"layers", "rows", "block"}, optional
+        How a step is computed; chosen by the sizes unless given.
 
     Raises
     ------
@@ -75,28 +81,33 @@ class PlanRunner:
     ) -> None:
         self._cupy = cuda.load_cupy()
         zeros = self._cupy.zeros
-        self.way = _checked_way(way, [W.shape[1] for W, *_ in layers])
-        self._layers, self._held = layers, parameters
+        self._count = sum(W.size + b.size for W, b, *_ in layers)
+        self.way = _checked_way(way, [W.shape for W, *_ in layers], batch, layers[0][0].itemsize)
+        self._layers = layers
         self._dtype = layers[0][0].dtype
         self._batch = batch
         self._outputs = [zeros((batch, W.shape[1]), self._dtype) for W, *_ in layers]
         self._inputs = [zeros((batch, layers[0][0].shape[0]), self._dtype), *self._outputs[:-1]]
         self._gradients = [zeros(out.shape, self._dtype) for out in self._outputs]  # before the activations
         self._check(parameters)
+        self._parameters = sorted(
+            parameters, key=lambda entry: entry[0].size
+        )  # the last ends a step: it has most threads
         self._optimizer = optimizer
-        self._count = sum(W.size + b.size for W, b, *_ in layers)
-        self._gradient_blocks = (
-            _multiprocessors() if self.way == "persistent" else cuda.element_blocks(self._count)
-        )
+        self._squares_at = self._places_of_squares()
         self._max_grad = -1.0 if max_grad is None else float(max_grad)
-        self._squares = None if max_grad is None else zeros(self._gradient_blocks, np.float64)
+        self._squares = None if max_grad is None else zeros(self._squares_at[-1], np.float64)
         self._t, self._terms = zeros(batch, np.int64), zeros(batch, np.float64)
-        self._arrivals = zeros(1, np.uint32)
+        chunks = cuda.ceil_div(layers[0][0].shape[0], CHUNK) if self.way == "rows" else 0
+        self._products = zeros((chunks, *self._outputs[0].shape), self._dtype)
         self._layer_table = self._cupy.asarray(self._rows_of_layers(parameters))
         self._run_table = zeros(_RUN_NUMBERS + _PROGRESS_NUMBERS, np.int64)
         self._data = self._labels = None
         self._order = self._numbers = self._losses = None  # of a run; grown as needed
         self._stream = self._cupy.cuda.Stream(non_blocking=True)
+        has_blas = self.way == "layers" and cublas.library() is not None
+        self._blas = cublas.borrow(self._cupy, self) if has_blas else None
+        self._has_graphs = 6 * batch * self._count < GRAPH_OPERATIONS
         self._graph: Any = None
         self._is_warm = False
 
@@ -108,8 +119,21 @@ class PlanRunner:
             spare = [self._cupy.empty_like(p) for _ in range(MAX_STATES - len(states))]
             cuda.check_call("adam_update", p, g, *states, *spare, 0, 0, 0, 0)
 
+    def _places_of_squares(self) -> list[int]:
+        """Return where the blocks of each launch that adds up squares begin, and how many blocks there are."""
+        if self.way == "block":
+            return [0, 1]
+        if self.way == "rows":
+            return [0, self._gradient_blocks]
+        return [0, *np.cumsum([cuda.element_blocks(p.size) for p, *_ in self._parameters]).tolist()]
+
+    @property
+    def _gradient_blocks(self) -> int:
+        """Blocks of step_gradients that have gradients; one more has the loss."""
+        return sum(cuda.ceil_div(len(W) + 1, TILE_INPUTS) for W, *_ in self._layers)
+
     def _rows_of_layers(self, parameters: Parameters) -> np.ndarray:
-        """Return cuda.cu's struct Layer of every layer."""
+        """Return cuda_steps.cu's struct Layer of every layer."""
         rows = []
         arrays = zip(self._layers, self._inputs, self._outputs, self._gradients, strict=True)
         for (W, b, dW, db, activation), x, out, dz in arrays:
@@ -118,7 +142,7 @@ class PlanRunner:
         return np.array(rows, np.int64)
 
     def _row_of_run(self, steps: int) -> np.ndarray:
-        """Return cuda.cu's struct Run, with the progress behind it."""
+        """Return cuda_steps.cu's struct Run, with the progress behind it."""
         assert self._data is not None
         numbers = _pointer(self._numbers)
         row = [
@@ -126,13 +150,12 @@ class PlanRunner:
             len(self._layers),
             self._count,
             OPTIMIZERS[self._optimizer],
-            self._gradient_blocks,
+            self._squares_at[-1],
             DATA_TYPES[self._data.dtype.name],
             *map(_pointer, (self._data, self._labels, self._order)),
-            *map(_pointer, (self._inputs[0], self._t, self._terms, self._losses, self._squares)),
+            *map(_pointer, (self._inputs[0], self._t, self._products, self._terms, self._losses, self._squares)),
             numbers + _NUMBERS * 8,
             numbers,
-            _pointer(self._run_table) + _RUN_NUMBERS * 8,
         ]
         assert len(row) == _RUN_NUMBERS
         return np.array([*row, 0, 0, steps], np.int64)
@@ -192,8 +215,8 @@ class PlanRunner:
         self._cupy.cuda.get_current_stream().synchronize()  # the caller's work on the parameters
         try:
             with self._stream:
-                if self.way == "persistent":
-                    self._launch_persistent()
+                if self.way == "block":
+                    self._launch_step_kernel("step_block", 1)
                 else:
                     self._launch_steps(steps)
         finally:
@@ -226,7 +249,7 @@ class PlanRunner:
             self._step()
             self._is_warm = True
             steps -= 1
-        graphs, steps = divmod(steps, STEPS_OF_GRAPH)
+        graphs, steps = divmod(steps, STEPS_OF_GRAPH) if self._has_graphs else (0, steps)
         if graphs and self._graph is None:
             self._graph = self._captured()
         for _ in range(graphs):
@@ -244,30 +267,28 @@ class PlanRunner:
             graph = self._stream.end_capture()
         return graph
 
-    def _launch_persistent(self) -> None:
-        self._arrivals.fill(0)
-        self._launch_step_kernel("step_persistent", self._gradient_blocks, self._arrivals, cooperative=True)
-
-    def _launch_step_kernel(self, name: str, blocks: int, *more: Any, cooperative: bool = False) -> None:
-        tables = self._run_table, self._layer_table
-        launch(name, self._dtype, blocks, *tables, *more, cooperative=cooperative)
+    def _launch_step_kernel(self, name: str, blocks: int, *more: Any) -> None:
+        launch(name, self._dtype, blocks, self._run_table, self._layer_table, *more)
 
     def _step(self) -> None:
         if self.way == "rows":
+            tiles = cuda.ceil_div(self._batch, TILE_ROWS)
+            self._launch_step_kernel("step_products", tiles * len(self._products))
             self._launch_step_kernel("step_rows", self._batch)
-            self._launch_step_kernel("step_gradients", self._gradient_blocks)
+            self._launch_step_kernel("step_gradients", self._gradient_blocks + 1)
             if self._squares is not None:
-                self._launch_step_kernel("step_update", self._gradient_blocks, 0, 0)
+                self._update(gathers=0)
             return
         self._forward()
         self._backward()
         if self._squares is not None:
-            self._launch_step_kernel("step_squares", self._gradient_blocks)
-        self._launch_step_kernel("step_update", self._gradient_blocks, 1, 1)
+            for (_, g, _), first in zip(self._parameters, self._squares_at, strict=False):
+                self._launch_step_kernel("step_squares", cuda.element_blocks(g.size), g, g.size, first)
+        self._update(gathers=1)
 
     def _forward(self) -> None:
         for (W, b, *_, activation), x, out in zip(self._layers, self._inputs, self._outputs, strict=True):
-            cuda.launch_affine_forward(x, W, b, out, activation)
+            cuda.launch_affine_forward(x, W, b, out, activation, self._blas)
         self._launch_step_kernel(*cuda.row_kernel("step_loss", *self._outputs[-1].shape))
 
     def _backward(self) -> None:
@@ -275,38 +296,55 @@ class PlanRunner:
             W, _, dW, db, _ = self._layers[k]
             dx = self._gradients[k - 1] if k else None
             before = self._layers[k - 1][-1] if k else None
-            cuda.launch_affine_backward(self._gradients[k], self._inputs[k], W, dx, dW, db, before)
+            cuda.launch_affine_backward(self._gradients[k], self._inputs[k], W, dx, dW, db, before, self._blas)
+
+    def _update(self, gathers: int) -> None:
+        """Launch the updates of all parameters; the last one ends the step."""
+        for p, g, states in self._parameters:
+            ends = int(p is self._parameters[-1][0])
+            blocks = max(cuda.element_blocks(p.size), ends)
+            arrays = (p, g, *states, None, None)[: 2 + MAX_STATES]
+            self._launch_step_kernel("step_update", blocks, *arrays, p.size, ends, gathers)
 
 
-_RUN_NUMBERS = 17  # of cuda.cu's struct Run
+_RUN_NUMBERS = 17  # of cuda_steps.cu's struct Run
 _PROGRESS_NUMBERS = 3
 _NUMBERS = 4  # the optimizer's three after lr and the largest norm, before the learning rates
 
 
-def _checked_way(way: str | None, widths: Sequence[int]) -> str:
-    """Return the way, or the one that is best for layers of these widths.
+def _checked_way(way: str | None, shapes: Sequence[tuple[int, int]], batch: int, itemsize: int) -> str:
+    """Return the way, or the one that is best for layers of these shapes, [D,M].
 
     Raises
     ------
     ValueError
-        It is unknown, or the layers are too wide for it.
+        It is unknown, or it cannot take these layers.
     """
+    widths = [M for _, M in shapes]
+    inputs = shapes[0][0]
+    parameters = sum((D + 1) * M for D, M in shapes)
     if widths[-1] == 0:
         raise ValueError("PlanRunner: the last layer has no outputs, so there are no classes")
+    in_rows = 0 < min(widths) <= max(widths) <= cuda.THREADS and max(parameters, batch * inputs) < 2**31
+    numbers = 2 * parameters + batch * (inputs + 2 * sum(widths))
+    in_block = (
+        min(inputs, *widths) > 0
+        and batch <= cuda.THREADS
+        and batch * inputs <= AHEAD * cuda.THREADS
+        and numbers * itemsize <= STORE
+    )
     if way is None:
-        is_small = min(widths) > 0 and max(widths) <= ROWS_WIDTH and widths[-1] <= ROWS_CLASSES
-        return "rows" if is_small else "layers"
-    if way not in ("layers", "rows", "persistent"):
-        raise ValueError(f'PlanRunner: way must be "layers", "rows" or "persistent", got {way!r}')
-    if way != "layers" and not 0 < min(widths) <= max(widths) <= cuda.THREADS:
-        raise ValueError(f"PlanRunner: {way!r} takes layers of 1 to {cuda.THREADS} outputs, got {list(widths)}")
+        products = batch * parameters if widths[-1] <= MOST_CLASSES else float("inf")
+        if in_block and products <= BLOCK_PRODUCTS:
+            return "block"
+        return "rows" if in_rows and products <= ROWS_PRODUCTS else "layers"
+    if way not in ("layers", "rows", "block"):
+        raise ValueError(f'PlanRunner: way must be "layers", "rows" or "block", got {way!r}')
+    if way == "rows" and not in_rows:
+        raise ValueError(f"PlanRunner: 'rows' takes layers of 1 to {cuda.THREADS} outputs, got {widths}")
+    if way == "block" and not in_block:
+        raise ValueError(f"PlanRunner: 'block' cannot hold layers {[*shapes]} and {batch} samples")
     return way
-
-
-def _multiprocessors() -> int:
-    """Return how many blocks are certain to run at the same time."""
-    runtime = cuda.load_cupy().cuda.runtime
-    return int(runtime.getDeviceProperties(runtime.getDevice())["multiProcessorCount"])
 
 
 def _pointer(array: Array | None) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import emulator
+import fake_cublas
 import on_device
 import pytest
 
+from scratchnet.backends import cublas as real_cublas
 from scratchnet.backends import cuda
 
 no_gpu = ""
@@ -41,3 +43,23 @@ def cupy(request):
         with on_device.emulated() as module:
             emulator.launches.clear()
             yield module
+
+
+@pytest.fixture
+def cublas(cupy):
+    """cuBLAS for everything, or the fake one; gives it."""
+    if cupy.__name__ != "fake_cupy":
+        library = real_cublas.library()
+        assert library is not None, "CuPy is installed, but cuBLAS is not found"
+    else:
+        library = fake_cublas.Library()
+    with on_device.blas(library), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda, "CUBLAS_OPERATIONS", -1)
+        yield library
+
+
+@pytest.fixture
+def no_cublas(cupy):
+    """There is none, not on a GPU either."""
+    with on_device.blas(None):
+        yield

@@ -7,6 +7,7 @@ what lies around an array are there as they are here.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from functools import wraps
 from typing import Any
@@ -16,17 +17,27 @@ import fake_cupy
 import numpy as np
 import pytest
 
-from scratchnet.backends import cuda
+from scratchnet.backends import cublas, cuda
 
-CACHED = (cuda.load_cupy, cuda._source, cuda.module, cuda._function, cuda.null)
+CACHED = [cuda.load_cupy, cuda._source, cuda.module, cuda._function, cuda.null]
+
+
+@contextlib.contextmanager
+def blas(library: Any) -> Iterator[Any]:
+    """cuBLAS is this library, or none; handles are made anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cublas, "library", lambda: library)
+        patch.setattr(cublas, "_of_thread", threading.local())
+        patch.setattr(cublas, "_idle", {})
+        yield library
 
 
 @contextlib.contextmanager
 def emulated() -> Iterator[Any]:
-    """The fake CuPy is `cupy`, for scratchnet too."""
+    """The fake CuPy is `cupy`, for scratchnet too, and there is no cuBLAS: every kernel runs."""
     if reason := emulator.missing():
         pytest.skip(reason)
-    with fake_cupy.install() as cupy:
+    with blas(None), fake_cupy.install() as cupy:
         forget()
         try:
             yield cupy

@@ -5,8 +5,11 @@ They run in the emulator, under its schedules, and on a GPU where there is one.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import emulator
 import numpy as np
@@ -16,6 +19,7 @@ import test_kernels as every_backend
 from cases import EMPTY, LARGE, SMALL, is_possible, make_case
 
 from scratchnet.backends import KERNELS, cuda, reference
+from scratchnet.backends import cublas as real_cublas
 
 DTYPES = [np.float32, np.float64]
 # Lengths and widths about the edges of warps, blocks and tiles, beyond those that all backends share.
@@ -124,19 +128,57 @@ def check_shared_largest(device, dtype):
         assert not dx.reshape(6, 20)[:, 4:].any()
 
 
+BY_CUBLAS = (
+    ("affine_forward", ()),
+    ("affine_forward", ("b",)),
+    ("affine_backward", ()),
+    ("affine_backward", ("dx", "db")),
+    ("matmul_accumulate", ()),
+    ("matmul_transposed", ()),
+)
+
+
 @dtypes
-def test_large_products_by_cublas(device, dtype, monkeypatch):
-    monkeypatch.setattr(cuda, "CUBLAS_OPERATIONS", -1)
+def test_large_products_by_cublas(device, cublas, dtype):
     for sizes in SMALL[::3]:
-        for name, absent in (
-            ("affine_forward", ()),
-            ("affine_forward", ("b",)),
-            ("affine_backward", ()),
-            ("affine_backward", ("dx", "db")),
-            ("matmul_accumulate", ()),
-            ("matmul_transposed", ()),
-        ):
+        for name, absent in BY_CUBLAS:
             every_backend.check_parity(make_case(name, sizes, dtype, absent=absent), device)
+    if device.cupy.__name__ == "fake_cupy":
+        assert set(cublas.calls) == {"cublasSgemm_v2" if dtype is np.float32 else "cublasDgemm_v2"}
+
+
+@dtypes
+@pytest.mark.usefixtures("no_cublas")
+def test_large_products_without_cublas(device, dtype):
+    for sizes in EDGES:
+        for name, absent in BY_CUBLAS:
+            every_backend.check_parity(make_case(name, sizes, dtype, absent=absent), device)
+
+
+def test_a_thread_has_a_handle_of_cublas_of_its_own(cupy, cublas):
+    mine = real_cublas.handle(cupy)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(real_cublas.handle, cupy).result()
+    assert real_cublas.handle(cupy) is mine is not other
+
+
+def test_a_handle_with_a_workspace_has_one_owner_at_a_time(cupy, cublas):
+    class Owner:
+        pass
+
+    one, other = Owner(), Owner()
+    first, second = real_cublas.borrow(cupy, one), real_cublas.borrow(cupy, other)
+    assert first is not second
+    del one
+    gc.collect()
+    assert real_cublas.borrow(cupy, other) is first
+
+
+def test_what_cublas_refuses_is_said(cupy, cublas):
+    handle = real_cublas.Handle(cupy)
+    handle._handle = ctypes.c_void_p()
+    with pytest.raises(RuntimeError, match="cuBLAS: cublasSetStream_v2 failed with status 1"):
+        handle.matmul(*(cupy.ones((2, 2), np.float32) for _ in range(3)))
 
 
 def test_more_elements_than_threads(device, monkeypatch):
@@ -160,6 +202,7 @@ def test_same_bits_in_every_run(device, name, dtype):
 
 
 @dtypes
+@pytest.mark.usefixtures("no_cublas")
 def test_row_product_does_not_depend_on_the_batch(device, dtype):
     case = make_case("affine_forward", dict(N=70, D=100, M=21), dtype)
     case.call(device)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.long
 
 ARCHITECTURES = (75, 80, 90, 100, 120)
 MOST_REGISTERS = 65536 // cuda.THREADS // 2  # two blocks of float find room on a multiprocessor
+RUN_ALONE = ("step_block",)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_every_kernel_compiles_without_spills(compiler, architecture, real):
     assert set(kernels) == set(declared) and len(declared) == source.count("__global__")
     assert {name: k.spilled for name, k in kernels.items() if k.spilled} == {}
     if real == "float":
-        assert max(k.registers for k in kernels.values()) <= MOST_REGISTERS
+        assert max(k.registers for name, k in kernels.items() if name not in RUN_ALONE) <= MOST_REGISTERS
     assert "warning" not in log, log
 
 

@@ -12,7 +12,7 @@ from scratchnet.backends import PlanRunner as CPURunner
 from scratchnet.backends import cuda, cuda_steps
 from scratchnet.backends.cuda_steps import PlanRunner
 
-WAYS = ["layers", "rows", "persistent"]
+WAYS = ["layers", "rows", "block"]
 OPTIMIZERS = {
     "sgd_update": (0, (0.5,)),
     "momentum_update": (1, (0.1, 0.9)),
@@ -114,6 +114,10 @@ def test_every_optimizer(cupy, way, dtype, optimizer, max_grad):
 )
 def test_every_depth_and_width(cupy, way, dtype, widths, activations):
     net = Net(widths, activations, "momentum_update", dtype)
+    if way == "block" and widths[0] == 70:
+        with pytest.raises(ValueError, match=r"'block' cannot hold layers \[\(70, 100\), .* and 1 samples"):
+            check_alike(cupy, net, *make_data(70, 32), way=way, batch=1)
+        return
     for batch in (1, 9):
         check_alike(cupy, net, *make_data(widths[0], widths[-1]), way=way, batch=batch, steps=2)
 
@@ -151,7 +155,15 @@ def test_any_byte_of_bool_data_but_0_is_true(cupy, way):
 @ways
 def test_parameters_that_lie_apart(cupy, way):
     net = Net((6, 5, 3), ["relu"], "adam_update", np.float64, side_by_side=False)
-    check_alike(cupy, net, *make_data(6, 3), way=way, max_grad=1.0)
+    check_alike(cupy, net, *make_data(6, 3), way=way, max_grad=0.05)
+    check_alike(cupy, net, *make_data(6, 3), way=way)
+
+
+@ways
+def test_many_inputs_and_samples(cupy, way):
+    D = 40 if way == "block" else 100
+    net = Net((D, 12, 5), ["sigmoid"], "momentum_update", np.float32)
+    check_alike(cupy, net, *make_data(D, 5), way=way, batch=21)
 
 
 @ways
@@ -184,6 +196,7 @@ def test_graphs_and_single_steps_are_the_same(cupy, way, monkeypatch):
     assert results[0] == results[1]
 
 
+BY_ROWS = ["step_products", "step_rows", "step_gradients"]
 BY_LAYERS = ["affine_forward_32"] * 2 + ["step_loss_warp"] + ["affine_backward_32"] * 2
 
 
@@ -192,8 +205,8 @@ BY_LAYERS = ["affine_forward_32"] * 2 + ["step_loss_warp"] + ["affine_backward_3
     [
         ("layers", None, [*BY_LAYERS, "step_update"]),
         ("layers", 1.0, [*BY_LAYERS, "step_squares", "step_update"]),
-        ("rows", None, ["step_rows", "step_gradients"]),
-        ("rows", 1.0, ["step_rows", "step_gradients", "step_update"]),
+        ("rows", None, BY_ROWS),
+        ("rows", 1.0, [*BY_ROWS, "step_update"]),
     ],
 )
 def test_launches_of_a_step(cupy, way, max_grad, launches):
@@ -212,17 +225,49 @@ def test_one_launch_for_all_steps(cupy):
     if cupy.__name__ != "fake_cupy":
         pytest.skip("the emulator counts launches")
     layers, parameters, _ = Net((6, 5, 3), ["relu"], "sgd_update", np.float32).arrays(cupy.asarray)
-    steps = PlanRunner(layers, parameters, "sgd_update", 4, None, way="persistent")
+    steps = PlanRunner(layers, parameters, "sgd_update", 4, None, way="block")
     steps.set_data(*make_data(6, 3))
     emulator.launches.clear()
     assert len(steps.run(np.zeros(4 * 40, int), [0.01] * 40, ())) == 40
-    assert emulator.launches == ["step_persistent"]
+    assert emulator.launches == ["step_block"]
 
 
-def test_the_way_is_chosen_by_the_widths(cupy):
-    for widths, way in (((784, 50, 10), "rows"), ((2, 129, 3), "layers"), ((2, 10, 33), "layers")):
+def test_the_way_is_chosen_by_the_sizes(cupy):
+    for widths, batch, way in (
+        ((2, 10, 3), 30, "block"),
+        ((2, 10, 3), 3000, "rows"),
+        ((784, 50, 10), 100, "rows"),
+        ((784, 256, 3), 100, "rows"),
+        ((784, 257, 3), 100, "layers"),
+        ((784, 100, 10), 1000, "layers"),
+        ((2, 10, 33), 30, "layers"),
+    ):
         layers, parameters, _ = Net(widths, ["relu"], "sgd_update", np.float32).arrays(cupy.asarray)
-        assert PlanRunner(layers, parameters, "sgd_update", 4, None).way == way
+        assert PlanRunner(layers, parameters, "sgd_update", batch, None).way == way
+
+
+@dtypes
+@pytest.mark.parametrize("max_grad", [None, 0.05], ids=["free", "clipped"])
+def test_products_by_cublas_are_captured(cupy, cublas, dtype, max_grad):
+    for widths, side_by_side in (((7, 33, 40, 4), True), ((5, 6, 7, 3), False)):
+        net = Net(widths, ["sigmoid", "relu"], "adam_update", dtype, side_by_side)
+        data = make_data(widths[0], widths[-1])
+        steps = check_alike(cupy, net, *data, way="layers", max_grad=max_grad, steps=40)
+        assert steps._graph is not None
+    if cupy.__name__ == "fake_cupy":
+        assert len(cublas.calls) == 2 * 2 * 40 * 8  # two nets, two runs; of the first layer there is no dx
+
+
+def test_long_steps_need_no_graph(cupy, cublas, monkeypatch):
+    monkeypatch.setattr(cuda_steps, "GRAPH_OPERATIONS", 0)
+    net = Net((7, 33, 4), ["relu"], "adam_update", np.float32)
+    assert check_alike(cupy, net, *make_data(7, 4), way="layers", steps=40)._graph is None
+
+
+@pytest.mark.usefixtures("no_cublas")
+def test_products_without_cublas(cupy):
+    net = Net((100, 150, 40), ["sigmoid"], "sgd_update", np.float32)
+    check_alike(cupy, net, *make_data(100, 40), way="layers", batch=8, steps=20)
 
 
 def test_errors(cupy):
