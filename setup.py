@@ -18,6 +18,7 @@ FLAGS = {
         "-fno-math-errno",
         "-fno-trapping-math",
         "-fvisibility=hidden",
+        "-fno-asynchronous-unwind-tables",  # nothing unwinds through it, and they are bytes of every wheel
         "-pthread",
         "-Wall",
         "-Wextra",

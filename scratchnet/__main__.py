@@ -82,11 +82,11 @@ def _plain_run(arguments: Sequence[str]) -> Any:
     """
     if arguments[:1] != ["run"]:
         return None
-    options = SimpleNamespace(run=_run, book=None, float32=False)
+    options = SimpleNamespace(run=_run, book=None, float32=False, quiet=False, keep_own=False)
     rest = list(arguments[1:])
     while rest and rest[0].startswith("-"):
-        if rest[0] == "--float32":
-            options.float32 = True
+        if rest[0] in ("--float32", "--quiet", "--keep-own"):
+            setattr(options, rest[0][2:].replace("-", "_"), True)
         elif rest[0] == "--book" and rest[1:2] in (["1"], ["2"]):
             options.book = int(rest.pop(1))
         else:
@@ -117,6 +117,12 @@ def _parser(*, only_run: bool) -> argparse.ArgumentParser:
     script.add_argument(
         "--float32", action="store_true", help="compute in float32 whatever the dtype of the weights"
     )
+    script.add_argument(
+        "--quiet", action="store_true", help="say nothing of what is compiled and what is the script's own"
+    )
+    script.add_argument(
+        "--keep-own", action="store_true", help="run the books' classes that the script itself defines as written"
+    )
     script.add_argument("script", type=Path, help="a Python file")
     script.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
     script.set_defaults(run=_run)
@@ -129,7 +135,14 @@ def _run(options: Any) -> int:
     if not options.script.is_file():
         say(f"error: there is no file {options.script}; expected a Python script")
         return 2
-    run_script(options.script, options.arguments, book=options.book, float32=options.float32)
+    run_script(
+        options.script,
+        options.arguments,
+        book=options.book,
+        float32=options.float32,
+        quiet=options.quiet,
+        keep_own=options.keep_own,
+    )
     return 0
 
 

@@ -101,8 +101,11 @@ ALLOWED = {
     "config": set(),
     "dropin/__init__": {"dropin/editions", "dropin/finder", "dropin/runner"},
     "dropin/editions": {"_files"},
-    "dropin/finder": {"dropin/editions"},  # it serves whatever there is
-    "dropin/runner": {"_files", "dropin/editions", "dropin/finder"},
+    "dropin/fingerprint": set(),
+    "dropin/recognition": {"dropin/editions", "dropin/fingerprint"},
+    "dropin/korean": {"book2/trainer"},
+    "dropin/finder": {"dropin/editions", "dropin/recognition"},  # it serves whatever there is
+    "dropin/runner": {"_files", "dropin/editions", "dropin/finder", "dropin/recognition"},
     "np": {"backends/__init__", "config"},
     "_unpickle": {"_files"},
     "_version": set(),

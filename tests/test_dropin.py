@@ -17,7 +17,7 @@ from processes import PYTHON
 
 from scratchnet.dropin import book_of
 
-RUN = [*PYTHON, "-m", "scratchnet", "run"]
+RUN = [*PYTHON, "-m", "scratchnet", "run", "--quiet"]
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_below_another_root_there_or_not(write):
     )
     folder = write(script=script)
     assert run(*RUN, "script.py", cwd=folder).stdout.startswith("scratchnet.layers <module 'scratchnet.dataset.")
-    write(deep2__common__layers="Affine = 3", deep2__common__functions="", deep2__own="x = 'own'")
+    write(deep2__common__util="", deep2__own="x = 'own'")
     with open(folder / "script.py", "a") as file:
         file.write("from deep2.own import x\nprint(x)\n")
     assert run(*RUN, "script.py", cwd=folder).stdout.endswith("own\n")
@@ -164,23 +164,23 @@ def test_below_another_root_there_or_not(write):
 
 def test_a_notebook_finds_the_folder_by_its_files(write):
     folder = write(
-        deep2__common__layers="Affine = 3",
+        deep2__common__layers="mine = 4",
         deep2__common__functions="",
         other__common__layers="Affine = 3",
         other__common__util="",
     )
     code = (
         "import sys; sys.path.insert(0, '.'); import scratchnet.dropin; scratchnet.dropin.install();"
-        "import deep2.common.layers as a, other.common.layers as b; print(a.Affine, b.Affine)"
+        "import deep2.common.layers as a, deep2.common.optimizer as c, other.common.layers as b;"
+        "print(a.mine, c.SGD, b.Affine)"
     )
-    assert run(*PYTHON, "-c", code, cwd=folder).stdout == "<class 'scratchnet.layers.Affine'> 3\n"
+    assert run(*PYTHON, "-c", code, cwd=folder).stdout == "4 <class 'scratchnet.optimizer.SGD'> 3\n"
 
 
 def test_the_reader_s_own_modules_keep_working(write):
     folder = write(
         common__mine="from common.layers import *\nfrom .functions import sigmoid\nx = Affine, softmax, np, GPU",
         common__models="name = 'my own models'",
-        common__layers="raise RuntimeError('not this one')",
         dataset__fruit="n = 3",
         ch02__script="""
             import sys
@@ -399,10 +399,10 @@ def test_book_1_in_a_notebook_and_the_hint_to_it(write):
 def test_the_second_extension_takes_the_first_one_s_place_and_unloading_gives_it_back(write):
     folder = write(
         common__functions="",
-        common__layers="place = 'the reader'",
         common__mine="from common import layers",
+        common__gradient="place = 'the reader'",
         deep2__common__functions="",
-        deep2__common__layers="",
+        deep2__common__layers="from common.layers import *",
         script="""
             import sys
             import scratchnet, scratchnet.book1, scratchnet.book2
@@ -420,8 +420,8 @@ def test_the_second_extension_takes_the_first_one_s_place_and_unloading_gives_it
                 modules = (common.layers, common.mine.layers, below.layers)
                 print(*("book 1" if "Convolution" in dir(m) else "book 2" for m in modules))
             scratchnet.book1.unload_ipython_extension(IPython)
-            import common.layers
-            print(common.layers.place, hasattr(common.layers, "Affine"))
+            import common.gradient
+            print(common.gradient.place, hasattr(common.gradient, "numerical_gradient"))
         """,
     )
     lines = run(*PYTHON, "-W", "error", "script.py", cwd=folder, PYTHONPATH=str(folder)).stdout.splitlines()

@@ -72,6 +72,15 @@ def repack(sdist: Path, date: int) -> None:
     sdist.write_bytes(gzip.compress(plain.getvalue(), 9, mtime=date))
 
 
+def compress(wheel: Path) -> None:
+    """Write the wheel again, compressed as far as deflate goes."""
+    plain = io.BytesIO()
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(plain, "w") as new:
+        for member in old.infolist():
+            new.writestr(member, old.read(member), zipfile.ZIP_DEFLATED, 9)
+    wheel.write_bytes(plain.getvalue())
+
+
 def build(out: Path) -> tuple[Path, Path]:
     """Build sdist and wheel into a folder, the wheel repaired where it can be."""
     os.umask(0o022)
@@ -94,6 +103,7 @@ def build(out: Path) -> tuple[Path, Path]:
         else:
             shutil.copy(wheel, out)
     (wheel,) = out.glob("*.whl")
+    compress(wheel)
     return sdist, wheel
 
 

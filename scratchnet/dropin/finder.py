@@ -2,9 +2,10 @@
 
 Each import looks for:
 
-1. a module that the book has under that name: scratchnet's, under this second name;
-2. else the user's own, from a folder `common` or `dataset` on the path, next to the script or above it;
-3. else the other book's, whose name this book does not have.
+1. the user's own, from a folder `common` or `dataset` on the path, next to the script or above it. Of it, what is
+   provably the books' is scratchnet's (`recognition`): the whole module under this second name, or some of its
+   definitions, or none;
+2. else scratchnet's module of the book, or of the other one, if this book has none of that name.
 
 The `__init__.py` of the user's own `common` and `dataset` is not run: the books' are empty.
 """
@@ -22,6 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .editions import HOMES, MODULES, PACKAGE, book_by_folder, is_installed
+from .recognition import Reading, Readings
 
 if TYPE_CHECKING:
     from importlib.abc import Loader, MetaPathFinder
@@ -42,6 +44,10 @@ class Finder(MetaPathFinder):
         Folders that are searched for the user's own modules after the path.
     others : set of str
         Packages from elsewhere with the books' names, about which the user has been warned.
+    is_quiet : bool
+        Whether nothing is said of what is the user's own.
+    has_served : bool
+        Whether anything of scratchnet's has been imported through it.
     """
 
     def __init__(self) -> None:
@@ -49,6 +55,9 @@ class Finder(MetaPathFinder):
         self.roots: set[str] = set()
         self.folders: list[str] = []
         self.others: set[str] = set()
+        self.is_quiet = False
+        self.has_served = False
+        self._readings: dict[str | None, Readings] = {}  # by root
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -66,11 +75,52 @@ class Finder(MetaPathFinder):
             return ModuleSpec(fullname, _Package(), is_package=True)
         if not _is_served(f"{root}.{package}" if root else package):
             return None  # `common` was imported from elsewhere before
-        return (
-            _from_scratchnet(self.book, fullname, package, module)
-            or self.find_readers_own(fullname, root, package)
-            or _from_scratchnet(3 - self.book, fullname, package, module)
+        spec = self.find_readers_own(fullname, root, package) or next(
+            filter(
+                None, (_from_scratchnet(book, fullname, package, module) for book in (self.book, 3 - self.book))
+            ),
+            None,
         )
+        if spec is None or isinstance(spec.loader, _Alias):
+            self.has_served |= spec is not None
+            return spec
+        if not (spec.origin or "").endswith(".py") or all(module not in MODULES[b][package] for b in (1, 2)):
+            return spec
+        return self._recognised(spec, fullname, self.readings(root).of(module, package))
+
+    def _recognised(self, spec: ModuleSpec, fullname: str, reading: Reading | None) -> ModuleSpec:
+        """Return how a module of the user's is loaded, after a look at what it is."""
+        assert reading is not None
+        if reading.whole is not None:
+            self.has_served = True
+            return ModuleSpec(fullname, _Alias(reading.whole))
+        self.say(reading.examine().line(fullname))
+        if reading.served:
+            self.has_served = True
+            spec.loader = _Mixed(reading)
+        return spec
+
+    def readings(self, root: str | None) -> Readings:
+        """Return what is known of the user's modules under a root."""
+
+        def locate(name: str) -> Path | None:
+            package = name.partition(".")[0]
+            spec = self.find_readers_own(f"{root}.{name}" if root else name, root, package)
+            return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+        if root not in self._readings:
+            self._readings[root] = Readings(locate, self.book)
+        return self._readings[root]
+
+    def say(self, line: str) -> None:
+        """Print a line on stderr, unless nothing is to be said."""
+        if line and not self.is_quiet:
+            print(f"scratchnet: {line}", file=sys.stderr)
+
+    def forget(self) -> None:
+        """Read the user's files anew from now on."""
+        self._readings.clear()
+        self.has_served = False
 
     def find_readers_own(self, fullname: str, root: str | None, package: str) -> ModuleSpec | None:
         """Return how the module that Python itself would import is loaded, or None if the user has none."""
@@ -101,6 +151,17 @@ class _Alias(_Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Put scratchnet's module into sys.modules in place of the new one."""
         sys.modules[module.__name__] = import_module(self.name)
+
+
+class _Mixed(_Loader):
+    """Loads a user's module, some of whose definitions are scratchnet's."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the file, with scratchnet's definitions in the place of those that are the books'."""
+        exec(self.reading.code(), vars(module))
 
 
 def _from_scratchnet(book: int, fullname: str, package: str, module: str) -> ModuleSpec | None:
@@ -155,6 +216,7 @@ def install(book: int | None = None, *, roots: Sequence[str] = ()) -> None:
     if book != FINDER.book:
         _forget_served()
     FINDER.book = book
+    FINDER.forget()
     _warn_of_others()
     FINDER.roots.update(roots)
     if FINDER not in sys.meta_path:

@@ -12,6 +12,7 @@ from .._compute import choose
 from .._files import as_path
 from .editions import book_of, roots_of
 from .finder import FINDER, install
+from .recognition import names_in
 
 
 def run_script(
@@ -20,6 +21,8 @@ def run_script(
     *,
     book: int | None = None,
     float32: bool = False,
+    quiet: bool = False,
+    keep_own: bool = False,
 ) -> None:
     """Run a script as `python script arguments` would, with `common` and `dataset` from scratchnet.
 
@@ -37,6 +40,11 @@ def run_script(
     float32 : bool
         Whether layers compute in float32 if weights are float64: parameters, gradients, the optimizer's state
         and losses keep their dtype.
+    quiet : bool
+        Whether to say nothing, on stderr, of what was not compiled.
+    keep_own : bool
+        Whether definitions of the books in the script itself run as they are written; by default they are
+        compiled as well.
 
     Raises
     ------
@@ -52,6 +60,7 @@ def run_script(
     folder = os.path.dirname(os.path.realpath(path))
     install(book_of(path) if book is None else book, roots=roots_of(Path(path)))
     FINDER.folders = [folder, os.path.dirname(folder)]
+    FINDER.is_quiet = quiet
     if sys.flags.safe_path:
         sys.path.insert(0, folder)
     else:
@@ -64,13 +73,29 @@ def run_script(
         choose("float32")
     code: CodeType | None = None
     try:
-        code = compile(source, path, "exec", dont_inherit=True)
+        code = _own_code(path, source) if not keep_own else None
+        code = code or compile(source, path, "exec", dont_inherit=True)
         exec(code, vars(main))
     except SystemExit:
         raise
     except BaseException:
         _show_only(code)
         raise
+    finally:
+        if not FINDER.has_served:
+            FINDER.say(f"nothing of {os.fspath(script)} was compiled: it imports neither common nor dataset")
+
+
+def _own_code(path: str, source: bytes) -> CodeType | None:
+    """Return the script's code with compiled definitions in the place of the books'; None without any."""
+    if next(names_in(source), None) is None:
+        return None
+    reading = FINDER.readings(None).script(Path(path))
+    if not reading.served:
+        return None
+    FINDER.has_served = True
+    FINDER.say(f"{os.path.basename(path)}: compiled {', '.join(reading.served)}, which are the book's")
+    return reading.code()
 
 
 def _show_only(code: CodeType | None) -> None:

@@ -1,0 +1,330 @@
+"""Whose code runs: the books' own is compiled, what a reader has changed runs as written, and it is said."""
+
+from __future__ import annotations
+
+import ast
+import random
+from textwrap import dedent
+
+import numpy as np
+import processes
+import pytest
+from processes import PYTHON
+
+import scratchnet.book2.layers
+import scratchnet.dropin
+from scratchnet.dropin import recognition
+from scratchnet.dropin.finder import FINDER
+from scratchnet.dropin.fingerprint import file_digest, fingerprint, names_used
+from scratchnet.dropin.recognition import Readings
+
+# An edition in our own words: the table of the tests has it in the place of the books'.
+FUNCTIONS = '''
+import numpy as np
+
+
+def sigmoid(x):
+    """Squash."""
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    moved = x - np.max(x, axis=-1, keepdims=True)
+    return np.exp(moved) / np.sum(np.exp(moved), axis=-1, keepdims=True)
+'''
+LAYERS = """
+from common.functions import *
+
+
+class Sigmoid:
+    def __init__(self):
+        self.params, self.grads, self.out = [], [], None
+
+    def forward(self, x):
+        out = sigmoid(x)
+        self.out = out
+        return out
+
+    def backward(self, dout):
+        return dout * (1 - self.out) * self.out
+
+
+class Softmax:
+    def __init__(self):
+        self.params, self.grads = [], []
+
+    def forward(self, x):
+        self.out = softmax(x)
+        return self.out
+
+
+class Affine:
+    def __init__(self, W, b):
+        self.params, self.grads = [W, b], [np.zeros_like(W), np.zeros_like(b)]
+
+    def forward(self, x):
+        return x @ self.params[0] + self.params[1]
+"""
+
+
+def definitions(source):
+    return {n.name: n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """The table knows the edition above, by definitions, and by files if they are added."""
+    of = {fingerprint(n): [f"2.functions.{name}"] for name, n in definitions(FUNCTIONS).items()}
+    of |= {fingerprint(n): [f"2.layers.{name}"] for name, n in definitions(LAYERS).items()}
+    files: dict[str, str] = {}
+    monkeypatch.setattr(recognition, "_table", lambda: (of, files))
+    recognition._served_names.cache_clear()
+    yield files
+    recognition._served_names.cache_clear()
+
+
+@pytest.fixture
+def readings(tmp_path, table):
+    """Write a reader's `common`, and get what is recognised in it."""
+
+    def of(**modules):
+        for name, text in modules.items():
+            (tmp_path / f"{name}.py").write_text(text, "utf-8")
+
+        def locate(name):
+            path = tmp_path / f"{name.partition('.')[2]}.py"
+            return path if path.is_file() else None
+
+        return Readings(locate, 2)
+
+    return of
+
+
+def test_fingerprints_are_the_same_on_every_python():
+    first = "def f(a, *b, c=1e-7, **d):\n    x, y = a, -b[0]\n    return [z + x for z in y if not z is None]"
+    second = "class A(B):\n    n = True\n    def g(self):\n        with self.open() as f:\n"
+    second += "            return f'{f!r:>{3}}'"
+    third = "x = {'a': (1, 2.5, 1j, b'c', ...), **y}"
+    expected = ["7b25c4e022ba579b", "4ead4c34738578e1", "47bcac08f039d66a"]
+    assert [fingerprint(ast.parse(source).body[0])[:16] for source in (first, second, third)] == expected
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (
+            "def f(a, b=1):\n    'd'\n    x = a + b\n    return x",
+            "def f(a: int, b=1) -> int:\n    y = (a\n+ b)\n    return y",
+        ),
+        ("def f():\n    for i in r:\n        s = i", "def f():\n    for k in r:\n        t = k  # why"),
+        ("def f():\n    n: int = 3\n    return n", "def f():\n    m = 0x3\n    return m"),
+        ("x = 'a'", 'x = """a"""'),
+    ],
+)  # fmt: skip
+def test_what_only_the_author_sees_does_not_count(one, other):
+    assert fingerprint(ast.parse(one).body[0]) == fingerprint(ast.parse(other).body[0])
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("def f(a):\n    return a", "def f(b):\n    return b"),
+        ("def f(a=1): pass", "def f(a=1.0): pass"),
+        ("def f():\n    q = 1\n    return lambda q: q", "def f():\n    w = 1\n    return lambda q: w"),
+        ("def f():\n    from m import a\n    a = a + 1", "def f():\n    from m import b\n    b = b + 1"),
+        ("def f():\n    x = 1\n    y = 2\n    return x", "def f():\n    x = 1\n    y = 2\n    return y"),
+        ("def f():\n    global a\n    a = 1", "def f():\n    global b\n    b = 1"),
+        ("def f():\n    x = 1\n    return locals()", "def f():\n    y = 1\n    return locals()"),
+        ("def f():\n    x = 1\n    class C:\n        x = 2", "def f():\n    y = 1\n    class C:\n        y = 2"),
+        ("x = True", "x = 1"),
+        ("x.a", "x.b"),
+        ("f(k=1)", "f(j=1)"),
+        ("x = -1", "x = 1"),
+        ("x = 'a'", "x = b'a'"),
+        ("class A:\n    def f(self): pass", "class A:\n    def g(self): pass"),
+    ],
+)
+def test_whatever_else_counts(one, other):
+    assert fingerprint(ast.parse(one).body[0]) != fingerprint(ast.parse(other).body[0])
+
+
+def test_names_that_a_definition_leans_on():
+    source = "class A(B):\n    k = g(1)\n    def f(self, x=h):\n        y = q(x)\n        return [s(z) for z in y]"
+    assert names_used(ast.parse(source).body[0]) == {"B", "g", "h", "q", "s"}
+
+
+def test_an_edition_is_served_whatever_its_comments_and_locals(readings):
+    mine = LAYERS.replace("out = sigmoid(x)", "y = sigmoid(x)  # hidden")
+    mine = mine.replace("self.out = out\n        return out", "self.out = y\n        return y")
+    layers = readings(functions=FUNCTIONS, layers=mine).of("layers").examine()
+    assert [*layers.served] == ["Sigmoid", "Softmax", "Affine"] and not layers.kept and layers.line("layers") == ""
+
+
+def test_what_is_changed_and_what_leans_on_it_is_kept(readings):
+    changed = FUNCTIONS.replace("keepdims=True)\n    return", "keepdims=True) * 2\n    return")
+    reading = readings(functions=changed, layers=LAYERS)
+    assert [*reading.of("functions").examine().served] == ["sigmoid"]
+    layers = reading.of("layers").examine()
+    assert layers.kept == {"Softmax": "it uses your softmax"} and [*layers.served] == ["Sigmoid", "Affine"]
+    assert layers.line("common.layers") == (
+        "common.layers: compiled 2 of 3; yours: Softmax (it uses your softmax)"
+    )
+    assert reading.of("functions").line("functions").endswith("yours: softmax (line 10: not the book's)")
+
+
+@pytest.mark.parametrize(
+    "more, kept",
+    [
+        ("\nsigmoid = abs\n", ["Sigmoid"]),
+        ("\ndef sigmoid(x):\n    return x\n", ["sigmoid", "Sigmoid"]),
+        ("\nif True:\n    np = None\n", ["Affine"]),
+        ("\nfrom mine import sigmoid\n", ["Sigmoid"]),
+        ("\nimport mine as np\n", ["Affine"]),
+        ("\nclass Affine(Affine):\n    pass\n", ["Affine"]),
+        ("\nclass Mine:\n    pass\n", ["Mine"]),
+        ("\nimport numpy as np, sys\n", []),
+        ("\nSEEN = []\n", []),
+    ],
+)
+def test_names_that_a_reader_binds_anew(readings, more, kept):
+    layers = readings(functions=FUNCTIONS, layers=LAYERS + more).of("layers").examine()
+    assert sorted(layers.kept) == sorted(kept)
+
+
+def test_files_of_an_edition_are_recognised_without_a_look_inside(readings, table):
+    reading = readings(functions=FUNCTIONS, layers=LAYERS)
+    for name, text in (("functions", FUNCTIONS), ("layers", LAYERS)):
+        table[file_digest(text.encode())] = f"2.common.{name}"
+        assert file_digest(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()) in table
+    assert reading.of("layers").whole == "scratchnet.book2.layers"
+    changed = readings(functions=FUNCTIONS.replace("1 +", "2 +"))
+    assert changed.of("layers").whole is None and [*changed.of("layers").examine().kept] == ["Sigmoid"]
+
+
+def test_a_reader_s_module_with_compiled_definitions_in_it(tmp_path, table, monkeypatch, capsys):
+    common = tmp_path / "common"
+    common.mkdir()
+    (common / "functions.py").write_text(FUNCTIONS.replace("1 +", "2 +"))
+    (common / "layers.py").write_text(LAYERS + "\nclass Double(Affine):\n    def forward(self, x):\n"
+                                      "        return 2 * super().forward(x)\n\nplace = __file__\n")  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+    scratchnet.dropin.install(2)
+    try:
+        import common.layers as layers
+
+        assert layers.Affine is scratchnet.book2.layers.Affine and layers.place == str(common / "layers.py")
+        assert layers.Sigmoid.__module__ == "common.layers" and layers.sigmoid(0.0) == 1 / 3
+        assert layers.Sigmoid().forward(np.zeros(1))[0] == 1 / 3
+        W, b, x = np.ones((2, 3)), np.ones(3), np.ones((4, 2))
+        np.testing.assert_array_equal(layers.Double(W, b).forward(x), np.full((4, 3), 6.0))
+    finally:
+        scratchnet.dropin.uninstall()
+        FINDER.forget()
+    assert capsys.readouterr().err.splitlines() == [
+        "scratchnet: common.layers: compiled 2 of 4; yours: Double (new), Sigmoid (it uses your sigmoid)",
+        "scratchnet: common.functions: compiled 1 of 2; yours: sigmoid (line 5: not the book's)",
+    ]
+
+
+def test_errors_show_the_reader_s_lines(tmp_path, table):
+    path = tmp_path / "functions.py"
+    path.write_text(FUNCTIONS + "\n1 / 0\n")
+    reading = Readings(lambda name: path, 2).of("functions")
+    code = reading.code()
+    assert [*reading.served] == ["sigmoid", "softmax"]
+    with pytest.raises(ZeroDivisionError) as caught:
+        exec(code, {"__name__": "functions"})
+    assert caught.traceback[-1].lineno + 1 == len(path.read_text().splitlines())
+
+
+def test_modules_that_import_each_other(readings):
+    circle = readings(functions="from common.layers import *\n" + FUNCTIONS, layers=LAYERS)
+    assert [*circle.of("layers").examine().served] == ["Sigmoid", "Softmax", "Affine"]
+
+
+def test_a_file_that_is_not_python_is_python_s_to_refuse(readings):
+    reading = readings(layers="class (")
+    assert reading.of("layers").examine().served == {}
+    with pytest.raises(SyntaxError):
+        reading.of("layers").code()
+
+
+def test_the_books_classes_in_a_script_itself(tmp_path, table):
+    script = tmp_path / "script.py"
+    script.write_text(FUNCTIONS + LAYERS.replace("from common.functions import *\n", "") + "\nprint(Sigmoid())\n")
+    reading = Readings(lambda name: None, 2).script(script)
+    assert [*reading.served] == ["sigmoid", "softmax", "Sigmoid", "Softmax", "Affine"]
+    script.write_text(script.read_text().replace("1 +", "2 +"))
+    assert [*Readings(lambda name: None, 2).script(script).served] == ["softmax", "Softmax", "Affine"]
+
+
+def edits(tree, rng):
+    """Change one thing in a tree: a number, an operator, an attribute, a name that is called, an argument."""
+    nodes = [
+        n
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Constant | ast.BinOp | ast.Attribute | ast.UnaryOp | ast.arg)
+    ]
+    node = rng.choice([n for n in nodes if not (isinstance(n, ast.Constant) and isinstance(n.value, str))])
+    if isinstance(node, ast.Constant):
+        node.value = not node.value if isinstance(node.value, bool) else rng.choice([7, 0.5, None])
+    elif isinstance(node, ast.BinOp):
+        node.op = rng.choice(
+            [op for op in (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.MatMult) if type(node.op) is not op]
+        )()
+    elif isinstance(node, ast.Attribute):
+        node.attr += "_"
+    elif isinstance(node, ast.UnaryOp):
+        node.op = ast.UAdd() if isinstance(node.op, ast.USub) else ast.USub()
+    else:
+        node.arg += "_"
+
+
+def test_no_edit_is_passed_over(table):
+    """200 edits of an edition's definitions: none of them is taken for the edition's own."""
+    rng = random.Random(0)
+    sources = [ast.unparse(n) for n in (*definitions(FUNCTIONS).values(), *definitions(LAYERS).values())]
+    known = recognition._table()[0]
+    for _ in range(200):
+        tree = ast.parse(rng.choice(sources))
+        before = ast.dump(tree)
+        edits(tree, rng)
+        assert ast.dump(tree) == before or fingerprint(tree.body[0]) not in known, ast.unparse(tree)
+
+
+def test_the_table_that_ships():
+    table, files = recognition._table()
+    assert all(len(digest) == 64 for digest in (*table, *files))
+    for target in {t for targets in table.values() for t in targets}:
+        edition, module, name = target.split(".")
+        home = recognition.KOREAN if edition == "2ko" else f"{recognition.HOMES[int(edition)]['common']}.{module}"
+        assert hasattr(recognition.import_module(home), name), target
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run_script(text, *options):
+        (tmp_path / "script.py").write_text(dedent(text))
+        command = (*PYTHON, "-m", "scratchnet", "run", *options, "script.py")
+        return processes.run(*command, cwd=tmp_path, PYTHONSAFEPATH="")
+
+    return run_script
+
+
+def test_it_is_said_when_nothing_is_compiled(run):
+    said = run("print(1)")
+    assert said.stdout == "1\n"
+    assert said.stderr == "scratchnet: nothing of script.py was compiled: it imports neither common nor dataset\n"
+    assert run("print(1)", "--quiet").stderr == "" == run("from common.layers import Affine").stderr
+
+
+def test_it_is_said_what_is_the_reader_s(run, tmp_path):
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common/layers.py").write_text("class Affine:\n    pass\n")
+    said = run("from common.layers import Affine\nprint(Affine.__module__)")
+    assert said.stdout == "common.layers\n"
+    assert (
+        said.stderr.splitlines()[0]
+        == "scratchnet: common.layers: compiled 0 of 1; yours: Affine (line 1: not the book's)"
+    )
+    assert run("from common.layers import Affine", "--quiet").stderr == ""
