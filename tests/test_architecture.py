@@ -104,7 +104,7 @@ ALLOWED = {
     "dropin/fingerprint": set(),
     "dropin/recognition": {"dropin/editions", "dropin/fingerprint"},
     "dropin/korean": {"book2/trainer"},
-    "dropin/finder": {"dropin/editions", "dropin/recognition"},  # it serves whatever there is
+    "dropin/finder": {"dataset/_files", "dropin/editions", "dropin/recognition"},  # it serves whatever there is
     "dropin/runner": {"_files", "dropin/editions", "dropin/finder", "dropin/recognition"},
     "np": {"backends/__init__", "config"},
     "_unpickle": {"_files"},

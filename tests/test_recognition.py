@@ -328,3 +328,37 @@ def test_it_is_said_what_is_the_reader_s(run, tmp_path):
         == "scratchnet: common.layers: compiled 0 of 1; yours: Affine (line 1: not the book's)"
     )
     assert run("from common.layers import Affine", "--quiet").stderr == ""
+
+
+def idx(array):
+    """An array of bytes as an IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def test_the_reader_s_data_come_first(tmp_path, monkeypatch):
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    (folder / "mnist.py").write_text("def load_mnist():\n    return 'mine'\n")
+    sizes = {"train": 3, "t10k": 2}
+    for name, n in sizes.items():
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx(np.full((n, 2, 2), n, np.uint8)))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(np.zeros(n, np.uint8)))
+    digest = file_digest((folder / "mnist.py").read_bytes())
+    monkeypatch.setattr(recognition, "_table", lambda: ({}, {digest: "1.dataset.mnist"}))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "elsewhere"))
+
+    def load():
+        scratchnet.dropin.install(1)
+        try:
+            from dataset.mnist import load_mnist
+
+            return load_mnist(**({} if load_mnist.__module__ == "dataset.mnist" else {"normalize": False}))
+        finally:
+            scratchnet.dropin.uninstall()
+            FINDER.forget()
+
+    (x, _), (x_test, _) = load()
+    assert x.shape == (3, 4) and x_test.shape == (2, 4) and x[0, 0] == 3
+    (folder / "mnist.pkl").write_bytes(b"")  # which the book's loader reads before all else
+    assert load() == "mine"

@@ -6,6 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+# The folder `dataset` of a reader whose own module `scratchnet run` has recognised: its MNIST comes first.
+readers_folder: Path | None = None
+
 
 def places() -> list[Path]:
     """Return the folders that are searched for data files, in order of priority.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._files import as_path, open_file
+from . import _files
 from ._files import cache_folder
 
 __all__ = ["load_idx", "load_mnist"]
@@ -68,7 +69,8 @@ def load_mnist(
         Labels as one-hot rows; else as indices.
     folder : path, optional
         Folder of the four files, each with or without ``.gz``. By default ``SCRATCHNET_DATA`` (or the
-        ``mnist`` folder in it), else ``scratchnet/mnist`` in the user's cache folder.
+        ``mnist`` folder in it), else ``scratchnet/mnist`` in the user's cache folder; for a script under
+        ``scratchnet run`` before these the script's own ``dataset``, if they are all there.
 
     Returns
     -------
@@ -219,6 +221,9 @@ def _one_hot(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
 def _locate(folder: str | os.PathLike[str] | None) -> list[Path]:
     """The four files, in the order of `_SHA256`."""
     given = os.environ.get("SCRATCHNET_DATA")
+    own = _find(_files.readers_folder) if folder is None and _files.readers_folder is not None else {}
+    if len(own) == len(_SHA256):
+        return list(own.values())
     if folder is not None:
         source, places = "folder", [as_path("load_mnist: folder", folder)]
     elif given:

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ..dataset import _files
 from .editions import HOMES, MODULES, PACKAGE, book_by_folder, is_installed
 from .recognition import Reading, Readings
 
@@ -91,10 +92,16 @@ class Finder(MetaPathFinder):
     def _recognised(self, spec: ModuleSpec, fullname: str, reading: Reading | None) -> ModuleSpec:
         """Return how a module of the user's is loaded, after a look at what it is."""
         assert reading is not None
+        if reading.whole is not None and fullname.endswith("dataset.mnist"):
+            if reading.path.with_name("mnist.pkl").is_file():
+                self.say(f"{fullname}: yours, since it reads {reading.path.with_name('mnist.pkl')}")
+                return spec
+            _files.readers_folder = reading.path.parent
         if reading.whole is not None:
             self.has_served = True
             return ModuleSpec(fullname, _Alias(reading.whole))
-        self.say(reading.examine().line(fullname))
+        line = reading.examine().line(fullname)
+        self.say(f"{fullname}: yours, edition unknown" if "dataset." in fullname else line)
         if reading.served:
             self.has_served = True
             spec.loader = _Mixed(reading)
@@ -121,6 +128,7 @@ class Finder(MetaPathFinder):
         """Read the user's files anew from now on."""
         self._readings.clear()
         self.has_served = False
+        _files.readers_folder = None
 
     def find_readers_own(self, fullname: str, root: str | None, package: str) -> ModuleSpec | None:
         """Return how the module that Python itself would import is loaded, or None if the user has none."""
