@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+import sys
 from textwrap import dedent
 
 import numpy as np
@@ -362,3 +363,21 @@ def test_the_reader_s_data_come_first(tmp_path, monkeypatch):
     assert x.shape == (3, 4) and x_test.shape == (2, 4) and x[0, 0] == 3
     (folder / "mnist.pkl").write_bytes(b"")  # which the book's loader reads before all else
     assert load() == "mine"
+
+
+def test_classes_of_the_books_typed_into_the_script(tmp_path, table, monkeypatch, capsys):
+    script = tmp_path / "script.py"
+    script.write_text(FUNCTIONS + LAYERS.replace("from common.functions import *\n", "") + "\nprint(Affine)\n")
+    for name in ("path", "argv"):
+        monkeypatch.setattr(sys, name, [*getattr(sys, name)])
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    try:
+        for keep_own, expected in (
+            (False, "<class 'scratchnet.layers.Affine'>"),
+            (True, "<class '__main__.Affine'>"),
+        ):
+            scratchnet.dropin.run_script(script, book=2, keep_own=keep_own)
+            assert capsys.readouterr().out == f"{expected}\n"
+    finally:
+        scratchnet.dropin.uninstall()
+        FINDER.forget()

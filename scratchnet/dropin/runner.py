@@ -94,7 +94,7 @@ def _own_code(path: str, source: bytes) -> CodeType | None:
     if not reading.served:
         return None
     FINDER.has_served = True
-    FINDER.say(f"{os.path.basename(path)}: compiled {', '.join(reading.served)}, which are the book's")
+    FINDER.say(f"{os.path.basename(path)}: compiled, since the books have the same: {', '.join(reading.served)}")
     return reading.code()
 
 
