@@ -102,10 +102,16 @@ ALLOWED = {
     "dropin/__init__": {"dropin/editions", "dropin/finder", "dropin/runner"},
     "dropin/editions": {"_files"},
     "dropin/fingerprint": set(),
-    "dropin/recognition": {"dropin/editions", "dropin/fingerprint"},
+    "dropin/bindings": set(),
+    "dropin/recognition": {"dropin/bindings", "dropin/editions", "dropin/fingerprint"},
     "dropin/korean": {"book2/trainer"},
-    "dropin/finder": {"dataset/_files", "dropin/editions", "dropin/recognition"},  # it serves whatever there is
-    "dropin/runner": {"_files", "dropin/editions", "dropin/finder", "dropin/recognition"},
+    "dropin/finder": {
+        "dataset/_files",
+        "dropin/bindings",
+        "dropin/editions",
+        "dropin/recognition",
+    },  # it serves whatever there is
+    "dropin/runner": {"_files", "dropin/bindings", "dropin/editions", "dropin/finder", "dropin/recognition"},
     "np": {"backends/__init__", "config"},
     "_unpickle": {"_files"},
     "_version": set(),

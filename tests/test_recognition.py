@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import random
 import sys
+from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
@@ -15,6 +16,7 @@ from processes import PYTHON
 import scratchnet.book2.layers
 import scratchnet.dropin
 from scratchnet.dropin import recognition
+from scratchnet.dropin.bindings import names_set_in_modules
 from scratchnet.dropin.finder import FINDER
 from scratchnet.dropin.fingerprint import file_digest, fingerprint, names_used
 from scratchnet.dropin.recognition import Readings
@@ -88,7 +90,7 @@ def table(monkeypatch):
 def readings(tmp_path, table):
     """Write a reader's `common`, and get what is recognised in it."""
 
-    def of(**modules):
+    def of(*, replaced=frozenset(), **modules):
         for name, text in modules.items():
             (tmp_path / f"{name}.py").write_text(text, "utf-8")
 
@@ -96,7 +98,7 @@ def readings(tmp_path, table):
             path = tmp_path / f"{name.partition('.')[2]}.py"
             return path if path.is_file() else None
 
-        return Readings(locate, 2)
+        return Readings(locate, 2, None, replaced)
 
     return of
 
@@ -381,3 +383,110 @@ def test_classes_of_the_books_typed_into_the_script(tmp_path, table, monkeypatch
     finally:
         scratchnet.dropin.uninstall()
         FINDER.forget()
+
+
+@pytest.fixture
+def reader(tmp_path, table, monkeypatch):
+    """Write a reader's folder, and import from it with scratchnet in between."""
+
+    def write(**files):
+        for name, text in files.items():
+            path = tmp_path / f"{name.replace('__', '/')}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        scratchnet.dropin.uninstall()
+        scratchnet.dropin.install(2)
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield write
+    scratchnet.dropin.uninstall()
+    FINDER.forget()
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("common", "dataset", "mine")]:
+        del sys.modules[name]
+
+
+def test_the_reader_s_init_is_run(reader):
+    reader(common__functions=FUNCTIONS)
+    (Path(sys.path[0]) / "common/__init__.py").write_text("from .functions import *\nplace = __file__\n")
+    import common
+
+    assert common.sigmoid(0.0) == 0.5 and common.place == common.__file__
+
+
+def test_names_that_the_reader_s_init_sets(reader):
+    reader(common__functions=FUNCTIONS, common__layers=LAYERS)
+    patch = "import common.functions as F\nF.softmax = lambda x: 'mine'\n"
+    (Path(sys.path[0]) / "common/__init__.py").write_text(patch)
+    from common.layers import Affine, Softmax
+
+    assert Softmax().forward(0) == "mine" and Affine is scratchnet.book2.layers.Affine
+
+
+def test_a_file_of_the_reader_s_with_a_package_s_name(reader):
+    reader(dataset="def load():\n    return 3\n")
+    from dataset import load
+
+    assert load() == 3
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import common.layers as L\nL.softmax = abs",
+        "import common.layers\ncommon.layers.softmax = abs",
+        "from common import layers\nif True:\n    layers.softmax = abs",
+        "def f():\n    from deep2.common import layers as L\n    del L.softmax",
+    ],
+)
+def test_names_that_the_script_sets_in_a_module(readings, table, script):
+    replaced = names_set_in_modules(ast.parse(script))
+    assert replaced == {("layers", "softmax")}
+    for name, text in (("functions", FUNCTIONS), ("layers", LAYERS)):
+        table[file_digest(text.encode())] = f"2.common.{name}"
+    layers = readings(functions=FUNCTIONS, layers=LAYERS, replaced=replaced).of("layers").examine()
+    assert layers.whole is None and layers.kept == {"Softmax": "it uses your softmax"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "\nfrom mine import *\n",
+        "\nfrom scipy.special import softmax\n",
+        "\nfrom .mine import softmax\n",
+        "\nfrom old.common.functions import softmax\n",
+        "\ntry:\n    from mine import *\nexcept ImportError:\n    pass\n",
+        "\ndef patch():\n    global softmax\n    softmax = abs\n",
+        "\nglobals()['softmax'] = abs\n",
+        "\nexec('softmax = abs')\n",
+        "\nimport sys\nsetattr(sys.modules[__name__], 'softmax', abs)\n",
+        "\nclass K:\n    global softmax\n    softmax = abs\n",
+        "\ndef helper(a=(softmax := abs)):\n    pass\n",
+        "\nmatch abs:\n    case softmax:\n        pass\n",
+        "\ntry:\n    1 / 0\nexcept ZeroDivisionError as softmax:\n    pass\n",
+        "\nfor softmax in [abs]:\n    pass\n",
+        "\nwith open(__file__) as softmax:\n    pass\n",
+        "\nimport mine as softmax\n",
+        "\ndel softmax\n",
+        "\n__all__ = ['sigmoid']\n",
+    ],
+)
+def test_however_a_name_is_bound_anew_it_counts(readings, more):
+    reading = readings(functions=FUNCTIONS + more, layers=LAYERS)
+    assert "Softmax" in reading.of("layers").examine().kept
+
+
+@pytest.mark.parametrize("deep", ["K = " + "+".join(["1"] * 1200), f"def f():\n    return 0x{'f' * 5000}"])
+def test_what_is_too_deep_or_too_long_is_the_reader_s(readings, deep):
+    reading = readings(functions=f"{FUNCTIONS}\n{deep}\n").of("functions").examine()
+    code = reading.code()
+    assert code is not None and not {"K", "f"} & reading.served.keys()
+
+
+def test_a_script_that_changes_the_path_may_import_another_common(tmp_path, table):
+    script = tmp_path / "script.py"
+    typed = LAYERS.replace("from common.functions import *", "from common.functions import sigmoid, softmax")
+    script.write_text(typed)
+    readings = Readings(lambda name: None, 2)
+    assert [*readings.script(script).served] == ["Sigmoid", "Softmax", "Affine"]
+    script.write_text("import sys\nsys.path.insert(0, 'mine')\n" + typed)
+    assert [*readings.script(script).served] == ["Affine"]  # which leans on nothing of common's

@@ -6,12 +6,12 @@ Each import looks for:
    provably the books' is scratchnet's (`recognition`): the whole module under this second name, or some of its
    definitions, or none;
 2. else scratchnet's module of the book, or of the other one, if this book has none of that name.
-
-The `__init__.py` of the user's own `common` and `dataset` is not run: the books' are empty.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 import sys
 import warnings
@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..dataset import _files
+from .bindings import names_set_in_modules
 from .editions import HOMES, MODULES, PACKAGE, book_by_folder, is_installed
 from .recognition import Reading, Readings
 
@@ -47,6 +48,8 @@ class Finder(MetaPathFinder):
         Packages from elsewhere with the books' names, about which the user has been warned.
     is_quiet : bool
         Whether nothing is said of what is the user's own.
+    replaced : set of (str, str)
+        Modules of `common` and names in them that the script sets from outside.
     has_served : bool
         Whether anything of scratchnet's has been imported through it.
     """
@@ -57,8 +60,9 @@ class Finder(MetaPathFinder):
         self.folders: list[str] = []
         self.others: set[str] = set()
         self.is_quiet = False
+        self.replaced: set[tuple[str, str]] = set()
         self.has_served = False
-        self._readings: dict[str | None, Readings] = {}  # by root
+        self._readings: dict[tuple[str | None, ...], Readings] = {}  # by root and path
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -73,7 +77,14 @@ class Finder(MetaPathFinder):
         if module is None:
             if root and root not in self.roots and not _is_books_folder(path or ()):
                 return None
-            return ModuleSpec(fullname, _Package(), is_package=True)
+            own = PathFinder.find_spec(fullname, path if root else [*sys.path, *self.folders])
+            if own is None or own.origin is None or is_installed(own.origin):
+                return ModuleSpec(fullname, _Package(), is_package=True)
+            if own.submodule_search_locations is None:
+                return None  # the user's file common.py or dataset.py
+            with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):  # Python will say it
+                self.replaced |= names_set_in_modules(ast.parse(Path(own.origin).read_bytes()))
+            return ModuleSpec(fullname, _Package(own.origin), origin=own.origin, is_package=True)
         if not _is_served(f"{root}.{package}" if root else package):
             return None  # `common` was imported from elsewhere before
         spec = self.find_readers_own(fullname, root, package) or next(
@@ -87,11 +98,13 @@ class Finder(MetaPathFinder):
             return spec
         if not (spec.origin or "").endswith(".py") or all(module not in MODULES[b][package] for b in (1, 2)):
             return spec
-        return self._recognised(spec, fullname, self.readings(root).of(module, package))
+        reading = self.readings(root).of(module, package)
+        if reading is None or os.fspath(reading.path) != spec.origin:
+            return spec
+        return self._recognised(spec, fullname, reading)
 
-    def _recognised(self, spec: ModuleSpec, fullname: str, reading: Reading | None) -> ModuleSpec:
+    def _recognised(self, spec: ModuleSpec, fullname: str, reading: Reading) -> ModuleSpec:
         """Return how a module of the user's is loaded, after a look at what it is."""
-        assert reading is not None
         if reading.whole is not None and fullname.endswith("dataset.mnist"):
             if reading.path.with_name("mnist.pkl").is_file():
                 self.say(f"{fullname}: yours, since it reads {reading.path.with_name('mnist.pkl')}")
@@ -115,9 +128,10 @@ class Finder(MetaPathFinder):
             spec = self.find_readers_own(f"{root}.{name}" if root else name, root, package)
             return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
-        if root not in self._readings:
-            self._readings[root] = Readings(locate, self.book)
-        return self._readings[root]
+        key = root, *sys.path  # a script may change what is found
+        if key not in self._readings:
+            self._readings[key] = Readings(locate, self.book, root, self.replaced)
+        return self._readings[key]
 
     def say(self, line: str) -> None:
         """Print a line on stderr, unless nothing is to be said."""
@@ -127,6 +141,7 @@ class Finder(MetaPathFinder):
     def forget(self) -> None:
         """Read the user's files anew from now on."""
         self._readings.clear()
+        self.replaced.clear()
         self.has_served = False
         _files.readers_folder = None
 
@@ -144,10 +159,16 @@ class _Loader(Loader):
 
 
 class _Package(_Loader):
-    """Loads `common`, `dataset`, or a root above them: a package that contains only its modules."""
+    """Loads `common`, `dataset`, or a root above them: a package of its modules, and of its file's names."""
+
+    def __init__(self, file: str | None = None) -> None:
+        self.file = file
 
     def exec_module(self, module: ModuleType) -> None:
-        """There is nothing to run."""
+        """Run the user's file __init__.py, if there is one: the books' are empty."""
+        if self.file is not None:
+            module.__file__ = self.file
+            exec(compile(Path(self.file).read_bytes(), self.file, "exec", dont_inherit=True), vars(module))
 
 
 class _Alias(_Loader):

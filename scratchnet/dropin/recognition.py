@@ -8,14 +8,13 @@ Whatever else the file has runs as its author wrote it. `tools/build_editions.py
 from __future__ import annotations
 
 import ast
-import builtins
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import CodeType
 
+from .bindings import Bindings, Definition, is_library_s
 from .editions import HOMES, MODULES
 from .fingerprint import file_digest, fingerprint, names_used
 
@@ -46,7 +45,6 @@ _NEIGHBOURS = {
     },
 }
 KOREAN = "scratchnet.dropin.korean"  # serves the Korean edition's trainers
-_LIBRARIES = {"numpy", "matplotlib", "cupy", "scipy", "sklearn"}
 
 
 @cache
@@ -77,10 +75,8 @@ class Reading:
         The file.
     package, module
         What the books call it ("common", "layers"); None for a script.
-    book : int
-        Whose definitions are preferred where both books have the same.
-    locate
-        Finds the reader's other modules of `common`; see `Readings`.
+    readings
+        The reader's other modules.
 
     Attributes
     ----------
@@ -92,15 +88,17 @@ class Reading:
         For each other top-level definition, why it runs as it is written.
     """
 
-    def __init__(self, path: Path, package: str | None, module: str | None, book: int, readings: Readings) -> None:
-        self.path, self.module, self._book, self._readings = path, module, book, readings
+    def __init__(self, path: Path, package: str | None, module: str | None, readings: Readings) -> None:
+        self.path, self._readings = path, readings
+        self._replaced = {name for of, name in readings.replaced if of == module}
+        self._is_script = package is None
         self._source = path.read_bytes()
         self.whole: str | None = None
         self.served: dict[str, str] = {}
         self.kept: dict[str, str] = {}
         self._tree: ast.Module | None = None
-        self._bindings: dict[str, list[ast.stmt]] = {}
-        self._stars: list[ast.ImportFrom] = []
+        self._bindings = Bindings(ast.Module([], []))
+        self._is_being_examined = False
         self._asked: set[str] = set()
         if package is not None and module is not None:
             self.whole = self._whole(package, module)
@@ -108,7 +106,7 @@ class Reading:
     def _whole(self, package: str, module: str) -> str | None:
         """Return what serves the file, if it is one of the editions', and all of `common` that it imports."""
         name = _table()[1].get(file_digest(self._source))
-        if name is None:
+        if name is None or self._replaced:
             return None
         book = int(name[0])
         if name != f"{book}.{package}.{module}":
@@ -125,117 +123,115 @@ class Reading:
             return self
         try:
             self._tree = ast.parse(self._source)
-        except (SyntaxError, ValueError):  # Python will say it
+        except (SyntaxError, ValueError, RecursionError):  # Python will say it
             self._tree = ast.Module([], [])
             self.kept["(the file)"] = "it cannot be parsed"
             return self
-        for node in self._tree.body:
-            self._bind(node)
-        definitions = {n.name: n for n in self._tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-        for name, node in definitions.items():
+        self._bindings = Bindings(self._tree)
+        strangers = [f"* from {s.module or '.'}" for s in self._bindings.stars if self._neighbour(s) is None]
+        for name, node in self._bindings.definitions.items():
             target = self._target(name, node)
             if target is None:
-                self.kept[name] = "new" if self._is_new(name) else f"line {node.lineno}: not the book's"
-            elif len(self._bindings[name]) > 1:
-                self.kept[name] = f"line {node.lineno}: defined twice"
+                self.kept[name] = "new" if name not in _served_names() else f"line {node.lineno}: not the book's"
+            elif len(self._bindings.nodes[name]) > 1:
+                self.kept[name] = f"line {node.lineno}: bound twice"
+            elif name in self._replaced:
+                self.kept[name] = "the script replaces it"
+            elif strangers or self._bindings.is_dynamic:
+                self.kept[name] = f"the file imports {strangers[0]}" if strangers else "the file sets names unseen"
+            elif any(
+                star.lineno > node.lineno and self._brings(star, name) is not None for star in self._bindings.stars
+            ):
+                self.kept[name] = f"line {node.lineno}: a later import * has it too"
             else:
                 self.served[name] = target
-        uses = {name: names_used(definitions[name]) for name in self.served}
+        self._is_being_examined = True
+        self._keep_what_leans_on_the_reader_s()
+        self._is_being_examined = False
+        return self
+
+    def _keep_what_leans_on_the_reader_s(self) -> None:
+        uses = {name: sorted(names_used(self._bindings.definitions[name])) for name in self.served}
         changed = True
         while changed:
             changed = False
             for name in [*self.served]:
-                strange = next((used for used in sorted(uses[name]) if self.provides(used) is False), None)
+                strange = next((used for used in uses[name] if self._means_the_books(used) is False), None)
                 if strange is not None:
                     del self.served[name]
                     self.kept[name] = f"it uses your {strange}"
                     changed = True
-        return self
 
-    def _target(self, name: str, node: ast.FunctionDef | ast.ClassDef) -> str | None:
+    def _target(self, name: str, node: Definition) -> str | None:
         """Return the module of scratchnet that has this definition."""
         if name not in _served_names() or node.decorator_list:
             return None
-        found = [t for t in _table()[0].get(fingerprint(node), ()) if t.rpartition(".")[2] == name]
-        for target in sorted(found, key=lambda target: target[0] != str(self._book)):
+        try:
+            digest = fingerprint(node)
+        except (ValueError, RecursionError):  # numbers too long to write, expressions too deep
+            return None
+        found = [t for t in _table()[0].get(digest, ()) if t.rpartition(".")[2] == name]
+        for target in sorted(found, key=lambda target: target[0] != str(self._readings.book)):
             edition, module, _ = target.split(".")
             return KOREAN if edition == "2ko" else f"{HOMES[int(edition)]['common']}.{module}"
         return None
-
-    def _is_new(self, name: str) -> bool:
-        """Whether neither book has a definition of this name."""
-        return name not in _served_names()
-
-    def _bind(self, node: ast.AST) -> None:
-        """Note which names a top-level statement binds, with those in its branches."""
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            self._bindings.setdefault(node.name, []).append(node)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                if alias.name == "*":
-                    assert isinstance(node, ast.ImportFrom)
-                    self._stars.append(node)
-                else:
-                    name = alias.asname or alias.name.partition(".")[0]
-                    self._bindings.setdefault(name, []).append(node)
-        else:
-            for inner in ast.iter_child_nodes(node):
-                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store | ast.Del):
-                    self._bindings.setdefault(inner.id, []).append(ast.Pass())
-                self._bind(inner)
 
     def provides(self, name: str) -> bool | None:
         """Whether a name means in this module what it means in the books': None if the module does not bind it."""
         if self.whole is not None:
             return True if hasattr(import_module(self.whole), name) else None
         self.examine()
+        if name in self._bindings.nodes and (self._is_being_examined or "__all__" in self._bindings.nodes):
+            return False  # a circle of imports, whose end is not known yet; or a list of what a star brings
+        return self._means_the_books(name)
+
+    def _means_the_books(self, name: str) -> bool | None:
+        """Whether a name means in the file itself what it means in the books."""
         if name in self.served:
             return True
-        if name in self.kept:
+        if name in self.kept or name in self._replaced or self._bindings.is_dynamic:
             return False
-        if nodes := self._bindings.get(name):
+        if nodes := self._bindings.nodes.get(name):
             return all(self._is_books_import(node, name) for node in nodes)
         if name in self._asked:  # modules that star-import each other
             return None
         self._asked.add(name)
         try:
-            return self._by_star(name)
+            brought = (self._brings(star, name) for star in reversed(self._bindings.stars))
+            return next((found for found in brought if found is not None), None)
         finally:
             self._asked.remove(name)
 
-    def _by_star(self, name: str) -> bool | None:
-        """Whether a name that comes by a star import means what it means in the books'; None if none brings it."""
-        for star in reversed(self._stars):
-            neighbour = self._neighbour(star.module or "")
-            if neighbour is None:
-                if not _is_library(star.module or ""):
-                    return None if hasattr(builtins, name) else False
-                continue
-            reading = self._readings.of(neighbour)
-            found = _has(self._book, neighbour, name) if reading is None else reading.provides(name)
-            if found is not None:
-                return found
-        return None
-
-    def _is_books_import(self, node: ast.stmt, name: str) -> bool:
-        """Whether an import binds a name to a library's, or to what a served module has."""
-        if isinstance(node, ast.Import):
-            return all(_is_library(a.name) for a in node.names if (a.asname or a.name.partition(".")[0]) == name)
-        if not isinstance(node, ast.ImportFrom):
-            return False
-        (original,) = {a.name for a in node.names if (a.asname or a.name) == name}
-        neighbour = self._neighbour(node.module or "", node.level)
+    def _brings(self, star: ast.ImportFrom, name: str) -> bool | None:
+        """Whether a name that a star import brings means what it means in the books'; None if it brings none."""
+        neighbour = self._neighbour(star)
         if neighbour is None:
-            return _is_library(node.module or "") and original == name
+            return False
         reading = self._readings.of(neighbour)
-        return original == name and (reading is None or reading.provides(name) is True)
+        return _has(self._readings.book, neighbour, name) if reading is None else reading.provides(name)
 
-    def _neighbour(self, module: str, level: int = 0) -> str | None:
-        """Return which of the books' modules this is: "layers" for common.layers, deep2.common.layers, .layers."""
-        package, _, last = module.rpartition(".")
-        if package.rpartition(".")[2] == "common" or (level and not package):
-            return last if any(last in MODULES[b]["common"] for b in (1, 2)) else None
-        return None
+    def _is_books_import(self, node: ast.AST, name: str) -> bool:
+        """Whether a statement binds a name to what the books bind it to."""
+        if is_library_s(node, name):
+            return True
+        neighbour = self._neighbour(node) if isinstance(node, ast.ImportFrom) else None
+        if neighbour is None or not any(a.name == name and a.asname in (None, name) for a in node.names):  # type: ignore[attr-defined]
+            return False
+        reading = self._readings.of(neighbour)
+        return reading is None or reading.provides(name) is True
+
+    def _neighbour(self, node: ast.ImportFrom) -> str | None:
+        """Return which module of the reader's own `common` an import is from, by its name in the books.
+
+        None also where it cannot be known: a script that changes the path may have another `common` by then.
+        """
+        if self._is_script and b"sys.path" in self._source:
+            return None
+        package, _, module = (node.module or "").rpartition(".")
+        here = node.level == 1 and not package and not self._is_script and self.path.name != "__init__.py"
+        if not here and (node.level or package != self._readings.package):
+            return None
+        return module if any(module in MODULES[b]["common"] for b in (1, 2)) else None
 
     def code(self) -> CodeType:
         """Return the file's code, with an import in the place of each definition that is served."""
@@ -244,7 +240,10 @@ class Reading:
             return compile(self._source, self.path, "exec", dont_inherit=True)
         body = [self._in_place_of(node) for node in self._tree.body]
         tree = ast.Module(body, self._tree.type_ignores)
-        return compile(ast.fix_missing_locations(tree), self.path, "exec", dont_inherit=True)
+        try:
+            return compile(ast.fix_missing_locations(tree), self.path, "exec", dont_inherit=True)
+        except RecursionError:  # a deep tree is refused that as text is not
+            return compile(self._source, self.path, "exec", dont_inherit=True)
 
     def _in_place_of(self, node: ast.stmt) -> ast.stmt:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name not in self.served:
@@ -266,13 +265,21 @@ class Readings:
     Parameters
     ----------
     locate
-        Returns the file of one of them, by its name in the book, or None.
+        Returns the file of one of them, by its name in the book ("common.layers"), or None.
     book : int
-        The book that is served.
+        The book whose definitions are preferred where both have the same.
+    root : str, optional
+        The package above `common`.
+    replaced : set of (str, str)
+        Modules and names in them that the script sets from outside.
     """
 
-    def __init__(self, locate: Locate, book: int) -> None:
-        self._locate, self._book = locate, book
+    def __init__(
+        self, locate: Locate, book: int, root: str | None = None, replaced: Set[tuple[str, str]] = frozenset()
+    ) -> None:
+        self.book, self.replaced = book, replaced
+        self.package = f"{root}.common" if root else "common"
+        self._locate = locate
         self._read: dict[str, Reading | None] = {}
 
     def of(self, module: str, package: str = "common") -> Reading | None:
@@ -282,17 +289,12 @@ class Readings:
             self._read[key] = None  # while it is read, a circle of imports gets ours
             path = self._locate(key)
             if path is not None:
-                self._read[key] = Reading(path, package, module, self._book, self)
+                self._read[key] = Reading(path, package, module, self)
         return self._read[key]
 
     def script(self, path: Path) -> Reading:
         """Return the reading of a script."""
-        return Reading(path, None, None, self._book, self).examine()
-
-
-def _is_library(module: str) -> bool:
-    root = module.partition(".")[0]
-    return root in _LIBRARIES or root in sys.stdlib_module_names
+        return Reading(path, None, None, self).examine()
 
 
 def _has(book: int, module: str, name: str) -> bool | None:

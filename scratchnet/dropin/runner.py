@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +12,7 @@ from types import CodeType, ModuleType, TracebackType
 
 from .._compute import choose
 from .._files import as_path
+from .bindings import names_set_in_modules
 from .editions import book_of, roots_of
 from .finder import FINDER, install
 from .recognition import names_in
@@ -71,6 +74,8 @@ def run_script(
     sys.modules["__main__"] = main
     if float32:
         choose("float32")
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError):  # Python says it
+        FINDER.replaced |= names_set_in_modules(ast.parse(source))
     code: CodeType | None = None
     try:
         code = _own_code(path, source) if not keep_own else None

@@ -1,0 +1,127 @@
+"""What a file binds at its top level, seen without running it; what cannot be seen counts as bound to anything."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+
+Definition = ast.FunctionDef | ast.ClassDef
+
+# Names and attributes by which code reaches names that it does not spell.
+_DYNAMIC = {
+    "globals",
+    "exec",
+    "eval",
+    "setattr",
+    "vars",
+    "locals",
+    "__import__",
+    "__dict__",
+    "modules",
+    "__globals__",
+}
+# What the books import, and the names that they give it.
+_LIBRARIES = {"np": "numpy", "plt": "matplotlib.pyplot"}
+_FROM_LIBRARIES = {("collections", "OrderedDict")}
+
+
+class Bindings:
+    """The top-level bindings of a tree.
+
+    Attributes
+    ----------
+    definitions : dict
+        Functions and classes that stand at the top level themselves, by name.
+    nodes : dict
+        For each name all statements that may bind it, in order.
+    stars : list
+        The star imports.
+    is_dynamic : bool
+        Whether there is code that may bind names in ways that cannot be seen.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.definitions: dict[str, Definition] = {}
+        self.nodes: dict[str, list[ast.AST]] = {}
+        self.stars: list[ast.ImportFrom] = []
+        self.is_dynamic = any(
+            (isinstance(node, ast.Name) and node.id in _DYNAMIC)
+            or (isinstance(node, ast.Attribute) and node.attr in _DYNAMIC)
+            for node in ast.walk(tree)
+        )
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                self.definitions[node.name] = node
+                self._add(node.name, node)
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Global | ast.NamedExpr):
+                        self._bind(inner)
+            else:
+                for inner in ast.walk(node):
+                    self._bind(inner)
+
+    def _bind(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                if alias.name == "*":
+                    assert isinstance(node, ast.ImportFrom)
+                    self.stars.append(node)
+                else:
+                    self._add(_bound_name(alias), node)
+        for name in _names_bound_by(node):
+            self._add(name, node)
+
+    def _add(self, name: str, node: ast.AST) -> None:
+        self.nodes.setdefault(name, []).append(node)
+
+
+def _names_bound_by(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+        yield node.id
+    elif isinstance(node, ast.NamedExpr):
+        yield node.target.id
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Global):
+        yield from node.names
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name is not None:
+        yield node.name
+    elif isinstance(node, ast.MatchMapping) and node.rest is not None:
+        yield node.rest
+
+
+def _bound_name(alias: ast.alias) -> str:
+    return alias.asname or alias.name.partition(".")[0]
+
+
+def is_library_s(node: ast.AST, name: str) -> bool:
+    """Whether an import binds a name to what the books bind it to: numpy, pyplot, a module of Python's own."""
+    if isinstance(node, ast.Import):
+        bound = {a.name for a in node.names if _bound_name(a) == name}
+        return bound == {_LIBRARIES.get(name, name)} and (name in _LIBRARIES or _is_python_s(name))
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        originals = {a.name for a in node.names if _bound_name(a) == name}
+        return originals == {name} and (node.module, name) in _FROM_LIBRARIES
+    return False
+
+
+def _is_python_s(module: str) -> bool:
+    return module in sys.stdlib_module_names or module == "numpy"
+
+
+def names_set_in_modules(tree: ast.Module) -> set[tuple[str, str]]:
+    """Return the attributes that a script sets in modules of `common`: ("layers", "softmax")."""
+    modules: dict[str, str] = {}  # by how the script calls them
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {a.asname or a.name: a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules |= {_bound_name(a): f"{node.module}.{a.name}" for a in node.names}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            package, _, module = modules.get(ast.unparse(node.value), "").rpartition(".")
+            if package.rpartition(".")[2] == "common":
+                found.add((module, node.attr))
+    return found
