@@ -22,7 +22,7 @@ _DYNAMIC = {
     "__globals__",
 }
 # What the books import, and the names that they give it.
-_LIBRARIES = {"np": "numpy", "plt": "matplotlib.pyplot"}
+_LIBRARIES = {"np": {"numpy", "cupy"}, "plt": {"matplotlib.pyplot"}}
 _FROM_LIBRARIES = {("collections", "OrderedDict")}
 
 
@@ -99,7 +99,7 @@ def is_library_s(node: ast.AST, name: str) -> bool:
     """Whether an import binds a name to what the books bind it to: numpy, pyplot, a module of Python's own."""
     if isinstance(node, ast.Import):
         bound = {a.name for a in node.names if _bound_name(a) == name}
-        return bound == {_LIBRARIES.get(name, name)} and (name in _LIBRARIES or _is_python_s(name))
+        return bound <= _LIBRARIES.get(name, {name} if _is_python_s(name) else set())
     if isinstance(node, ast.ImportFrom) and not node.level:
         originals = {a.name for a in node.names if _bound_name(a) == name}
         return originals == {name} and (node.module, name) in _FROM_LIBRARIES

@@ -50,8 +50,8 @@ class Finder(MetaPathFinder):
         Whether nothing is said of what is the user's own.
     replaced : set of (str, str)
         Modules of `common` and names in them that the script sets from outside.
-    has_served : bool
-        Whether anything of scratchnet's has been imported through it.
+    has_found, has_served : bool
+        Whether anything of `common` or `dataset`, and whether anything of scratchnet's, was imported through it.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Finder(MetaPathFinder):
         self.others: set[str] = set()
         self.is_quiet = False
         self.replaced: set[tuple[str, str]] = set()
-        self.has_served = False
+        self.has_found = self.has_served = False
         self._readings: dict[tuple[str | None, ...], Readings] = {}  # by root and path
 
     def find_spec(
@@ -74,6 +74,7 @@ class Finder(MetaPathFinder):
         if not match:
             return None
         root, package, module = match["root"], match["package"], match["module"]
+        self.has_found = True
         if module is None:
             if root and root not in self.roots and not _is_books_folder(path or ()):
                 return None
@@ -142,7 +143,7 @@ class Finder(MetaPathFinder):
         """Read the user's files anew from now on."""
         self._readings.clear()
         self.replaced.clear()
-        self.has_served = False
+        self.has_found = self.has_served = False
         _files.readers_folder = None
 
     def find_readers_own(self, fullname: str, root: str | None, package: str) -> ModuleSpec | None:

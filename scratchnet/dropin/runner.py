@@ -88,7 +88,8 @@ def run_script(
         raise
     finally:
         if not FINDER.has_served:
-            FINDER.say(f"nothing of {os.fspath(script)} was compiled: it imports neither common nor dataset")
+            why = "" if FINDER.has_found else ": it imports neither common nor dataset"
+            FINDER.say(f"nothing of {os.fspath(script)} was compiled{why}")
 
 
 def _own_code(path: str, source: bytes) -> CodeType | None:
