@@ -15,12 +15,15 @@ from typing import Any
 
 _PASSED_OVER = {"annotation", "ctx", "kind", "returns", "type_comment", "type_ignores", "type_params"}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_SCOPES = (*_FUNCTIONS, ast.ClassDef)
 _READERS = {"eval", "exec", "locals", "vars", "dir"}  # code that may see the names of locals
 
 
 def fingerprint(node: ast.stmt) -> str:
     """Return the SHA-256 of a statement, in hexadecimal."""
-    return hashlib.sha256("".join(_text(node, {})).encode()).hexdigest()
+    parts: list[str] = []
+    _write(node, {}, parts)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def file_digest(source: bytes) -> str:
@@ -34,33 +37,33 @@ def names_used(node: ast.AST) -> set[str]:
     return set(_names(node, frozenset()))
 
 
-def _text(value: Any, names: Mapping[str, str]) -> Iterator[str]:
-    """Yield what a part of a tree is; `names` says how the parameters and locals around it are called."""
+def _write(value: Any, names: Mapping[str, str], parts: list[str]) -> None:
+    """Write what a part of a tree is; `names` says how the parameters and locals around it are called."""
     if isinstance(value, list):
-        yield "["
+        parts.append("[")
         for item in value:
-            yield from _text(item, names)
-            yield ","
-        yield "]"
+            _write(item, names, parts)
+            parts.append(",")
+        parts.append("]")
     elif isinstance(value, str):
-        yield names.get(value, repr(value))
+        parts.append(names.get(value) or repr(value))
     elif isinstance(value, ast.Constant):
-        yield f"({type(value.value).__name__} {value.value!r})"
+        parts.append(f"({type(value.value).__name__} {value.value!r})")
     elif isinstance(value, ast.AST):
-        yield from _text_of_node(value, names)
+        _write_node(value, names, parts)
     else:
-        yield repr(value)
+        parts.append(repr(value))
 
 
-def _text_of_node(node: ast.AST, names: Mapping[str, str]) -> Iterator[str]:
+def _write_node(node: ast.AST, names: Mapping[str, str], parts: list[str]) -> None:
     if isinstance(node, ast.AnnAssign):
         if node.value is None:
             return  # only an annotation
         node = ast.Assign(targets=[node.target], value=node.value)
-    if isinstance(node, ast.JoinedStr):  # Python 3.12.1 puts an empty string at the end of some
+    elif isinstance(node, ast.JoinedStr):  # Python 3.12.1 puts an empty string at the end of some
         filled = [v for v in node.values if not (isinstance(v, ast.Constant) and v.value == "")]
         node = ast.JoinedStr(values=filled)
-    yield f"({type(node).__name__}"
+    parts.append(f"({type(node).__name__}")
     inside = names
     if isinstance(node, _FUNCTIONS):
         parameters = _parameters(node)
@@ -69,16 +72,16 @@ def _text_of_node(node: ast.AST, names: Mapping[str, str]) -> Iterator[str]:
         value = getattr(node, field, None)
         if field in _PASSED_OVER or value is None or value == []:
             continue
-        yield f" {field}="
+        parts.append(f" {field}=")
         if field == "body" and isinstance(value, list):
-            yield from _text(_without_docstring(node, value), inside)
+            _write(_without_docstring(node, value), inside, parts)
         elif field == "body":
-            yield from _text(value, inside)
+            _write(value, inside, parts)
         elif isinstance(value, str) and not isinstance(node, (ast.Name, ast.ExceptHandler, *_FUNCTIONS)):
-            yield repr(value)  # of an attribute, an argument, an import: not a local's name
+            parts.append(repr(value))  # of an attribute, an argument, an import: not a local's name
         else:
-            yield from _text(value, names)
-    yield ")"
+            _write(value, names, parts)
+    parts.append(")")
 
 
 def _parameters(function: ast.AST) -> set[str]:
@@ -99,58 +102,70 @@ def _without_docstring(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
 
 def _numbered_locals(function: ast.AST, parameters: set[str], depth: int) -> dict[str, str]:
     """Return names for what a function binds, in the order of appearance: none where its code may see names."""
-    bound: dict[str, str] = {}
-    not_ours = set(parameters)
+    own, foreign, _ = _bound_in(function)
+    kept = [name for name in own if name not in foreign and name not in parameters]
+    return {name: f"local {depth} {own[name]}" for name in kept}
+
+
+def _bound_in(function: Any) -> tuple[dict[str, int], set[str], set[str]]:
+    """Return what a function binds, with numbers; what is not its local, or keeps its name; what it imports."""
+    if (known := getattr(function, "bound_in_it", None)) is not None:
+        found: tuple[dict[str, int], set[str], set[str]] = known
+        return found
+    bound: dict[str, int] = {}
+    foreign: set[str] = set()
+    imported: set[str] = set()
+    sees_names = False
     for node in _own_nodes(function):
-        if isinstance(node, ast.Global | ast.Nonlocal):
-            not_ours.update(node.names)
+        if isinstance(node, ast.Name):
+            if node.id in _READERS:
+                sees_names = True
+            elif not isinstance(node.ctx, ast.Load):
+                bound.setdefault(node.id, len(bound))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ExceptHandler):
+            if node.name is not None:
+                bound.setdefault(node.name, len(bound))
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            foreign.update(node.names)
         elif isinstance(node, ast.alias):
-            not_ours.add(node.asname or node.name.partition(".")[0])
-        elif isinstance(node, ast.ClassDef) or (isinstance(node, ast.Name) and node.id in _READERS):
-            return {}
-        elif (name := _bound_by(node)) is not None:
-            bound.setdefault(name, f"local {depth} {len(bound)}")
-    return {name: number for name, number in bound.items() if name not in not_ours}
+            imported.add(node.asname or node.name.partition(".")[0])
+        elif isinstance(node, ast.ClassDef):
+            sees_names = True
+    if sees_names:
+        foreign.update(bound)
+    function.bound_in_it = bound, foreign | imported, imported | (set(bound) - foreign)
+    return _bound_in(function)
 
 
 def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes of a function's body in order; of a function or class in it only the node itself."""
     body = function.body if isinstance(function.body, list) else [function.body]  # type: ignore[attr-defined]
-    for node in body:
+    left = body[::-1]
+    while left:
+        node = left.pop()
         yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            yield from _below(node)
-
-
-def _below(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        yield child
-        if not isinstance(child, (*_FUNCTIONS, ast.ClassDef)):
-            yield from _below(child)
-
-
-def _bound_by(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-        return node.id
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ExceptHandler):
-        return node.name
-    return None
+        if not isinstance(node, _SCOPES):
+            left += [*ast.iter_child_nodes(node)][::-1]
 
 
 def _names(node: ast.AST, known: frozenset[str]) -> Iterator[str]:
     """Yield the names that a node reads and that the functions around it do not bind."""
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in known:
-        yield node.id
-    if isinstance(node, ast.Global):
-        yield from node.names
-    inside = known
-    if isinstance(node, _FUNCTIONS):
-        parameters = _parameters(node)
-        imported = {a.asname or a.name.partition(".")[0] for a in _own_nodes(node) if isinstance(a, ast.alias)}
-        inside = known | parameters | imported | _numbered_locals(node, parameters, 0).keys()
-    for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns"):
+    left: list[tuple[ast.AST, frozenset[str]]] = [(node, known)]
+    while left:
+        node, known = left.pop()
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load) and node.id not in known:
+                yield node.id
             continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield from _names(child, inside if field == "body" else known)
+        if isinstance(node, ast.Global):
+            yield from node.names
+        inside = known
+        if isinstance(node, _FUNCTIONS):
+            inside = known | _parameters(node) | _bound_in(node)[2]
+        for field, value in ast.iter_fields(node):
+            if field in ("annotation", "returns"):
+                continue
+            scope = inside if field == "body" else known
+            for child in value if isinstance(value, list) else (value,):
+                if isinstance(child, ast.AST):
+                    left.append((child, scope))
