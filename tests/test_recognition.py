@@ -98,7 +98,7 @@ def readings(tmp_path, table):
             path = tmp_path / f"{name.partition('.')[2]}.py"
             return path if path.is_file() else None
 
-        return Readings(locate, 2, None, replaced)
+        return Readings(locate, 2, "common", replaced)
 
     return of
 
@@ -420,6 +420,20 @@ def test_names_that_the_reader_s_init_sets(reader):
     from common.layers import Affine, Softmax
 
     assert Softmax().forward(0) == "mine" and Affine is scratchnet.book2.layers.Affine
+
+
+def test_modules_of_a_common_that_is_on_the_path_itself(reader, monkeypatch):
+    functions = FUNCTIONS.replace("keepdims=True)\n    return", "keepdims=True) * 2\n    return")
+    reader(common__functions=functions, common__layers=LAYERS.replace("common.functions", "functions"))
+    monkeypatch.syspath_prepend(Path(sys.path[0]) / "common")
+    monkeypatch.delitem(sys.modules, "layers", raising=False)
+    monkeypatch.delitem(sys.modules, "functions", raising=False)
+    from layers import Affine, Sigmoid, Softmax
+
+    ours = scratchnet.book2.layers
+    assert Affine is ours.Affine and Sigmoid is ours.Sigmoid and Softmax.__module__ == "layers"
+    for name in ("layers", "functions"):
+        del sys.modules[name]
 
 
 def test_a_file_of_the_reader_s_with_a_package_s_name(reader):

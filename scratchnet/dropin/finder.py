@@ -72,7 +72,8 @@ class Finder(MetaPathFinder):
             return PathFinder.find_spec(fullname) or ModuleSpec(fullname, _Package(), is_package=True)
         match = PACKAGE.fullmatch(fullname)
         if not match:
-            return None
+            is_theirs = any(fullname in MODULES[book]["common"] for book in (1, 2))
+            return self._from_common_itself(fullname) if is_theirs else None
         root, package, module = match["root"], match["package"], match["module"]
         self.has_found = True
         if module is None:
@@ -131,8 +132,26 @@ class Finder(MetaPathFinder):
 
         key = root, *sys.path  # a script may change what is found
         if key not in self._readings:
-            self._readings[key] = Readings(locate, self.book, root, self.replaced)
+            package = f"{root}.common" if root else "common"
+            self._readings[key] = Readings(locate, self.book, package, self.replaced)
         return self._readings[key]
+
+    def _from_common_itself(self, fullname: str) -> ModuleSpec | None:
+        """Return how `layers` is loaded where the user's folder `common` itself is on the path; else None."""
+        spec = PathFinder.find_spec(fullname)
+        if spec is None or not (spec.origin or "").endswith(".py"):
+            return None
+        folder = Path(spec.origin or "").parent
+        if folder.name != "common" or not (folder / "functions.py").is_file():
+            return None
+
+        def locate(name: str) -> Path | None:
+            path = folder / f"{name.partition('.')[2]}.py"
+            return path if path.is_file() else None
+
+        self.has_found = True
+        reading = Readings(locate, self.book, "", self.replaced).of(fullname)
+        return None if reading is None else self._recognised(spec, fullname, reading)
 
     def say(self, line: str) -> None:
         """Print a line on stderr, unless nothing is to be said."""

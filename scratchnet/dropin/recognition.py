@@ -268,17 +268,16 @@ class Readings:
         Returns the file of one of them, by its name in the book ("common.layers"), or None.
     book : int
         The book whose definitions are preferred where both have the same.
-    root : str, optional
-        The package above `common`.
+    package : str
+        How the modules import each other: "common", "deep2.common"; "" where their folder is on the path itself.
     replaced : set of (str, str)
         Modules and names in them that the script sets from outside.
     """
 
     def __init__(
-        self, locate: Locate, book: int, root: str | None = None, replaced: Set[tuple[str, str]] = frozenset()
+        self, locate: Locate, book: int, package: str = "common", replaced: Set[tuple[str, str]] = frozenset()
     ) -> None:
-        self.book, self.replaced = book, replaced
-        self.package = f"{root}.common" if root else "common"
+        self.book, self.package, self.replaced = book, package, replaced
         self._locate = locate
         self._read: dict[str, Reading | None] = {}
 
