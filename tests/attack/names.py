@@ -12,6 +12,7 @@ import scratchnet
 
 # Patterns of names, with why random calls do not try them.
 NOT_CALLED = {
+    "scratchnet.backends.cublas.*": "needs a GPU; tests/cuda calls all of it",
     "scratchnet.backends.cuda.*": "needs a GPU; tests/cuda calls all of it",
     "scratchnet.backends.cuda_steps.*": "needs a GPU; tests/cuda calls all of it",
     "scratchnet.util.to_gpu": "needs a GPU",
