@@ -27,7 +27,12 @@ _FROM_LIBRARIES = {("collections", "OrderedDict")}
 
 
 class Bindings:
-    """The top-level bindings of a tree.
+    """The top-level bindings of a file.
+
+    Parameters
+    ----------
+    tree, source
+        The file; what its text does not mention need not be looked for in the tree.
 
     Attributes
     ----------
@@ -41,20 +46,21 @@ class Bindings:
         Whether there is code that may bind names in ways that cannot be seen.
     """
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, source: bytes) -> None:
         self.definitions: dict[str, Definition] = {}
         self.nodes: dict[str, list[ast.AST]] = {}
         self.stars: list[ast.ImportFrom] = []
-        self.is_dynamic = any(
+        self.is_dynamic = any(word.encode() in source for word in _DYNAMIC) and any(
             (isinstance(node, ast.Name) and node.id in _DYNAMIC)
             or (isinstance(node, ast.Attribute) and node.attr in _DYNAMIC)
             for node in ast.walk(tree)
         )
+        may_bind_from_within = b"global" in source or b":=" in source
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 self.definitions[node.name] = node
                 self._add(node.name, node)
-                for inner in ast.walk(node):
+                for inner in ast.walk(node) if may_bind_from_within else ():
                     if isinstance(inner, ast.Global | ast.NamedExpr):
                         self._bind(inner)
             else:

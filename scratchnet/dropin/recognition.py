@@ -97,7 +97,7 @@ class Reading:
         self.served: dict[str, str] = {}
         self.kept: dict[str, str] = {}
         self._tree: ast.Module | None = None
-        self._bindings = Bindings(ast.Module([], []))
+        self._bindings = Bindings(ast.Module([], []), b"")
         self._is_being_examined = False
         self._asked: set[str] = set()
         if package is not None and module is not None:
@@ -127,7 +127,7 @@ class Reading:
             self._tree = ast.Module([], [])
             self.kept["(the file)"] = "it cannot be parsed"
             return self
-        self._bindings = Bindings(self._tree)
+        self._bindings = Bindings(self._tree, self._source)
         strangers = [f"* from {s.module or '.'}" for s in self._bindings.stars if self._neighbour(s) is None]
         for name, node in self._bindings.definitions.items():
             target = self._target(name, node)
