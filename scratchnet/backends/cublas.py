@@ -23,7 +23,7 @@ NUMBERS = {"f": ("cublasSgemm_v2", ctypes.c_float), "d": ("cublasDgemm_v2", ctyp
 
 
 @cache
-def library() -> Any | None:
+def load() -> Any | None:
     """Return cuBLAS as a library of ctypes, or None if it is not found: kernels of cuda.cu do its work then."""
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib
@@ -47,7 +47,7 @@ class Handle:
     """
 
     def __init__(self, cupy: Any, workspace: int = 0) -> None:
-        found: Any = library()
+        found: Any = load()
         self._cupy, self._library = cupy, found
         self._handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self._handle))

@@ -1008,14 +1008,20 @@ update(REAL *p, const REAL *g, REAL *first, REAL *second, Size n, Size optimizer
         update_number(rule, p + i, g[i], first ? first + i : nullptr, second ? second + i : nullptr);
 }
 
+// The block's part of the sum of g[n] squared, to every thread; shared[WARPS].
+__device__ inline double squares_of(const REAL *g, Size n, double *shared)
+{
+    double sum = 0;
+    for (Size i = first_element(); i < n; i += element_step())
+        sum += (double)g[i] * (double)g[i];
+    return block_sum(sum, shared);
+}
+
 // parts[blocks]: their sum is the sum of g[n] squared.
 extern "C" __global__ void __launch_bounds__(THREADS) squared_norm_parts(const REAL *g, double *parts, Size n)
 {
     __shared__ double shared[WARPS];
-    double sum = 0;
-    for (Size i = first_element(); i < n; i += element_step())
-        sum += (double)g[i] * (double)g[i];
-    sum = block_sum(sum, shared);
+    const double sum = squares_of(g, n, shared);
     if (threadIdx.x == 0)
         parts[blockIdx.x] = sum;
 }

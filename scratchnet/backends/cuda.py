@@ -31,14 +31,14 @@ ACTIVATIONS = {None: 0, "sigmoid": 1, "relu": 2, "tanh": 3}
 ROW_PART = 128
 OPTIMIZERS = {name: code for code, name in enumerate(k for k in KERNELS if k.endswith("_update"))}
 
-# Choices among ways to the same result.
+# Choices among ways to the same result. Only cuBLAS's have been measured, on an H200.
 MOST_BLOCKS = 2048  # of loops over elements: about two for each block slot of a large GPU
 LARGE_TILES = 64  # from this many 64 x 64 tiles on, an output is computed in those, below in 32 x 32
 WARP_CLASSES = 128  # up to this length a warp processes a row, beyond it a block
 FILTER_BLOCKS = 256  # about this many sum the gradient of the filters, some images each
-# cuBLAS computes a product of more operations (2 N D M), or of sums of more terms; measured on an H200.
-CUBLAS_OPERATIONS = 4e6
-CUBLAS_TERMS = 64
+CUBLAS_OPERATIONS = 4e6  # a product of more operations (2 N D M) is cuBLAS's,
+CUBLAS_TERMS = 64  # and one whose sums have more terms;
+CUBLAS_LAUNCHES = 4  # of a backward pass, which is one of ours: so many times the operations, twice the terms
 
 # The GPU
 
@@ -260,12 +260,10 @@ def _kernel(function: Callable[P, R]) -> Callable[P, R]:
 # Products and sums over rows
 
 
-def _cublas(operations: int, terms: int, longest: int) -> cublas.Handle | None:
-    """Return this thread's cuBLAS if products of so many operations and terms are its work, else None."""
+def _is_cublas_s(operations: float, terms: int, longest: int) -> bool:
+    """Whether products of so many operations, sums of so many terms, and such sizes are cuBLAS's work."""
     is_large = operations > CUBLAS_OPERATIONS or terms > CUBLAS_TERMS
-    if not is_large or operations == 0 or longest > cublas.LONGEST or cublas.library() is None:
-        return None
-    return cublas.handle(load_cupy())
+    return is_large and operations != 0 and longest <= cublas.LONGEST and cublas.load() is not None
 
 
 @_kernel
@@ -278,12 +276,11 @@ def launch_affine_forward(
 ) -> None:
     """Launch out = activation(x W + b); in a graph that is captured with its own handle of cuBLAS."""
     (N, D), M = x.shape, W.shape[1]
-    blas = _cublas(2 * N * D * M, D, max(N, D, M))
-    if blas is None:
+    if not _is_cublas_s(2 * N * D * M, D, max(N, D, M)):
         side, tiles = tile_of((N, M))
         launch(f"affine_forward_{side}", x.dtype, tiles, x, W, b, out, N, D, M, ACTIVATIONS[activation])
         return
-    (captured or blas).matmul(x, W, out)
+    (captured or cublas.handle(load_cupy())).matmul(x, W, out)
     if b is not None or activation is not None:
         launch("add_bias_and_activate", x.dtype, element_blocks(N * M), out, b, N * M, M, ACTIVATIONS[activation])
 
@@ -305,13 +302,12 @@ def launch_affine_backward(
 ) -> None:
     """Launch dx = dout W', or the gradient before the activation whose output x is; dW = x' dout; db."""
     (N, D), M = x.shape, W.shape[1]
-    blas = _cublas(2 * N * D * M // 4, max(N, M) // 2, max(N, D, M))  # one launch of ours is up to four of theirs
-    if blas is None:
+    if not _is_cublas_s(2 * N * D * M / CUBLAS_LAUNCHES, max(N, M) // 2, max(N, D, M)):
         side, tiles = tile_of((0 if dx is None else N, D), (D + (db is not None), M))
         sizes = N, D, M, ACTIVATIONS[activation]
         launch(f"affine_backward_{side}", x.dtype, tiles, dout, x, W, dx, dW, db, *sizes)
         return
-    blas = captured or blas
+    blas = captured or cublas.handle(load_cupy())
     blas.matmul(x.T, dout, dW)
     if db is not None:
         _sum_rows(dout, db)
@@ -324,9 +320,8 @@ def launch_affine_backward(
 @_kernel
 def matmul_accumulate(x: Array, W: Array, out: Array) -> None:
     (N, D), M = x.shape, W.shape[1]
-    blas = _cublas(2 * N * D * M, D, max(N, D, M))
-    if blas is not None:
-        blas.matmul(x, W, out, adds=True)
+    if _is_cublas_s(2 * N * D * M, D, max(N, D, M)):
+        cublas.handle(load_cupy()).matmul(x, W, out, adds=True)
         return
     side, tiles = tile_of((N, M))
     launch(f"matmul_{side}", W.dtype, tiles, x, W, M, 1, out, N, D, M, 1)
@@ -335,9 +330,8 @@ def matmul_accumulate(x: Array, W: Array, out: Array) -> None:
 @_kernel
 def matmul_transposed(dout: Array, W: Array, dx: Array) -> None:
     (N, M), D = dout.shape, len(W)
-    blas = _cublas(2 * N * D * M, M, max(N, D, M))
-    if blas is not None:
-        blas.matmul(dout, W.T, dx)
+    if _is_cublas_s(2 * N * D * M, M, max(N, D, M)):
+        cublas.handle(load_cupy()).matmul(dout, W.T, dx)
         return
     side, tiles = tile_of((N, D))
     launch(f"matmul_{side}", W.dtype, tiles, dout, W, 1, M, dx, N, M, D, 0)

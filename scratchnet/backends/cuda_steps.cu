@@ -169,10 +169,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 step_squares(Size *run_table, const Size *layers, const REAL *g, Size n, Size first)
 {
     __shared__ double shared[WARPS];
-    double sum = 0;
-    for (Size i = first_element(); i < n; i += element_step())
-        sum += (double)g[i] * (double)g[i];
-    sum = block_sum(sum, shared);
+    const double sum = squares_of(g, n, shared);
     if (threadIdx.x == 0)
         run_of(run_table).squares[first + blockIdx.x] = sum;
 }

@@ -35,7 +35,7 @@ TILE_ROWS, CHUNK = 8, 32  # samples and inputs of a block of step_products
 TILE_INPUTS = 4  # rows of a layer's gradients, [D+1,M], of a block of step_gradients
 STORE, AHEAD = 40960, 4  # bytes that step_block has for its numbers; numbers of a batch that a thread reads ahead
 
-# Choices that change nothing but the speed, measured on an H200.
+# Choices that change nothing but the speed, measured on an H200; GRAPH_OPERATIONS is an estimate.
 STEPS_OF_GRAPH = 16
 GRAPH_OPERATIONS = 2e10  # of a step: beyond, the GPU takes longer for it than its launches take, one by one
 MOST_CLASSES = 32  # for a warp, or a thread, to take the loss of a sample
@@ -90,9 +90,8 @@ class PlanRunner:
         self._inputs = [zeros((batch, layers[0][0].shape[0]), self._dtype), *self._outputs[:-1]]
         self._gradients = [zeros(out.shape, self._dtype) for out in self._outputs]  # before the activations
         self._check(parameters)
-        self._parameters = sorted(
-            parameters, key=lambda entry: entry[0].size
-        )  # the last ends a step: it has most threads
+        # The launch of the last one ends a step, which wants many threads.
+        self._parameters = sorted(parameters, key=lambda entry: entry[0].size)
         self._optimizer = optimizer
         self._squares_at = self._places_of_squares()
         self._max_grad = -1.0 if max_grad is None else float(max_grad)
@@ -105,7 +104,7 @@ class PlanRunner:
         self._data = self._labels = None
         self._order = self._numbers = self._losses = None  # of a run; grown as needed
         self._stream = self._cupy.cuda.Stream(non_blocking=True)
-        has_blas = self.way == "layers" and cublas.library() is not None
+        has_blas = self.way == "layers" and cublas.load() is not None
         self._blas = cublas.borrow(self._cupy, self) if has_blas else None
         self._has_graphs = 6 * batch * self._count < GRAPH_OPERATIONS
         self._graph: Any = None

@@ -49,7 +49,7 @@ def cupy(request):
 def cublas(cupy):
     """cuBLAS for everything, or the fake one; gives it."""
     if cupy.__name__ != "fake_cupy":
-        library = real_cublas.library()
+        library = real_cublas.load()
         assert library is not None, "CuPy is installed, but cuBLAS is not found"
     else:
         library = fake_cublas.Library()

@@ -26,7 +26,7 @@ CACHED = [cuda.load_cupy, cuda._source, cuda.module, cuda._function, cuda.null]
 def blas(library: Any) -> Iterator[Any]:
     """cuBLAS is this library, or none; handles are made anew."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cublas, "library", lambda: library)
+        patch.setattr(cublas, "load", lambda: library)
         patch.setattr(cublas, "_of_thread", threading.local())
         patch.setattr(cublas, "_idle", {})
         yield library
