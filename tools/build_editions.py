@@ -20,6 +20,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from edition_trials import OWN_DTYPES, TRIALS, differences
+from edition_trials import MODULE_TRIALS, OWN_DTYPES, TRIALS, differences, files_of
 
 import scratchnet
 from scratchnet.dropin import install
@@ -44,7 +45,6 @@ OFFICIAL = ("oreilly-japan", "WegraLee")
 SEEDS = range(8)
 KOREAN_NAMES = ("Trainer", "RnnlmTrainer")
 READ_DEFINITIONS = {(2, "util", "to_gpu")}  # which needs a GPU
-READ = {"dataset.mnist", "dataset.ptb", "dataset.sequence", "dataset.spiral", "common.config", "common.np"}
 
 
 @dataclass(frozen=True)
@@ -89,19 +89,44 @@ def blobs_of(git: Path) -> Iterator[Blob]:
             yield Blob(git.parent.name.replace("+", "/"), git, sha, path)
 
 
-def run_module(source: bytes, book: int) -> ModuleType | None:
-    """Return the module that a file makes, over our modules of a book; None if it does not run."""
+def run_module(source: bytes, book: int, folder: str | Path = ROOT) -> ModuleType | None:
+    """Return the module that a file makes in a folder, over our modules of a book; None if it does not run."""
     scratchnet.config.GPU, os.name = False, "posix"  # editions that ran before may have set them
     install(book)
     module = ModuleType("edition")
     sys.modules["edition"] = module
-    module.__file__ = str(ROOT / "edition.py")
+    module.__file__ = str(Path(folder) / "edition.py")
     try:
         exec(compile(source, "edition.py", "exec"), vars(module))
     except (Exception, SystemExit) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return None
     return module
+
+
+def module_differs(source: bytes, name: str, book: int) -> str:
+    """Return how a module of data differs from ours over the same files; "" if it does not."""
+    package, _, module = name.partition(".")
+    for seed in SEEDS:
+        results = []
+        for is_theirs in (True, False):
+            with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+                files_of(Path(folder), np.random.default_rng(seed))
+                os.environ["SCRATCHNET_DATA"] = folder
+                made = (
+                    run_module(source, book, folder)
+                    if is_theirs
+                    else import_module(f"{HOMES[book][package]}.{module}")
+                )
+                if made is None:
+                    return "the file does not run"
+                try:
+                    results.append(MODULE_TRIALS[name](made, np.random.default_rng(seed)))
+                except (Exception, SystemExit) as error:
+                    return f"{'theirs' if is_theirs else 'ours'}: {type(error).__name__}: {error}"
+        if found := differences(*results, dtypes=name not in OWN_DTYPES):
+            return found[0]
+    return ""
 
 
 def typed_in(note: Path) -> Iterator[tuple[str, ast.stmt, Any]]:
@@ -159,7 +184,7 @@ def main() -> None:
     rows: dict[tuple[str, str], str] = {}
     failed: dict[tuple[str, str], str] = {}
     silent: dict[tuple[str, str], str] = {}
-    files: dict[str, tuple[Blob, str, set[str]]] = {}
+    files: dict[str, tuple[Blob, str]] = {}
     for checkout in arguments.checkouts:
         for blob in blobs_of(checkout):
             source = blob.read()
@@ -171,9 +196,12 @@ def main() -> None:
             definitions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
             for book in books:
                 name_of_file = f"{book}.{blob.package}.{blob.module}"
-                if f"{blob.package}.{blob.module}" in READ:
-                    if blob.repository.split("/")[0] in OFFICIAL:
-                        files[file_digest(source)] = blob, name_of_file, set()
+                if (name := f"{blob.package}.{blob.module}") in MODULE_TRIALS:
+                    if blob.repository.split("/")[0] in OFFICIAL and (digest := file_digest(source)) not in files:
+                        if why := module_differs(source, name, book):
+                            failed[digest, name_of_file] = f"{blob.repository} {blob.path}: {why}"
+                        else:
+                            files[digest] = blob, name_of_file
                     continue
                 module = None
                 for name, node in definitions.items():
@@ -207,7 +235,7 @@ def main() -> None:
                     for n in tree.body
                 )
                 if definitions and known == {True} and plain and blob.repository.split("/")[0] in OFFICIAL:
-                    files[file_digest(source)] = blob, name_of_file, set()
+                    files[file_digest(source)] = blob, name_of_file
     failed |= {key: why for key, why in silent.items() if key not in rows}
     for note in arguments.notes:
         for name, node, theirs in typed_in(note):
@@ -223,7 +251,7 @@ def main() -> None:
         f"{digest} {' '.join(sorted(targets))}"
         for digest, targets in sorted(entries.items(), key=lambda e: sorted(e[1]))
     ]
-    lines += [f"{digest} ={name}" for digest, (_, name, _) in sorted(files.items(), key=lambda f: f[1][1])]
+    lines += [f"{digest} ={name}" for digest, (_, name) in sorted(files.items(), key=lambda f: f[1][1])]
     TABLE.write_text("\n".join(lines) + "\n", "utf-8")
     told = [
         f"{digest}\t{target}\t{where}\t{len(SEEDS)}"
@@ -231,7 +259,7 @@ def main() -> None:
     ]
     told += [
         f"{d}\t={n}\t{b.repository}\t{b.commit()}\t{b.path}\t-"
-        for d, (b, n, _) in sorted(files.items(), key=lambda f: f[1][1])
+        for d, (b, n) in sorted(files.items(), key=lambda f: f[1][1])
     ]
     SOURCES.write_text(
         "fingerprint\tserved by\trepository\tcommit\tpath\tinputs\n" + "\n".join(told) + "\n", "utf-8"

@@ -7,11 +7,13 @@ returns everything that they could see of it, arrays, numbers, lines. `differenc
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import os
 import re
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -389,30 +391,36 @@ def shuffled(f: Any, rng: Rng) -> Any:
     ]
 
 
-def small_net(rng: Rng) -> Any:
-    """A model of book 2, for its trainer."""
+class Model:
+    """A model of book 2, for its trainers."""
+
+    def __init__(self, layers: list[Any], loss_layer: Any) -> None:
+        self.layers, self.loss_layer = layers, loss_layer
+        self.params = [p for layer in layers for p in layer.params]
+        self.grads = [g for layer in layers for g in layer.grads]
+
+    def forward(self, x: Any, t: Any) -> Any:
+        for layer in self.layers:
+            x = layer.forward(x)
+        return self.loss_layer.forward(x, t)
+
+    def backward(self, dout: Any = 1) -> Any:
+        dout = self.loss_layer.backward(dout)
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+        return dout
+
+    def reset_state(self) -> None:
+        for layer in self.layers:
+            if hasattr(layer, "reset_state"):
+                layer.reset_state()
+
+
+def small_net(rng: Rng) -> Model:
     from scratchnet.book2.layers import Affine, Sigmoid, SoftmaxWithLoss
 
-    class Net:
-        def __init__(self) -> None:
-            W1, b1, W2, b2 = (rng.standard_normal(s) for s in ((2, 6), (6,), (6, 3), (3,)))
-            self.layers = [Affine(W1, b1), Sigmoid(), Affine(W2, b2)]
-            self.loss_layer = SoftmaxWithLoss()
-            self.params = [p for layer in self.layers for p in layer.params]
-            self.grads = [g for layer in self.layers for g in layer.grads]
-
-        def forward(self, x: Any, t: Any) -> Any:
-            for layer in self.layers:
-                x = layer.forward(x)
-            return self.loss_layer.forward(x, t)
-
-        def backward(self, dout: Any = 1) -> Any:
-            dout = self.loss_layer.backward(dout)
-            for layer in reversed(self.layers):
-                dout = layer.backward(dout)
-            return dout
-
-    return Net()
+    W1, b1, W2, b2 = (rng.standard_normal(s) for s in ((2, 6), (6,), (6, 3), (3,)))
+    return Model([Affine(W1, b1), Sigmoid(), Affine(W2, b2)], SoftmaxWithLoss())
 
 
 def trainer_2(kind: Any, rng: Rng) -> Any:
@@ -575,37 +583,17 @@ OWN_DTYPES = {
     "Dropout",
     "SoftmaxWithLoss",
     "SigmoidWithLoss",
+    "dataset.spiral",  # an older np.int: as long as the platform's
 }
 
 
-def small_language_model(rng: Rng) -> Any:
+def small_language_model(rng: Rng) -> Model:
     from scratchnet.book2.time_layers import TimeAffine, TimeEmbedding, TimeLSTM, TimeSoftmaxWithLoss
 
-    class Model:
-        def __init__(self) -> None:
-            shapes = ((11, 6), (6, 20), (5, 20), (20,), (5, 11), (11,))
-            V, Wx, Wh, b, W, c = (rng.standard_normal(s).astype("f") for s in shapes)
-            self.lstm = TimeLSTM(Wx, Wh, b, stateful=True)
-            self.layers = [TimeEmbedding(V), self.lstm, TimeAffine(W, c)]
-            self.loss_layer = TimeSoftmaxWithLoss()
-            self.params = [p for layer in self.layers for p in layer.params]
-            self.grads = [g for layer in self.layers for g in layer.grads]
-
-        def forward(self, xs: Any, ts: Any) -> Any:
-            for layer in self.layers:
-                xs = layer.forward(xs)
-            return self.loss_layer.forward(xs, ts)
-
-        def backward(self, dout: Any = 1) -> Any:
-            dout = self.loss_layer.backward(dout)
-            for layer in reversed(self.layers):
-                dout = layer.backward(dout)
-            return dout
-
-        def reset_state(self) -> None:
-            self.lstm.reset_state()
-
-    return Model()
+    shapes = ((11, 6), (6, 20), (5, 20), (20,), (5, 11), (11,))
+    V, Wx, Wh, b, W, c = (rng.standard_normal(s).astype("f") for s in shapes)
+    layers = [TimeEmbedding(V), TimeLSTM(Wx, Wh, b, stateful=True), TimeAffine(W, c)]
+    return Model(layers, TimeSoftmaxWithLoss())
 
 
 def language_trainer(kind: Any, rng: Rng) -> Any:
@@ -689,3 +677,58 @@ def sequences(f: Any, rng: Rng) -> Any:
 TRIALS[2, "util", "eval_perplexity"] = perplexity
 TRIALS[2, "util", "eval_seq2seq"] = sequences
 TRIALS[2, "time_layers", "Simple_TimeSoftmaxWithLoss"] = simple_time_loss
+
+
+def files_of(folder: Path, rng: Rng) -> None:
+    """Write small files of the books' data sets: MNIST's, the Penn Treebank's and the sums'."""
+    for part, n in (("train", 12), ("t10k", 11)):
+        images, labels = rng.integers(0, 256, (n, 28, 28)), rng.permutation(n) % 10
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            packed = gzip.compress(head + array.astype(np.uint8).tobytes())
+            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(packed)
+    vocabulary = ["you", "say", "goodbye", "<unk>", "n't"]
+    for part in ("train", "valid", "test"):
+        words = [*rng.permutation(vocabulary), *rng.choice(vocabulary, 40)]
+        (folder / f"ptb.{part}.txt").write_text(f" {' '.join(words[:20])} \n {' '.join(words[20:])} \n")
+    sums = [(int(a), int(b)) for a, b in rng.integers(0, 999, (20, 2))]
+    (folder / "addition.txt").write_text("".join(f"{f'{a}+{b}':<7}{f'_{a + b}':<5}\n" for a, b in sums))
+
+
+def mnist(module: Any, rng: Rng) -> Any:
+    flags = [(n, f, o) for n in (True, False) for f in (True, False) for o in (True, False)]
+    named = {"normalize": False, "one_hot_label": True}
+    return [module.load_mnist(*f) for f in flags] + [module.load_mnist(), module.load_mnist(**named)]
+
+
+def ptb(module: Any, rng: Rng) -> Any:
+    return [[*module.load_data(part)] for part in ("train", "test")] + [
+        [*module.load_vocab()],
+        [*module.load_data()],
+    ]
+
+
+def sequence(module: Any, rng: Rng) -> Any:
+    module.char_to_id.clear()  # what files loaded before have left
+    module.id_to_char.clear()
+    (x, t), (x_test, t_test) = module.load_data("addition.txt", seed=int(rng.integers(99)))
+    return [x, t, x_test, t_test, [*module.get_vocab()]]
+
+
+def spiral(module: Any, rng: Rng) -> Any:
+    return [[*module.load_data()], [*module.load_data(int(rng.integers(99)))], np.random.rand()]
+
+
+def plain_names(module: Any, rng: Rng) -> Any:
+    return [getattr(module, "GPU", False), getattr(module, "np", np).array([1.0, 2.0])]
+
+
+# Of modules that are served as a whole or not at all.
+MODULE_TRIALS: dict[str, Trial] = {
+    "dataset.mnist": mnist,
+    "dataset.ptb": ptb,
+    "dataset.sequence": sequence,
+    "dataset.spiral": spiral,
+    "common.config": plain_names,
+    "common.np": plain_names,
+}

@@ -1,9 +1,13 @@
 """The books' `common` and `dataset` served by scratchnet, so that their scripts run unmodified.
 
 `install()` puts a finder in front of Python's own; `scratchnet run` and `%load_ext scratchnet` do the same. From
-then on `common.layers`, `dataset.mnist`, ... are scratchnet's, also under another root (`deep2.common.layers`).
+then on `common.layers`, `dataset.mnist`, ... are scratchnet's, also under another root (`deep2.common.layers`),
+but for what the reader has written: a file of the reader's is read first, and only what is provably the books'
+in it is replaced.
 
-`finder` decides what an import gets, `editions` finds out which book a script is, `runner` runs one.
+`finder` decides what an import gets, `editions` finds out which book a script is, `runner` runs one. Of a reader's
+file, `bindings` says what it binds, `fingerprint` what its definitions are, and `recognition` which of them are
+served, by the table `editions.txt`; `korean` has those whose lines are in Korean.
 """
 
 from .editions import book_of

@@ -77,16 +77,7 @@ class Finder(MetaPathFinder):
         root, package, module = match["root"], match["package"], match["module"]
         self.has_found = True
         if module is None:
-            if root and root not in self.roots and not _is_books_folder(path or ()):
-                return None
-            own = PathFinder.find_spec(fullname, path if root else [*sys.path, *self.folders])
-            if own is None or own.origin is None or is_installed(own.origin):
-                return ModuleSpec(fullname, _Package(), is_package=True)
-            if own.submodule_search_locations is None:
-                return None  # the user's file common.py or dataset.py
-            with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):  # Python will say it
-                self.replaced |= names_set_in_modules(ast.parse(Path(own.origin).read_bytes()))
-            return ModuleSpec(fullname, _Package(own.origin), origin=own.origin, is_package=True)
+            return self._package(fullname, root, path)
         if not _is_served(f"{root}.{package}" if root else package):
             return None  # `common` was imported from elsewhere before
         spec = self.find_readers_own(fullname, root, package) or next(
@@ -104,6 +95,19 @@ class Finder(MetaPathFinder):
         if reading is None or os.fspath(reading.path) != spec.origin:
             return spec
         return self._recognised(spec, fullname, reading)
+
+    def _package(self, fullname: str, root: str | None, path: Sequence[str] | None) -> ModuleSpec | None:
+        """Return how `common` or `dataset` is loaded, or None if that is Python's own matter."""
+        if root and root not in self.roots and not _is_books_folder(path or ()):
+            return None
+        own = PathFinder.find_spec(fullname, path if root else [*sys.path, *self.folders])
+        if own is None or own.origin is None or is_installed(own.origin):
+            return ModuleSpec(fullname, _Package(), is_package=True)
+        if own.submodule_search_locations is None:
+            return None  # the user's file common.py or dataset.py
+        with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):  # Python will say it
+            self.replaced |= names_set_in_modules(ast.parse(Path(own.origin).read_bytes()))
+        return ModuleSpec(fullname, _Package(own.origin), origin=own.origin, is_package=True)
 
     def _recognised(self, spec: ModuleSpec, fullname: str, reading: Reading) -> ModuleSpec:
         """Return how a module of the user's is loaded, after a look at what it is."""

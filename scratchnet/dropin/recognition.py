@@ -8,7 +8,7 @@ Whatever else the file has runs as its author wrote it. `tools/build_editions.py
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Set
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -304,7 +304,7 @@ def _has(book: int, module: str, name: str) -> bool | None:
     return None
 
 
-def names_in(source: bytes) -> Iterator[str]:
-    """Yield the names that a source may define and that are in the table; quickly, and some too many."""
-    words = set(source.decode("utf-8", "replace").replace("(", " ").replace(":", " ").split())
-    yield from words & _served_names()
+def may_have_some(source: bytes) -> bool:
+    """Whether a source may define something that is in the table: quickly, by its words."""
+    words = source.decode("utf-8", "replace").replace("(", " ").replace(":", " ").split()
+    return not _served_names().isdisjoint(words)

@@ -15,7 +15,7 @@ from .._files import as_path
 from .bindings import names_set_in_modules
 from .editions import book_of, roots_of
 from .finder import FINDER, install
-from .recognition import names_in
+from .recognition import may_have_some
 
 
 def run_script(
@@ -94,7 +94,7 @@ def run_script(
 
 def _own_code(path: str, source: bytes) -> CodeType | None:
     """Return the script's code with compiled definitions in the place of the books'; None without any."""
-    if next(names_in(source), None) is None:
+    if not may_have_some(source):
         return None
     reading = FINDER.readings(None).script(Path(path))
     if not reading.served:
