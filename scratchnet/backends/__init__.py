@@ -16,6 +16,7 @@ import numpy as np
 from .. import _compute
 from .._arrays import is_on_gpu
 from .contract import CONTRACT, KERNELS, LARGEST, Argument, Kernel, check_arguments, window_places
+from .gpu import NoGPUError, load_cupy, to_device, to_host
 
 try:
     from .cpu import (
@@ -46,7 +47,6 @@ cpu.compute_in_float32(_compute.in_float32)
 
 if TYPE_CHECKING:
     from . import cuda, reference
-    from .cuda import NoGPUError, load_cupy, to_device, to_host
 
 __all__ = [
     "CONTRACT",
@@ -82,15 +82,10 @@ __all__ = [
 ]
 
 
-_OF_CUDA = frozenset(("NoGPUError", "load_cupy", "to_device", "to_host"))
-
-
 def __getattr__(name: str) -> Any:
     """Import rarely needed modules on first use."""
     if name in ("cuda", "reference"):
         return import_module(f"{__name__}.{name}")
-    if name in _OF_CUDA:
-        return getattr(import_module(f"{__name__}.cuda"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -2,7 +2,11 @@
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.string cimport memcpy
-from numpy.random cimport bitgen_t
+
+cdef extern from "numpy/random/bitgen.h":  # cimported from numpy.random it would import all of that, with hashlib
+    ctypedef struct bitgen_t:
+        void *state
+        uint32_t (*next_uint32)(void *) noexcept nogil
 
 
 def shuffle_epochs(bit_generator, int64_t[::1] order not None, int64_t[:, ::1] epochs not None):

@@ -19,6 +19,7 @@ import numpy as np
 
 from . import cublas
 from .contract import KERNELS, HostMemory, Kernel, check_arguments, checked
+from .gpu import NoGPUError, load_cupy
 
 Array = Any  # cupy.ndarray: CuPy may not be installed
 P = ParamSpec("P")
@@ -41,49 +42,6 @@ CUBLAS_TERMS = 64  # and one whose sums have more terms;
 CUBLAS_LAUNCHES = 4  # of a backward pass, which is one of ours: so many times the operations, twice the terms
 
 # The GPU
-
-
-class NoGPUError(RuntimeError):
-    """No usable GPU; the message says what is missing and what to do."""
-
-
-@cache
-def load_cupy() -> Any:
-    """Return the module cupy, or raise NoGPUError unless it has a usable GPU."""
-    try:
-        import cupy
-    except ModuleNotFoundError as error:
-        if error.name != "cupy":
-            raise NoGPUError(f"CuPy cannot be imported because module {error.name} is missing") from error
-        raise NoGPUError(
-            'Using the GPU requires CuPy, which is not installed: pip install "scratchnet[cuda12]", '
-            "or [cuda13] if the driver supports CUDA 13"
-        ) from None
-    except Exception as error:  # its import creates a folder for compiled kernels, which may fail in any way
-        advice = "; set CUPY_CACHE_DIR to a writable folder" if isinstance(error, OSError) else ""
-        raise NoGPUError(f"CuPy is installed, but its import failed: {_in_a_line(error)}{advice}") from error
-    try:
-        devices = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # CuPy's own error class is in a separate module
-        raise NoGPUError(
-            f"CuPy finds no GPU: {_in_a_line(error)}. An NVIDIA GPU and its driver are required"
-        ) from error
-    if devices == 0:
-        raise NoGPUError("CuPy finds no GPU: the driver is installed, but reports no device")
-    try:
-        cupy.cuda.nvrtc.getVersion()
-    except Exception as error:
-        raise NoGPUError(
-            f"CuPy finds the GPU, but not NVIDIA's compiler: {_in_a_line(error)}. It comes with the CUDA toolkit, "
-            'or with pip install "scratchnet[cuda12]" (or [cuda13])'
-        ) from error
-    return cupy
-
-
-def _in_a_line(error: Exception) -> str:
-    """Return an error's last line, where CuPy's long messages give the reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip("= \n")]
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
 
 def is_available() -> bool:
@@ -115,17 +73,6 @@ def describe() -> dict[str, str]:
 def _version(number: int) -> str:
     """Return 12090 as "12.9"."""
     return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def to_device(array: Any) -> Array:
-    """Return an array as a C-contiguous CuPy array on the current device: itself if it is one."""
-    return load_cupy().ascontiguousarray(load_cupy().asarray(array))
-
-
-def to_host(array: Array) -> np.ndarray:
-    """Return a CuPy array as a NumPy array; waits for the GPU."""
-    host: np.ndarray = load_cupy().asnumpy(array)
-    return host
 
 
 # Compiled kernels

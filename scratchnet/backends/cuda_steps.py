@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cublas, cuda
+from . import cublas, cuda, gpu
 from .cuda import ACTIVATIONS, OPTIMIZERS, Array, launch
 
 Layers = Sequence[tuple[Array, Array, Array, Array, str | None]]
@@ -79,7 +79,7 @@ class PlanRunner:
         *,
         way: str | None = None,
     ) -> None:
-        self._cupy = cuda.load_cupy()
+        self._cupy = gpu.load_cupy()
         zeros = self._cupy.zeros
         self._count = sum(W.size + b.size for W, b, *_ in layers)
         self.way = _checked_way(way, [W.shape for W, *_ in layers], batch, layers[0][0].itemsize)
@@ -162,7 +162,7 @@ class PlanRunner:
     @staticmethod
     def takes(data: object) -> bool:
         """Whether samples are rows of numbers that a kernel can gather and cast: on the host or the GPU."""
-        if not isinstance(data, np.ndarray | cuda.load_cupy().ndarray):
+        if not isinstance(data, np.ndarray | gpu.load_cupy().ndarray):
             return False
         samples: Any = data
         return bool(samples.ndim == 2 and samples.dtype.name in DATA_TYPES and samples.dtype.isnative)
@@ -178,7 +178,7 @@ class PlanRunner:
         fits = self.takes(data) and data.shape[1] == self._inputs[0].shape[1] and data.shape[0] == len(labels)
         if not fits or labels.dtype != np.int64 or labels.ndim != 1:
             raise ValueError("set_data: these steps cannot train on these samples and labels")
-        self._data, self._labels = cuda.to_device(data), cuda.to_device(labels)
+        self._data, self._labels = gpu.to_device(data), gpu.to_device(labels)
 
     def run(self, order: np.ndarray, rates: Sequence[float], others: Sequence[float]) -> list[float]:
         """Train on the rows in order, batch after batch, and return the loss of each step.

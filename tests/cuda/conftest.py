@@ -8,7 +8,7 @@ import on_device
 import pytest
 
 from scratchnet.backends import cublas as real_cublas
-from scratchnet.backends import cuda
+from scratchnet.backends import cuda, gpu
 
 no_gpu = ""
 
@@ -20,8 +20,8 @@ def pytest_collection_modifyitems(config, items):
     on_device.forget()
     try:
         if on_gpu:
-            cuda.load_cupy()
-    except cuda.NoGPUError as error:
+            gpu.load_cupy()
+    except gpu.NoGPUError as error:
         items[:] = [item for item in items if not item.get_closest_marker("gpu")]
         config.hook.pytest_deselected(items=on_gpu)
         no_gpu = f"left out {len(on_gpu)} tests that need a GPU: {error}"
@@ -38,7 +38,7 @@ def cupy(request):
     """CuPy, or the fake one; nothing launched so far."""
     if request.param == "gpu":
         on_device.forget()
-        yield cuda.load_cupy()
+        yield gpu.load_cupy()
     else:
         with on_device.emulated() as module:
             emulator.launches.clear()

@@ -17,9 +17,9 @@ import fake_cupy
 import numpy as np
 import pytest
 
-from scratchnet.backends import cublas, cuda
+from scratchnet.backends import cublas, cuda, gpu
 
-CACHED = [cuda.load_cupy, cuda._source, cuda.module, cuda._function, cuda.null]
+CACHED = [gpu.load_cupy, cuda._source, cuda.module, cuda._function, cuda.null]
 
 
 @contextlib.contextmanager

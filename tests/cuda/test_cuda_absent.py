@@ -12,7 +12,7 @@ from processes import fresh
 
 import scratchnet
 from scratchnet.__main__ import main
-from scratchnet.backends import cuda
+from scratchnet.backends import gpu
 
 has_cupy = pytest.mark.skipif(find_spec("cupy") is None, reason="CuPy is not installed: pip install cupy-cuda12x")
 
@@ -65,7 +65,7 @@ def test_a_cupy_that_lacks_something(monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     on_device.forget()
     with pytest.raises(scratchnet.NoGPUError, match="because module a_module_that_is_missing is missing"):
-        cuda.load_cupy()
+        gpu.load_cupy()
 
 
 def test_cupy_without_its_compiler(monkeypatch):
@@ -77,7 +77,7 @@ def test_cupy_without_its_compiler(monkeypatch):
             scratchnet.NoGPUError,
             match=r"not NVIDIA's compiler: RuntimeError: no lib\. It comes with the CUDA toolkit",
         ):
-            cuda.load_cupy()
+            gpu.load_cupy()
 
 
 def test_scratchnet_never_imports_cupy_by_itself():

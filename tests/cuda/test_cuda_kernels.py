@@ -18,7 +18,7 @@ import pytest
 import test_kernels as every_backend
 from cases import EMPTY, LARGE, SMALL, is_possible, make_case
 
-from scratchnet.backends import KERNELS, cuda, reference
+from scratchnet.backends import KERNELS, cuda, gpu, reference
 from scratchnet.backends import cublas as real_cublas
 
 DTYPES = [np.float32, np.float64]
@@ -282,7 +282,7 @@ def check_index_out_of_range(cupy):
     for wrong in (-1, 3):
         x, out = cupy.asarray(np.ones((9, 4), np.float32))[3:6], cupy.zeros((3, 4), np.float32)
         cuda.gather_rows(x, cupy.asarray(np.array([2, wrong, 0])), out)
-        assert np.isnan(cuda.to_host(out)[1]).all() and (cuda.to_host(out)[[0, 2]] == 1).all()
+        assert np.isnan(gpu.to_host(out)[1]).all() and (gpu.to_host(out)[[0, 2]] == 1).all()
 
 
 def test_an_index_out_of_range_adds_to_no_row(cupy):
@@ -296,7 +296,7 @@ def check_rows_are_added_only_where_they_belong(cupy):
         dout = cupy.asarray(np.full((9, 4), 1, np.float32))[3:6]
         out = cupy.full((5, 4), 7, np.float32)
         cuda.scatter_add_rows(dout, index, out[1:4])
-        np.testing.assert_array_equal(cuda.to_host(out), np.repeat([[7], [0], [0], [2], [7]], 4, axis=1))
+        np.testing.assert_array_equal(gpu.to_host(out), np.repeat([[7], [0], [0], [2], [7]], 4, axis=1))
 
 
 @dtypes
@@ -382,13 +382,13 @@ def test_arrays_of_another_device_are_refused(cupy, monkeypatch):
 def test_to_and_from_the_device(cupy):
     for dtype in (np.float32, np.float64, np.uint8, np.int64):
         array = np.arange(6).reshape(2, 3).astype(dtype)
-        there = cuda.to_device(array)
+        there = gpu.to_device(array)
         assert isinstance(there, cupy.ndarray) and there.dtype == dtype
-        assert cuda.to_device(there) is there
-        back = cuda.to_host(there)
+        assert gpu.to_device(there) is there
+        back = gpu.to_host(there)
         assert type(back) is np.ndarray
         np.testing.assert_array_equal(back, array)
-    assert cuda.to_device(np.ones((2, 3), order="F")).flags.c_contiguous
+    assert gpu.to_device(np.ones((2, 3), order="F")).flags.c_contiguous
 
 
 def test_description(cupy):
@@ -417,8 +417,8 @@ def refused(monkeypatch, **modules):
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     try:
-        with pytest.raises(cuda.NoGPUError) as raised:
-            cuda.to_device(np.ones(1))
+        with pytest.raises(gpu.NoGPUError) as raised:
+            gpu.to_device(np.ones(1))
         assert not cuda.is_available()
         assert cuda.describe() == {"unavailable": str(raised.value)}
     finally:

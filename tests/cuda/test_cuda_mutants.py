@@ -20,7 +20,7 @@ from test_cuda_kernels import (
 )
 from test_cuda_steps import Net, check_alike, make_data
 
-from scratchnet.backends import KERNELS, cuda
+from scratchnet.backends import KERNELS, cuda, gpu
 
 # Sizes with tails everywhere, more than one tile, block and panel, and rows for warps, for several and for blocks.
 SIZES = (
@@ -131,7 +131,7 @@ def case(plant, monkeypatch):
     name = "softmax_cross_entropy_backward"
     monkeypatch.setattr(cuda, name, inspect.unwrap(getattr(cuda, name)))
     y, t = np.ones((3, 3), np.float32), np.zeros(3, np.int64)
-    return tuple(map(cuda.to_device, (y, t, y)))
+    return tuple(map(gpu.to_device, (y, t, y)))
 
 
 def test_without_a_bug_the_launcher_works(case):
@@ -169,4 +169,4 @@ def test_missing_arguments_are_noticed(case):
 def test_arrays_of_the_host_are_noticed(case):
     y, t, dx = case
     with pytest.raises(TypeError, match="Unsupported type"):
-        cuda.softmax_cross_entropy_backward(y, t, 1.0, cuda.to_host(dx))
+        cuda.softmax_cross_entropy_backward(y, t, 1.0, gpu.to_host(dx))
