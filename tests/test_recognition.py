@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import random
 import sys
+from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 
@@ -15,8 +16,9 @@ from processes import PYTHON
 
 import scratchnet.book2.layers
 import scratchnet.dropin
-from scratchnet.dropin import recognition
+from scratchnet.dropin import table as table_of_editions
 from scratchnet.dropin.bindings import names_set_in_modules
+from scratchnet.dropin.editions import HOMES
 from scratchnet.dropin.finder import FINDER
 from scratchnet.dropin.fingerprint import file_digest, fingerprint, names_used
 from scratchnet.dropin.recognition import Readings
@@ -79,11 +81,11 @@ def table(monkeypatch):
     """The table knows the edition above, by definitions, and by files if they are added."""
     of = {fingerprint(n): [f"2.functions.{name}"] for name, n in definitions(FUNCTIONS).items()}
     of |= {fingerprint(n): [f"2.layers.{name}"] for name, n in definitions(LAYERS).items()}
-    files: dict[str, str] = {}
-    monkeypatch.setattr(recognition, "_table", lambda: (of, files))
-    recognition._served_names.cache_clear()
+    files: dict[str, list[str]] = {}
+    monkeypatch.setattr(table_of_editions, "lines", lambda: (of, files))
+    table_of_editions.served_names.cache_clear()
     yield files
-    recognition._served_names.cache_clear()
+    table_of_editions.served_names.cache_clear()
 
 
 @pytest.fixture
@@ -197,7 +199,7 @@ def test_names_that_a_reader_binds_anew(readings, more, kept):
 def test_files_of_an_edition_are_recognised_without_a_look_inside(readings, table):
     reading = readings(functions=FUNCTIONS, layers=LAYERS)
     for name, text in (("functions", FUNCTIONS), ("layers", LAYERS)):
-        table[file_digest(text.encode())] = f"2.common.{name}"
+        table[file_digest(text.encode())] = [f"=2.common.{name}", "2"]
         assert file_digest(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()) in table
     assert reading.of("layers").whole == "scratchnet.book2.layers"
     changed = readings(functions=FUNCTIONS.replace("1 +", "2 +"))
@@ -287,7 +289,7 @@ def test_no_edit_is_passed_over(table):
     """200 edits of an edition's definitions: none of them is taken for the edition's own."""
     rng = random.Random(0)
     sources = [ast.unparse(n) for n in (*definitions(FUNCTIONS).values(), *definitions(LAYERS).values())]
-    known = recognition._table()[0]
+    known = table_of_editions.lines()[0]
     for _ in range(200):
         tree = ast.parse(rng.choice(sources))
         before = ast.dump(tree)
@@ -296,12 +298,17 @@ def test_no_edit_is_passed_over(table):
 
 
 def test_the_table_that_ships():
-    table, files = recognition._table()
-    assert all(len(digest) == 64 for digest in (*table, *files))
-    for target in {t for targets in table.values() for t in targets}:
-        edition, module, name = target.split(".")
-        home = recognition.KOREAN if edition == "2ko" else f"{recognition.HOMES[int(edition)]['common']}.{module}"
-        assert hasattr(recognition.import_module(home), name), target
+    definitions, files = table_of_editions.lines()
+    assert all(len(digest) == 64 for digest in (*definitions, *files))
+    for digest, words in definitions.items():
+        for name in {word.rpartition(".")[2] for word in words}:
+            homes = [import_module(home) for _, home in table_of_editions.homes_of(digest, name)]
+            assert homes and all(hasattr(home, name) for home in homes), words
+    for digest in files:
+        known = table_of_editions.known_file(digest)
+        home = import_module(HOMES[int(known.name[0])][known.name.split(".")[1]] + "." + known.name.split(".")[2])
+        assert all(hasattr(import_module(other), name) for name, other in known.elsewhere.items())
+        assert known.count >= len(known.kept) and home.__name__.startswith("scratchnet.")
 
 
 @pytest.fixture
@@ -456,7 +463,7 @@ def test_names_that_the_script_sets_in_a_module(readings, table, script):
     replaced = names_set_in_modules(ast.parse(script))
     assert replaced == {("layers", "softmax")}
     for name, text in (("functions", FUNCTIONS), ("layers", LAYERS)):
-        table[file_digest(text.encode())] = f"2.common.{name}"
+        table[file_digest(text.encode())] = [f"=2.common.{name}", "2"]
     layers = readings(functions=FUNCTIONS, layers=LAYERS, replaced=replaced).of("layers").examine()
     assert layers.whole is None and layers.kept == {"Softmax": "it uses your softmax"}
 

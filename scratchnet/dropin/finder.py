@@ -116,12 +116,12 @@ class Finder(MetaPathFinder):
                 self.say(f"{fullname}: yours, since it reads {reading.path.with_name('mnist.pkl')}")
                 return spec
             _files.readers_folder = reading.path.parent
-        if reading.whole is not None:
+        if reading.whole is not None and reading.is_as_served:
             self.has_served = True
             return ModuleSpec(fullname, _Alias(reading.whole))
         line = reading.examine().line(fullname)
         self.say(f"{fullname}: yours, edition unknown" if "dataset." in fullname else line)
-        if reading.served:
+        if reading.served or reading.whole is not None:
             self.has_served = True
             spec.loader = _Mixed(reading)
         return spec
@@ -214,7 +214,10 @@ class _Mixed(_Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the file, with scratchnet's definitions in the place of those that are the books'."""
-        exec(self.reading.code(), vars(module))
+        if self.reading.whole is not None:
+            self.reading.fill(module)
+        else:
+            exec(self.reading.code(), vars(module))
 
 
 def _from_scratchnet(book: int, fullname: str, package: str, module: str) -> ModuleSpec | None:

@@ -2,21 +2,23 @@
 
 A definition is served if its fingerprint is in the table of editions, if nothing else in its file binds its name,
 and if every name that it uses is Python's, a library's, or served itself, here or in the module it comes from.
-Whatever else the file has runs as its author wrote it. `tools/build_editions.py` makes the table.
+Whatever else the file has runs as its author wrote it. A file of a known edition is not parsed: the table says
+which of its definitions differ from the books'.
 """
 
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Callable, Set
-from functools import cache
 from importlib import import_module
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 
 from .bindings import Bindings, Definition, is_library_s
 from .editions import HOMES, MODULES
 from .fingerprint import file_digest, fingerprint, names_used
+from .table import KnownFile, homes_of, known_file, served_names
 
 Locate = Callable[[str], Path | None]  # of a module of the reader's `common`, by its name
 
@@ -44,27 +46,6 @@ _NEIGHBOURS = {
         "util": {"np", "config"},
     },
 }
-KOREAN = "scratchnet.dropin.korean"  # serves the Korean edition's trainers
-
-
-@cache
-def _table() -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return what serves a definition, by its fingerprint, and what serves a file, by its digest."""
-    definitions: dict[str, list[str]] = {}
-    files: dict[str, str] = {}
-    for line in Path(__file__).with_name("editions.txt").read_text("utf-8").splitlines():
-        digest, *targets = line.split()
-        if targets[0].startswith("="):
-            files[digest] = targets[0][1:]
-        else:
-            definitions[digest] = targets
-    return definitions, files
-
-
-@cache
-def _served_names() -> frozenset[str]:
-    return frozenset(target.rpartition(".")[2] for targets in _table()[0].values() for target in targets)
-
 
 class Reading:
     """A reader's file.
@@ -81,9 +62,11 @@ class Reading:
     Attributes
     ----------
     whole : str or None
-        The module of scratchnet that serves all of the file.
+        The module of scratchnet that serves all of the file, but for what `known` names.
+    known : KnownFile or None
+        What the table says of the file if it is served as a whole.
     served : dict
-        The module of scratchnet for each definition that is served.
+        The module of scratchnet for each definition that is served, where the file was parsed.
     kept : dict
         For each other top-level definition, why it runs as it is written.
     """
@@ -94,6 +77,7 @@ class Reading:
         self._is_script = package is None
         self._source = path.read_bytes()
         self.whole: str | None = None
+        self.known: KnownFile | None = None
         self.served: dict[str, str] = {}
         self.kept: dict[str, str] = {}
         self._tree: ast.Module | None = None
@@ -104,18 +88,60 @@ class Reading:
             self.whole = self._whole(package, module)
 
     def _whole(self, package: str, module: str) -> str | None:
-        """Return what serves the file, if it is one of the editions', and all of `common` that it imports."""
-        name = _table()[1].get(file_digest(self._source))
-        if name is None or self._replaced:
+        """Return what serves the file, if it is one of the editions', and all of `common` that it uses."""
+        known = known_file(file_digest(self._source))
+        if known is None or self._replaced or known.name[1:] != f".{package}.{module}":
             return None
-        book = int(name[0])
-        if name != f"{book}.{package}.{module}":
-            return None
+        book = int(known.name[0])
         for neighbour in _NEIGHBOURS[book].get(module, ()) if package == "common" else ():
             reading = self._readings.of(neighbour)
-            if reading is not None and reading.whole != f"{HOMES[book]['common']}.{neighbour}":
+            if reading is None:
+                continue
+            if reading.known is None or reading.whole != f"{HOMES[book]['common']}.{neighbour}":
                 return None
+            if any(name.encode() in self._served_text(known) for name in reading.known.kept):
+                return None
+        self.known = known
+        self.kept = {name: f"line {first}: not the book's" for name, (first, _) in known.kept.items()}
         return f"{HOMES[book][package]}.{module}"
+
+    def _served_text(self, known: KnownFile) -> bytes:
+        """Return the text of a known file without the definitions that run as they are written."""
+        lines = self._source.splitlines()
+        for first, last in known.kept.values():
+            lines[first - 1 : last] = [b""] * (last - first + 1)
+        return b"\n".join(lines)
+
+    def fill(self, module: ModuleType) -> None:
+        """Fill the module of a known file: with ours, with what it has from its neighbours, and with its own."""
+        assert self.known is not None and self.whole is not None
+        names = vars(module)
+        names |= {name: value for name, value in vars(import_module(self.whole)).items() if name not in names}
+        names["__file__"] = os.fspath(self.path)
+        for neighbour in self._neighbours_that_differ():
+            theirs = import_module(f"{self._readings.package}.{neighbour}".lstrip("."))
+            names |= {name: value for name, value in vars(theirs).items() if name in names and name[:2] != "__"}
+        names |= {name: getattr(import_module(home), name) for name, home in self.known.elsewhere.items()}
+        lines = self._source.splitlines(keepends=True)
+        for first, last in self.known.kept.values():
+            text = b"\n" * (first - 1) + b"".join(lines[first - 1 : last])
+            exec(compile(text, self.path, "exec", dont_inherit=True), names)
+        if "__all__" in names:
+            names["__all__"] = [*dict.fromkeys([*names["__all__"], *self.known.kept])]
+
+    @property
+    def is_as_served(self) -> bool:
+        """Whether all of the file, and all that it has from its neighbours, is scratchnet's module."""
+        known = self.known
+        return known is not None and not (known.kept or known.elsewhere or self._neighbours_that_differ())
+
+    def _neighbours_that_differ(self) -> list[str]:
+        """Return the modules of `common` that the file imports from and that are not wholly scratchnet's."""
+        assert self.known is not None
+        _, package, module = self.known.name.split(".")
+        neighbours = sorted(_NEIGHBOURS[int(self.known.name[0])].get(module, ())) if package == "common" else []
+        readings = {name: self._readings.of(name) for name in neighbours}
+        return [name for name, reading in readings.items() if reading is not None and not reading.is_as_served]
 
     def examine(self) -> Reading:
         """Find out what is served; nothing where the file is served as a whole, or is not Python's."""
@@ -132,7 +158,7 @@ class Reading:
         for name, node in self._bindings.definitions.items():
             target = self._target(name, node)
             if target is None:
-                self.kept[name] = "new" if name not in _served_names() else f"line {node.lineno}: not the book's"
+                self.kept[name] = "new" if name not in served_names() else f"line {node.lineno}: not the book's"
             elif len(self._bindings.nodes[name]) > 1:
                 self.kept[name] = f"line {node.lineno}: bound twice"
             elif name in self._replaced:
@@ -164,21 +190,20 @@ class Reading:
 
     def _target(self, name: str, node: Definition) -> str | None:
         """Return the module of scratchnet that has this definition."""
-        if name not in _served_names() or node.decorator_list:
+        if name not in served_names() or node.decorator_list:
             return None
         try:
             digest = fingerprint(node)
         except (ValueError, RecursionError):  # numbers too long to write, expressions too deep
             return None
-        found = [t for t in _table()[0].get(digest, ()) if t.rpartition(".")[2] == name]
-        for target in sorted(found, key=lambda target: target[0] != str(self._readings.book)):
-            edition, module, _ = target.split(".")
-            return KOREAN if edition == "2ko" else f"{HOMES[int(edition)]['common']}.{module}"
-        return None
+        found = sorted(homes_of(digest, name), key=lambda home: home[0] != self._readings.book)
+        return found[0][1] if found else None
 
     def provides(self, name: str) -> bool | None:
         """Whether a name means in this module what it means in the books': None if the module does not bind it."""
         if self.whole is not None:
+            if name in self.kept:
+                return False
             return True if hasattr(import_module(self.whole), name) else None
         self.examine()
         if name in self._bindings.nodes and (self._is_being_examined or "__all__" in self._bindings.nodes):
@@ -252,11 +277,11 @@ class Reading:
 
     def line(self, name: str) -> str:
         """Return what is said of the file, under a name: nothing where all of it is served."""
-        if self.whole is not None or not self.kept:
+        if not self.kept:
             return ""
         kept = ", ".join(f"{kept} ({why})" for kept, why in self.kept.items())
-        of = len(self.served) + len(self.kept)
-        return f"{name}: compiled {len(self.served)} of {of}; yours: {kept}"
+        of = len(self.served) + len(self.kept) if self.known is None else self.known.count
+        return f"{name}: compiled {of - len(self.kept)} of {of}; yours: {kept}"
 
 
 class Readings:
@@ -307,4 +332,4 @@ def _has(book: int, module: str, name: str) -> bool | None:
 def may_have_some(source: bytes) -> bool:
     """Whether a source may define something that is in the table: quickly, by its words."""
     words = source.decode("utf-8", "replace").replace("(", " ").replace(":", " ").split()
-    return not _served_names().isdisjoint(words)
+    return not served_names().isdisjoint(words)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scratchnet.backends import PlanRunner as CPURunner
-from scratchnet.backends import cuda_steps, gpu
+from scratchnet.backends import cuda_steps, to_host
 from scratchnet.backends.cuda_steps import PlanRunner
 
 WAYS = ["layers", "rows", "block"]
@@ -86,7 +86,7 @@ def check_alike(cupy, net, data, labels, *, way, batch=5, max_grad=None, steps=3
         bound = BOUND[expected[0].dtype.type]
         np.testing.assert_allclose(mine, losses, rtol=bound, atol=bound)
     for buffer, true in zip(buffers, expected, strict=True):
-        np.testing.assert_allclose(gpu.to_host(buffer), true, rtol=bound, atol=bound * np.abs(true).max())
+        np.testing.assert_allclose(to_host(buffer), true, rtol=bound, atol=bound * np.abs(true).max())
     return gpu
 
 
@@ -192,7 +192,7 @@ def test_graphs_and_single_steps_are_the_same(cupy, way, monkeypatch):
         steps.set_data(data, labels)
         losses = [steps.run(np.arange(4 * k) % 23, [0.01] * k, (0.9, 0.999)) for k in (7, 1, 4)]
         assert (steps._graph is not None) == (length == 2)
-        results.append((losses, [gpu.to_host(b).tobytes() for b in buffers]))
+        results.append((losses, [to_host(b).tobytes() for b in buffers]))
     assert results[0] == results[1]
 
 
