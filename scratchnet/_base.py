@@ -72,6 +72,7 @@ class Layer(Linked):
     params: Any = ()  # lists, once an object has been created here
     grads: Any = ()
     _shown: ClassVar[tuple[str, ...]] = ()  # the attributes in its repr
+    _pickled: ClassVar[tuple[str, ...]] = ()  # entries of the lists that the book's class has by these names
     _computed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
@@ -80,6 +81,11 @@ class Layer(Linked):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._computed = cls._computed | {name for name, value in vars(cls).items() if isinstance(value, Computed)}
+
+    def __getstate__(self) -> Any:
+        """Return the state as the book's class has it as well: that class opens what is pickled under its name."""
+        own = {name: getattr(self, name, None) for name in self._pickled}
+        return super().__getstate__() | {name: value for name, value in own.items() if value is not None}
 
     def forward(self, *inputs: Any) -> Any:
         """Return what the layer makes of its inputs, and keep what backward needs."""

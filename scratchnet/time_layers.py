@@ -486,6 +486,7 @@ class TimeEmbedding(_PerStep, Embedding):
     """
 
     _step = Embedding
+    _pickled = ("W",)
 
     def _last_input(self) -> Any:
         return self.idx

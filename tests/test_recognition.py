@@ -308,7 +308,7 @@ def test_the_table_that_ships():
         known = table_of_editions.known_file(digest)
         home = import_module(HOMES[int(known.name[0])][known.name.split(".")[1]] + "." + known.name.split(".")[2])
         assert all(hasattr(import_module(other), name) for name, other in known.elsewhere.items())
-        assert known.count >= len(known.kept) and home.__name__.startswith("scratchnet.")
+        assert known.definitions >= len(known.kept) and home.__name__.startswith("scratchnet.")
 
 
 @pytest.fixture
@@ -354,7 +354,7 @@ def test_the_reader_s_data_come_first(tmp_path, monkeypatch):
         (folder / f"{name}-images-idx3-ubyte").write_bytes(idx(np.full((n, 2, 2), n, np.uint8)))
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(np.zeros(n, np.uint8)))
     digest = file_digest((folder / "mnist.py").read_bytes())
-    monkeypatch.setattr(recognition, "_table", lambda: ({}, {digest: "1.dataset.mnist"}))
+    monkeypatch.setattr(table_of_editions, "lines", lambda: ({}, {digest: ["=1.dataset.mnist", "1"]}))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "elsewhere"))
 
@@ -363,7 +363,8 @@ def test_the_reader_s_data_come_first(tmp_path, monkeypatch):
         try:
             from dataset.mnist import load_mnist
 
-            return load_mnist(**({} if load_mnist.__module__ == "dataset.mnist" else {"normalize": False}))
+            is_ours = load_mnist.__globals__["__name__"].startswith("scratchnet.")
+            return load_mnist(**({"normalize": False} if is_ours else {}))
         finally:
             scratchnet.dropin.uninstall()
             FINDER.forget()

@@ -4,9 +4,9 @@
 
 Every version of every definition that one of them ever had is tried on random inputs against ours
 (`edition_trials.py`). Those that gave the same, each time, enter `scratchnet/dropin/editions.txt` by their
-fingerprints; `tools/editions.tsv` says where each was seen. Of the repositories named in OFFICIAL, files all of
-whose definitions passed enter by their digests, and so do the versions of `dataset`, `config` and `np`, which
-were compared by reading. Nothing of anyone's text is kept.
+fingerprints; `tools/editions.tsv` says where each was seen. Of the repositories named in OFFICIAL, files enter by
+their digests, with the lines of the definitions that did not pass; those of `dataset`, `config` and `np` if the
+whole module did. Nothing of anyone's text is kept.
 """
 
 from __future__ import annotations
@@ -35,15 +35,19 @@ from edition_trials import MODULE_TRIALS, OWN_DTYPES, TRIALS, differences, files
 import scratchnet
 from scratchnet.dropin import install
 from scratchnet.dropin.editions import HOMES, MODULES
-from scratchnet.dropin.fingerprint import file_digest, fingerprint
-from scratchnet.dropin.recognition import KOREAN
+from scratchnet.dropin.fingerprint import file_digest, fingerprint, names_used
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "scratchnet/dropin/editions.txt"
 SOURCES = ROOT / "tools/editions.tsv"
 OFFICIAL = ("oreilly-japan", "WegraLee")
 SEEDS = range(8)
-KOREAN_NAMES = ("Trainer", "RnnlmTrainer")
+OTHER_HOMES = {  # editions of a definition that another module of ours serves
+    (2, "trainer", "Trainer"): ("2ko", "scratchnet.dropin.korean"),
+    (2, "trainer", "RnnlmTrainer"): ("2ko", "scratchnet.dropin.korean"),
+    (2, "two_layer_net", "TwoLayerNet"): ("2ch", "scratchnet.dropin.chapters"),
+}
+OF_CHAPTERS = {"two_layer_net": {2}}  # the books that have a definition which is served in that file
 READ_DEFINITIONS = {(2, "util", "to_gpu")}  # which needs a GPU
 
 
@@ -72,6 +76,19 @@ class Blob:
             ["git", "-C", self.git, "cat-file", "blob", self.sha], capture_output=True, check=True
         ).stdout
 
+    @property
+    def is_official(self) -> bool:
+        """Whether it is from one of the books' own repositories."""
+        return self.repository.split("/")[0] in OFFICIAL
+
+    def is_of(self, book: int) -> bool:
+        """Whether it may be a module of this book: the official repositories have one book each."""
+        return not self.is_official or self.repository.endswith("-2") == (book == 2)
+
+    def place(self) -> str:
+        """Return where it was seen: repository, commit, path."""
+        return f"{self.repository}\t{self.commit()}\t{self.path}"
+
     def commit(self) -> str:
         """Return the first commit that has it."""
         command = ["git", "-C", self.git, "log", "--all", "--reverse", "--no-renames", "--format=%H"]
@@ -85,7 +102,8 @@ def blobs_of(git: Path) -> Iterator[Blob]:
     for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
         sha, _, path = line.partition(" ")
         parts = path.split("/")
-        if path.endswith(".py") and len(parts) > 1 and parts[-2] in ("common", "dataset"):
+        is_of_a_chapter = parts[-1].removesuffix(".py") in OF_CHAPTERS
+        if path.endswith(".py") and len(parts) > 1 and (parts[-2] in ("common", "dataset") or is_of_a_chapter):
             yield Blob(git.parent.name.replace("+", "/"), git, sha, path)
 
 
@@ -150,9 +168,9 @@ def typed_in(note: Path) -> Iterator[tuple[str, ast.stmt, Any]]:
                     yield node.name, node, vars(module)[node.name]
 
 
-def passes(theirs: Any, book: int, module: str, name: str, home: str | None = None) -> list[str]:
-    """Return why their definition differs from ours, or from that of another home; nothing if it does not."""
-    ours = getattr(import_module(home or f"{HOMES[book]['common']}.{module}"), name, None)
+def passes(theirs: Any, book: int, module: str, name: str, home: str) -> list[str]:
+    """Return why their definition differs from a home's; nothing if it does not."""
+    ours = getattr(import_module(home), name, None)
     if ours is None:
         return ["we have none"]
     trial = TRIALS[book, module, name]
@@ -171,6 +189,148 @@ def passes(theirs: Any, book: int, module: str, name: str, home: str | None = No
     return []
 
 
+class Table:
+    """What was tried: definitions by fingerprint and book, and files by digest.
+
+    Attributes
+    ----------
+    passed : dict
+        For (fingerprint, "2ko.trainer.Trainer"), where it was seen.
+    failed : dict
+        For (fingerprint, "2.trainer.Trainer"), where, and what differs.
+    files : dict
+        For a digest, where the file was seen, and the words of its line in the table.
+    """
+
+    def __init__(self) -> None:
+        self.passed: dict[tuple[str, str], str] = {}
+        self.failed: dict[tuple[str, str], str] = {}
+        self.files: dict[str, tuple[Blob, str]] = {}
+        self._did_not_run: dict[tuple[str, str], str] = {}
+
+    def add(self, blob: Blob) -> None:
+        """Try a version of a file, as a module of each book that has one of its name."""
+        source = blob.read()
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError):
+            return
+        for book in (1, 2):
+            if blob.package not in MODULES[book]:
+                if book in OF_CHAPTERS.get(blob.module, ()):
+                    self._try_definitions(blob, source, tree, book)
+            elif blob.module in MODULES[book][blob.package]:
+                if f"{blob.package}.{blob.module}" in MODULE_TRIALS:
+                    self._try_module(blob, source, book)
+                else:
+                    self._try_definitions(blob, source, tree, book)
+                    if blob.is_of(book):
+                        self._add_file(blob, source, tree, book)
+
+    def _try_module(self, blob: Blob, source: bytes, book: int) -> None:
+        digest, name = file_digest(source), f"{blob.package}.{blob.module}"
+        if not blob.is_official or digest in self.files:
+            return
+        if why := module_differs(source, name, book):
+            self.failed[digest, f"{book}.{name}"] = f"{blob.repository} {blob.path}: {why}"
+        else:
+            self.files[digest] = blob, f"={book}.{name} 0"
+
+    def _try_definitions(self, blob: Blob, source: bytes, tree: ast.Module, book: int) -> None:
+        module = None
+        for node in definitions_of(tree):
+            key = fingerprint(node), f"{book}.{blob.module}.{node.name}"
+            if key in self.failed or self.home_of(key[0], book, blob.module, node.name):
+                continue
+            if (book, blob.module, node.name) in READ_DEFINITIONS and blob.is_official:
+                self.passed[key] = blob.place()
+            if (book, blob.module, node.name) not in TRIALS:
+                continue
+            module = module or run_module(source, book)
+            theirs = getattr(module, node.name, None)
+            if theirs is None:  # another file may run
+                self._did_not_run[key] = f"{blob.repository} {blob.path}: the file does not run"
+            elif why := self._try(key[0], theirs, book, blob.module, node.name, blob.place()):
+                self.failed[key] = f"{blob.repository} {blob.path}: {why[0]}"
+
+    def _try(self, digest: str, theirs: Any, book: int, module: str, name: str, place: str) -> list[str]:
+        """Return why a definition differs from each of ours; if from none of them, remember where it was seen."""
+        why = ["we have none"]
+        for edition, home in editions_of(book, module, name):
+            if not (why := passes(theirs, book, module, name, home)):
+                self.passed[digest, f"{edition}.{module}.{name}"] = place
+                break
+        return why
+
+    def home_of(self, digest: str, book: int, module: str, name: str) -> str | None:
+        """Return which of our editions of a definition serves it."""
+        editions = [edition for edition, _ in editions_of(book, module, name)]
+        return next((e for e in editions if (digest, f"{e}.{module}.{name}") in self.passed), None)
+
+    def _add_file(self, blob: Blob, source: bytes, tree: ast.Module, book: int) -> None:
+        """Add an official file of definitions, if nothing that is served in it leans on what is not."""
+        nodes = {node.name: node for node in definitions_of(tree)}
+        only_definitions = all(
+            isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Expr)
+            for n in tree.body
+        )
+        homes = {n: self.home_of(fingerprint(node), book, blob.module, n) for n, node in nodes.items()}
+        kept = {name: node for name, node in nodes.items() if homes[name] is None}
+        leans = any(names_used(node) & kept.keys() for name, node in nodes.items() if name not in kept)
+        is_plain = only_definitions and len(nodes) == sum(1 for n in tree.body if hasattr(n, "decorator_list"))
+        if blob.is_official and is_plain and len(kept) < len(nodes) and not leans:
+            words = [f"={book}.{blob.package}.{blob.module}", str(len(nodes))]
+            words += [f"{name}:{node.lineno}-{node.end_lineno}" for name, node in kept.items()]
+            words += [f"{name}={home}" for name, home in homes.items() if home not in (None, str(book))]
+            self.files[file_digest(source)] = blob, " ".join(words)
+
+    def add_note(self, note: Path) -> None:
+        """Try the definitions that a note has typed in."""
+        for name, node, theirs in typed_in(note):
+            for book, module, served in TRIALS:
+                if served == name and not self.home_of(digest := fingerprint(node), book, module, name):
+                    self._try(digest, theirs, book, module, name, f"reader's note\t{note.stem}\t-")
+
+    def all_failed(self) -> list[tuple[str, str]]:
+        """Return what did not pass, with the reason."""
+        silent = {key: why for key, why in self._did_not_run.items() if key not in self.passed}
+        return sorted((target, why) for (_, target), why in (self.failed | silent).items())
+
+    def write(self) -> None:
+        """Write the table, and where everything in it was seen."""
+        targets: dict[str, list[str]] = {}
+        for digest, target in sorted(self.passed):
+            targets.setdefault(digest, []).append(target)
+        lines = [f"{digest} {' '.join(t)}" for digest, t in sorted(targets.items(), key=lambda item: item[1])]
+        lines += [f"{digest} {words}" for digest, (_, words) in sorted(self.files.items(), key=_by_name)]
+        TABLE.write_text("\n".join(lines) + "\n", "utf-8")
+        rows = ["fingerprint\tserved by\trepository\tcommit\tpath\tinputs"]
+        seen = sorted(self.passed.items(), key=lambda row: row[0][1])
+        rows += [f"{digest}\t{target}\t{where}\t{len(SEEDS)}" for (digest, target), where in seen]
+        rows += [
+            f"{digest}\t{words}\t{blob.place()}\t-"
+            for digest, (blob, words) in sorted(self.files.items(), key=_by_name)
+        ]
+        SOURCES.write_text("\n".join(rows) + "\n", "utf-8")
+
+
+def _by_name(file: tuple[str, tuple[Blob, str]]) -> str:
+    return file[1][1]
+
+
+def definitions_of(tree: ast.Module) -> list[ast.FunctionDef | ast.ClassDef]:
+    """Return the top-level definitions that no decorator changes."""
+    nodes = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return [node for node in nodes if not node.decorator_list]
+
+
+def editions_of(book: int, module: str, name: str) -> list[tuple[str, str]]:
+    """Return our editions of a definition, and the modules that they are in."""
+    homes = [] if module in OF_CHAPTERS else [(str(book), f"{HOMES[book]['common']}.{module}")]
+    other = OTHER_HOMES.get((book, module, name))
+    return homes + ([other] if other else [])
+
+
 def main() -> None:
     """Try everything, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -180,91 +340,17 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     vars(np).update(int=int, float=float)  # which NumPy had when the editions were written
-    entries: dict[str, set[str]] = {}
-    rows: dict[tuple[str, str], str] = {}
-    failed: dict[tuple[str, str], str] = {}
-    silent: dict[tuple[str, str], str] = {}
-    files: dict[str, tuple[Blob, str]] = {}
+    table = Table()
     for checkout in arguments.checkouts:
         for blob in blobs_of(checkout):
-            source = blob.read()
-            try:
-                tree = ast.parse(source)
-            except (SyntaxError, ValueError):
-                continue
-            books = [b for b in (1, 2) if blob.module in MODULES[b].get(blob.package, ())]
-            definitions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-            for book in books:
-                name_of_file = f"{book}.{blob.package}.{blob.module}"
-                if (name := f"{blob.package}.{blob.module}") in MODULE_TRIALS:
-                    if blob.repository.split("/")[0] in OFFICIAL and (digest := file_digest(source)) not in files:
-                        if why := module_differs(source, name, book):
-                            failed[digest, name_of_file] = f"{blob.repository} {blob.path}: {why}"
-                        else:
-                            files[digest] = blob, name_of_file
-                    continue
-                module = None
-                for name, node in definitions.items():
-                    key = fingerprint(node), f"{book}.{blob.module}.{name}"
-                    if key in rows or key in failed:
-                        continue
-                    is_official = blob.repository.split("/")[0] in OFFICIAL
-                    if (book, blob.module, name) in READ_DEFINITIONS and is_official:
-                        rows[key] = f"{blob.repository}\t{blob.commit()}\t{blob.path}"
-                        entries.setdefault(key[0], set()).add(key[1])
-                    if (book, blob.module, name) not in TRIALS:
-                        continue
-                    module = module or run_module(source, book)
-                    theirs = getattr(module, name, None)
-                    why = ["the file does not run"] if theirs is None else passes(theirs, book, blob.module, name)
-                    may_be_korean = why and theirs is not None and name in KOREAN_NAMES and book == 2
-                    if may_be_korean and not passes(theirs, book, blob.module, name, KOREAN):
-                        key, why = (key[0], f"2ko.{blob.module}.{name}"), []
-                    if theirs is None:
-                        silent[key] = f"{blob.repository} {blob.path}: {why[0]}"  # another file may run
-                    elif why:
-                        failed[key] = f"{blob.repository} {blob.path}: {why[0]}"
-                    else:
-                        rows[key] = f"{blob.repository}\t{blob.commit()}\t{blob.path}"
-                        entries.setdefault(key[0], set()).add(key[1])
-                known = {
-                    f"{book}.{blob.module}.{n}" in entries.get(fingerprint(d), ()) for n, d in definitions.items()
-                }
-                plain = all(
-                    isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Expr)
-                    for n in tree.body
-                )
-                if definitions and known == {True} and plain and blob.repository.split("/")[0] in OFFICIAL:
-                    files[file_digest(source)] = blob, name_of_file
-    failed |= {key: why for key, why in silent.items() if key not in rows}
+            table.add(blob)
     for note in arguments.notes:
-        for name, node, theirs in typed_in(note):
-            for book, module, served in TRIALS:
-                key = fingerprint(node), f"{book}.{module}.{name}"
-                if served == name and key not in rows and not passes(theirs, book, module, name):
-                    rows[key] = f"reader's note\t{note.stem}\t-"
-                    entries.setdefault(key[0], set()).add(key[1])
+        table.add_note(note)
+    failed = table.all_failed()
     if arguments.why:
-        for (_, target), why in sorted(failed.items(), key=lambda item: item[0][1]):
-            print(f"{target}: {why}")
-    lines = [
-        f"{digest} {' '.join(sorted(targets))}"
-        for digest, targets in sorted(entries.items(), key=lambda e: sorted(e[1]))
-    ]
-    lines += [f"{digest} ={name}" for digest, (_, name) in sorted(files.items(), key=lambda f: f[1][1])]
-    TABLE.write_text("\n".join(lines) + "\n", "utf-8")
-    told = [
-        f"{digest}\t{target}\t{where}\t{len(SEEDS)}"
-        for (digest, target), where in sorted(rows.items(), key=lambda r: r[0][1])
-    ]
-    told += [
-        f"{d}\t={n}\t{b.repository}\t{b.commit()}\t{b.path}\t-"
-        for d, (b, n) in sorted(files.items(), key=lambda f: f[1][1])
-    ]
-    SOURCES.write_text(
-        "fingerprint\tserved by\trepository\tcommit\tpath\tinputs\n" + "\n".join(told) + "\n", "utf-8"
-    )
-    print(f"{len(rows)} versions of definitions, {len(failed)} that differ; {len(files)} files")
+        print("\n".join(f"{target}: {why}" for target, why in failed))
+    table.write()
+    print(f"{len(table.passed)} versions of definitions, {len(failed)} that differ; {len(table.files)} files")
 
 
 if __name__ == "__main__":

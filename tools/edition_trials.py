@@ -587,6 +587,25 @@ OWN_DTYPES = {
 }
 
 
+def two_layers(kind: Any, rng: Rng) -> Any:
+    from scratchnet.book2.optimizer import SGD
+    from scratchnet.book2.trainer import Trainer
+
+    np.random.seed(int(rng.integers(100)))
+    net = kind(input_size=2, hidden_size=7, output_size=3)
+    x, t = rng.standard_normal((60, 2)), rng.integers(0, 3, 60)
+    results = [[p.copy() for p in net.params], net.predict(x), net.forward(x, np.eye(3)[t])]
+    net.backward()
+    results += [[g.copy() for g in net.grads], [type(layer).__name__ for layer in (*net.layers, net.loss_layer)]]
+    trainer = Trainer(net, SGD(1.0))
+    results += [printed(lambda: trainer.fit(x, t, max_epoch=5, batch_size=10, eval_interval=3)), net.params]
+    return results
+
+
+TRIALS[2, "two_layer_net", "TwoLayerNet"] = two_layers
+TRIALS[2, "time_layers", "Simple_TimeAffine"] = in_time(both((6, 3), (3,)), (4, 5, 6))
+
+
 def small_language_model(rng: Rng) -> Model:
     from scratchnet.book2.time_layers import TimeAffine, TimeEmbedding, TimeLSTM, TimeSoftmaxWithLoss
 

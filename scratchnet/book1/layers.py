@@ -106,6 +106,7 @@ class Affine(layers.Affine):
     dW: Any = None
     db: Any = None
     original_x_shape: Any = None
+    _pickled = ("W", "b")
 
     def __init__(self, W: Array, b: Array | float) -> None:
         super().__init__(W, b)

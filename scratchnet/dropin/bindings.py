@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 import sys
 from collections.abc import Iterator
 
@@ -21,6 +23,7 @@ _DYNAMIC = {
     "modules",
     "__globals__",
 }
+_ADDS_THE_FOLDER_ABOVE = re.compile(rb"sys\.path\.append\(\s*(?:'\.\.'|\"\.\.\"|os\.pardir)\s*\)")
 # What the books import, and the names that they give it.
 _LIBRARIES = {"np": {"numpy", "cupy"}, "plt": {"matplotlib.pyplot"}}
 _FROM_LIBRARIES = {("collections", "OrderedDict")}
@@ -131,3 +134,15 @@ def names_set_in_modules(tree: ast.Module) -> set[tuple[str, str]]:
             if package.rpartition(".")[2] == "common":
                 found.add((module, node.attr))
     return found
+
+
+def may_change_what_is_found(source: bytes, folder: str) -> bool:
+    """Whether a script in a folder changes the path, so that another `common` may be found than before it ran.
+
+    The books' scripts add the folder above, which is searched anyway: that changes nothing, unless they run in
+    another folder with a `common` above that one.
+    """
+    if source.count(b"sys.path") > len(_ADDS_THE_FOLDER_ABOVE.findall(source)):
+        return True
+    above, here = os.path.dirname(os.path.realpath(folder)), os.path.dirname(os.getcwd())
+    return b"sys.path" in source and above != here and os.path.exists(os.path.join(here, "common"))

@@ -6,6 +6,8 @@ Each import looks for:
    provably the books' is scratchnet's (`recognition`): the whole module under this second name, or some of its
    definitions, or none;
 2. else scratchnet's module of the book, or of the other one, if this book has none of that name.
+
+Other modules of the user's are looked at as scripts are: what they define as the books do is served.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from ..dataset import _files
 from .bindings import names_set_in_modules
 from .editions import HOMES, MODULES, PACKAGE, book_by_folder, is_installed
-from .recognition import Reading, Readings
+from .recognition import Reading, Readings, may_have_some
 
 if TYPE_CHECKING:
     from importlib.abc import Loader, MetaPathFinder
@@ -50,6 +52,8 @@ class Finder(MetaPathFinder):
         Whether nothing is said of what is the user's own.
     replaced : set of (str, str)
         Modules of `common` and names in them that the script sets from outside.
+    places : dict
+        The user's file in the place of which a module is served, as a whole or in part, by the module's name.
     has_found, has_served : bool
         Whether anything of `common` or `dataset`, and whether anything of scratchnet's, was imported through it.
     """
@@ -61,8 +65,10 @@ class Finder(MetaPathFinder):
         self.others: set[str] = set()
         self.is_quiet = False
         self.replaced: set[tuple[str, str]] = set()
+        self.places: dict[str, Path] = {}
         self.has_found = self.has_served = False
         self._readings: dict[tuple[str | None, ...], Readings] = {}  # by root and path
+        self._named: list[tuple[Any, str]] = []  # what is served under the user's module, and its own module
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -73,7 +79,9 @@ class Finder(MetaPathFinder):
         match = PACKAGE.fullmatch(fullname)
         if not match:
             is_theirs = any(fullname in MODULES[book]["common"] for book in (1, 2))
-            return self._from_common_itself(fullname) if is_theirs else None
+            return (self._from_common_itself(fullname) if is_theirs else None) or self._from_a_script(
+                fullname, path
+            )
         root, package, module = match["root"], match["package"], match["module"]
         self.has_found = True
         if module is None:
@@ -118,7 +126,7 @@ class Finder(MetaPathFinder):
             _files.readers_folder = reading.path.parent
         if reading.whole is not None and reading.is_as_served:
             self.has_served = True
-            return ModuleSpec(fullname, _Alias(reading.whole))
+            return ModuleSpec(fullname, _Alias(reading.whole, reading))
         line = reading.examine().line(fullname)
         self.say(f"{fullname}: yours, edition unknown" if "dataset." in fullname else line)
         if reading.served or reading.whole is not None:
@@ -157,6 +165,41 @@ class Finder(MetaPathFinder):
         reading = Readings(locate, self.book, "", self.replaced).of(fullname)
         return None if reading is None else self._recognised(spec, fullname, reading)
 
+    def _from_a_script(self, fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
+        """Return how a module of the user's is loaded that defines something of the books', as scripts do."""
+        root = fullname.partition(".")[0]
+        if root in sys.stdlib_module_names or root == "scratchnet" or any(map(is_installed, path or ())):
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is None or not (spec.origin or "").endswith(".py") or is_installed(spec.origin or ""):
+            return None
+        with contextlib.suppress(OSError):
+            if may_have_some(Path(spec.origin or "").read_bytes()):
+                reading = self.read_script(Path(spec.origin or ""))
+                if reading is not None:
+                    spec.loader = _Mixed(reading)
+                    return spec
+        return None
+
+    def read_script(self, path: Path) -> Reading | None:
+        """Return the reading of a script, and say what is served in it; None if nothing is."""
+        reading = self.readings(None).script(path)
+        if not reading.served:
+            return None
+        self.has_served = True
+        self.say(f"{path.name}: compiled, since the books have the same: {', '.join(reading.served)}")
+        return reading
+
+    def name_as_the_readers(self, fullname: str, module: ModuleType, reading: Reading) -> None:
+        """Give what is served the name of the user's module: what is pickled opens without scratchnet."""
+        self.places[fullname] = reading.path
+        for name in reading.defined():
+            thing = getattr(module, name, None)
+            if str(getattr(thing, "__module__", "")).startswith("scratchnet."):
+                with contextlib.suppress(AttributeError, TypeError):  # compiled functions
+                    self._named.append((thing, thing.__module__))
+                    thing.__module__ = fullname
+
     def say(self, line: str) -> None:
         """Print a line on stderr, unless nothing is to be said."""
         if line and not self.is_quiet:
@@ -166,6 +209,10 @@ class Finder(MetaPathFinder):
         """Read the user's files anew from now on."""
         self._readings.clear()
         self.replaced.clear()
+        self.places.clear()
+        while self._named:
+            thing, module = self._named.pop()
+            thing.__module__ = module
         self.has_found = self.has_served = False
         _files.readers_folder = None
 
@@ -198,12 +245,14 @@ class _Package(_Loader):
 class _Alias(_Loader):
     """Loads a module of the books: an alias of scratchnet's."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, reading: Reading | None = None) -> None:
+        self.name, self.reading = name, reading
 
     def exec_module(self, module: ModuleType) -> None:
         """Put scratchnet's module into sys.modules in place of the new one."""
-        sys.modules[module.__name__] = import_module(self.name)
+        ours = sys.modules[module.__name__] = import_module(self.name)
+        if self.reading is not None:
+            FINDER.name_as_the_readers(module.__name__, ours, self.reading)
 
 
 class _Mixed(_Loader):
@@ -218,6 +267,7 @@ class _Mixed(_Loader):
             self.reading.fill(module)
         else:
             exec(self.reading.code(), vars(module))
+        FINDER.name_as_the_readers(module.__name__, module, self.reading)
 
 
 def _from_scratchnet(book: int, fullname: str, package: str, module: str) -> ModuleSpec | None:
@@ -284,12 +334,14 @@ def uninstall() -> None:
     if FINDER in sys.meta_path:
         sys.meta_path.remove(FINDER)
     FINDER.others.clear()
+    FINDER.forget()
     _forget_served()
 
 
 def load_extension(ipython: Any, book: int | None) -> None:
     """Do what `%load_ext` does for a book's extension; None: the one determined by the folder, else book 2's."""
     install(book)
+    FINDER.say(f"book {FINDER.book}'s common and dataset are served; what is your own in them stays yours")
     manager = getattr(ipython, "extension_manager", None)
     # The others are marked as not loaded, so that they can be loaded again: IPython skips loaded extensions.
     loaded: set[str] = getattr(manager, "loaded", set())

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Callable, Set
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from .bindings import Bindings, Definition, is_library_s
+from .bindings import Bindings, Definition, is_library_s, may_change_what_is_found
 from .editions import HOMES, MODULES
 from .fingerprint import file_digest, fingerprint, names_used
 from .table import KnownFile, homes_of, known_file, served_names
+
+_DEFINED = re.compile(rb"^(?:class|def)\s+(\w+)", re.MULTILINE | re.ASCII)
 
 Locate = Callable[[str], Path | None]  # of a module of the reader's `common`, by its name
 
@@ -46,6 +49,7 @@ _NEIGHBOURS = {
         "util": {"np", "config"},
     },
 }
+
 
 class Reading:
     """A reader's file.
@@ -250,7 +254,7 @@ class Reading:
 
         None also where it cannot be known: a script that changes the path may have another `common` by then.
         """
-        if self._is_script and b"sys.path" in self._source:
+        if self._is_script and may_change_what_is_found(self._source, os.path.dirname(self.path)):
             return None
         package, _, module = (node.module or "").rpartition(".")
         here = node.level == 1 and not package and not self._is_script and self.path.name != "__init__.py"
@@ -275,12 +279,18 @@ class Reading:
             return node
         return ast.copy_location(ast.ImportFrom(self.served[node.name], [ast.alias(node.name)], 0), node)
 
+    def defined(self) -> Set[str]:
+        """Return the names of the file's definitions that are served."""
+        if self.known is None:
+            return self.served.keys()
+        return {name.decode() for name in _DEFINED.findall(self._source)} - self.known.kept.keys()
+
     def line(self, name: str) -> str:
         """Return what is said of the file, under a name: nothing where all of it is served."""
         if not self.kept:
             return ""
         kept = ", ".join(f"{kept} ({why})" for kept, why in self.kept.items())
-        of = len(self.served) + len(self.kept) if self.known is None else self.known.count
+        of = len(self.served) + len(self.kept) if self.known is None else self.known.definitions
         return f"{name}: compiled {of - len(self.kept)} of {of}; yours: {kept}"
 
 
@@ -330,6 +340,5 @@ def _has(book: int, module: str, name: str) -> bool | None:
 
 
 def may_have_some(source: bytes) -> bool:
-    """Whether a source may define something that is in the table: quickly, by its words."""
-    words = source.decode("utf-8", "replace").replace("(", " ").replace(":", " ").split()
-    return not served_names().isdisjoint(words)
+    """Whether a source may define something that is in the table: quickly, by names."""
+    return not served_names().isdisjoint(name.decode() for name in _DEFINED.findall(source))

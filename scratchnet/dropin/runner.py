@@ -7,8 +7,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, ModuleType, TracebackType
+from traceback import walk_tb
+from types import CodeType, FrameType, ModuleType, TracebackType
+from typing import NamedTuple
 
 from .._compute import choose
 from .._files import as_path
@@ -16,6 +19,9 @@ from .bindings import names_set_in_modules
 from .editions import book_of, roots_of
 from .finder import FINDER, install
 from .recognition import may_have_some
+
+STARTED = "SCRATCHNET_STARTED"  # in the environment of the processes that a script starts
+SPAWNED = "scratchnet.dropin.spawned"
 
 
 def run_script(
@@ -61,47 +67,90 @@ def run_script(
     path = os.path.abspath(as_path("run_script", script))
     source = Path(path).read_bytes()
     folder = os.path.dirname(os.path.realpath(path))
-    install(book_of(path) if book is None else book, roots=roots_of(Path(path)))
-    FINDER.folders = [folder, os.path.dirname(folder)]
-    FINDER.is_quiet = quiet
+    book = book_of(path) if book is None else book
+    started = Started(path, book, roots_of(Path(path)), float32, quiet, keep_own)
+    os.environ[STARTED] = repr(tuple(started))
     if sys.flags.safe_path:
         sys.path.insert(0, folder)
     else:
         sys.path[0] = folder  # instead of the command's own
     sys.argv = [os.fspath(script), *arguments]
     main = ModuleType("__main__")
+    main.__spec__ = ModuleSpec(SPAWNED, None)  # what multiprocessing runs in a new process, instead of the file
     vars(main).update(__file__=path, __cached__=None, __builtins__=__builtins__)
     sys.modules["__main__"] = main
-    if float32:
-        choose("float32")
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError):  # Python says it
-        FINDER.replaced |= names_set_in_modules(ast.parse(source))
     code: CodeType | None = None
     try:
-        code = _own_code(path, source) if not keep_own else None
-        code = code or compile(source, path, "exec", dont_inherit=True)
+        code = prepare(started, source)
         exec(code, vars(main))
     except SystemExit:
         raise
-    except BaseException:
+    except BaseException as error:
+        _explain(error)
         _show_only(code)
         raise
     finally:
-        if not FINDER.has_served:
-            why = "" if FINDER.has_found else ": it imports neither common nor dataset"
-            FINDER.say(f"nothing of {os.fspath(script)} was compiled{why}")
+        say_if_nothing_was_served(os.fspath(script))
 
 
-def _own_code(path: str, source: bytes) -> CodeType | None:
-    """Return the script's code with compiled definitions in the place of the books'; None without any."""
-    if not may_have_some(source):
-        return None
-    reading = FINDER.readings(None).script(Path(path))
-    if not reading.served:
-        return None
-    FINDER.has_served = True
-    FINDER.say(f"{os.path.basename(path)}: compiled, since the books have the same: {', '.join(reading.served)}")
-    return reading.code()
+class Started(NamedTuple):
+    """How a script was started."""
+
+    path: str
+    book: int
+    roots: list[str]
+    float32: bool
+    quiet: bool
+    keep_own: bool
+
+
+def prepare(started: Started, source: bytes) -> CodeType:
+    """Serve what a script imports, and return its code with compiled definitions in the place of the books'."""
+    path = Path(started.path)
+    folder = os.path.dirname(os.path.realpath(path))
+    install(started.book, roots=started.roots)
+    FINDER.folders = [folder, os.path.dirname(folder)]
+    FINDER.is_quiet = started.quiet
+    if started.float32:
+        choose("float32")
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError):  # Python says it
+        FINDER.replaced |= names_set_in_modules(ast.parse(source))
+    if not started.keep_own and may_have_some(source):
+        reading = FINDER.read_script(path)
+        if reading is not None:
+            FINDER.places["__main__"] = path
+            return reading.code()
+    return compile(source, started.path, "exec", dont_inherit=True)
+
+
+def say_if_nothing_was_served(script: str) -> None:
+    """Say, at a script's end, that scratchnet had no part in it."""
+    if not FINDER.has_served:
+        why = "" if FINDER.has_found else ": it imports neither common nor dataset"
+        FINDER.say(f"nothing of {script} was compiled{why}")
+
+
+def _explain(error: BaseException) -> None:
+    """Add to an error that was raised in a served definition whose file it is not from."""
+    inside = False
+    for frame, _ in walk_tb(error.__traceback__):
+        was_inside, inside = inside, _is_ours(frame)
+        if inside and not was_inside:
+            entered = frame
+    if not inside:
+        return
+    own = entered.f_locals.get("self")
+    name = entered.f_code.co_name if own is None else type(own).__name__
+    for module, path in FINDER.places.items():
+        served = getattr(sys.modules.get(module), name, None)
+        if served is not None and (served is type(own) or getattr(served, "__code__", None) is entered.f_code):
+            error.add_note(f"scratchnet: {module}.{name} is compiled, in the place of the book's in {path}")
+            return
+
+
+def _is_ours(frame: FrameType) -> bool:
+    package = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    return frame.f_code.co_filename.startswith((package, "scratchnet/backends/"))  # the latter are compiled
 
 
 def _show_only(code: CodeType | None) -> None:

@@ -1,8 +1,8 @@
 """The table of editions: which definitions of readers' files, and which whole files, are served, and by what.
 
 `editions.txt` has a line for each: a SHA-256, of a definition's syntax tree (`fingerprint`) with its names here
-("1.layers.Affine", also more than one), or of a file, with `=` before its name. `tools/build_editions.py` makes it,
-from versions that were tried and compute the same.
+("1.layers.Affine", also more than one), or of a file, with `=` before its name. `tools/build_editions.py`
+makes it, from versions that were tried and compute the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _HOMES = {"1": "scratchnet.book1", "2": "scratchnet.book2"}
-_OTHERS = {"2ko": "scratchnet.dropin.korean"}  # editions whose definitions are all in one module
+_OTHERS = {"2ko": "scratchnet.dropin.korean", "2ch": "scratchnet.dropin.chapters"}  # all in one module
 
 
 class KnownFile(NamedTuple):
@@ -24,7 +24,7 @@ class KnownFile(NamedTuple):
     """
 
     name: str  # with its book: "1.common.functions"
-    count: int  # of definitions
+    definitions: int  # how many
     kept: Mapping[str, tuple[int, int]]  # first and last lines
     elsewhere: Mapping[str, str]  # modules of scratchnet
 
@@ -61,8 +61,8 @@ def known_file(digest: str) -> KnownFile | None:
     words = lines()[1].get(digest)
     if words is None:
         return None
-    name, count, *rest = words
+    name, definitions, *rest = words
     pairs = [word.split(":") for word in rest if ":" in word]
     kept = {of: (int(first), int(last)) for of, (first, last) in ((of, at.split("-")) for of, at in pairs)}
     homes = dict(word.split("=") for word in rest if "=" in word)
-    return KnownFile(name[1:], int(count), kept, {of: _OTHERS[edition] for of, edition in homes.items()})
+    return KnownFile(name[1:], int(definitions), kept, {of: _OTHERS[edition] for of, edition in homes.items()})

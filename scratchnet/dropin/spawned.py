@@ -1,0 +1,16 @@
+"""The script again, in a process that multiprocessing starts anew: it imports this as its main module.
+
+Without it, the new process would run the script's file with the books' own code.
+"""
+
+import ast
+import os
+from pathlib import Path
+
+from .runner import STARTED, Started, prepare, say_if_nothing_was_served
+
+if __name__ == "__mp_main__":
+    _started = Started(*ast.literal_eval(os.environ[STARTED]))
+    __file__ = _started.path
+    exec(prepare(_started, Path(__file__).read_bytes()), globals())
+    say_if_nothing_was_served(os.path.basename(__file__))
