@@ -5,6 +5,8 @@ Source: *Deep Learning from Scratch* 1, `common/multi_layer_net.py`.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,10 +19,12 @@ from .._arrays import Array, check_integer
 from .._links import Linked
 from .._shown import shown
 from ..util import accuracy
+from . import layers
 from .gradient import numerical_gradient
-from .layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+from .layers import *
 
-__all__ = ["MultiLayerNet", "OrderedDict", "np", "numerical_gradient"]
+__all__ = ["MultiLayerNet", "OrderedDict", "numerical_gradient", "os", "sys"]
+__all__ += layers.__all__
 
 
 ACTIVATIONS: dict[str, Any] = {"sigmoid": Sigmoid, "relu": Relu}

@@ -5,6 +5,8 @@ Source: *Deep Learning from Scratch* 1, `common/multi_layer_net_extend.py`.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
+from . import layers
 from .gradient import numerical_gradient
-from .layers import BatchNormalization, Dropout
+from .layers import *
 from .multi_layer_net import MultiLayerNet
 
-__all__ = ["MultiLayerNetExtend", "OrderedDict", "np", "numerical_gradient"]
+__all__ = ["MultiLayerNetExtend", "OrderedDict", "numerical_gradient", "os", "sys"]
+__all__ += layers.__all__
 
 
 class MultiLayerNetExtend(MultiLayerNet):

@@ -5,6 +5,8 @@ Source: *Deep Learning from Scratch* 1, `common/trainer.py`.
 
 from __future__ import annotations
 
+import os
+import sys
 from math import ceil
 from typing import Any
 
@@ -15,7 +17,7 @@ from .._training import check_numbers
 from .._watching import LossWatch
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
-__all__ = ["Trainer"]
+__all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "Trainer", "np", "os", "sys"]
 
 
 _OPTIMIZERS: dict[str, Any] = {

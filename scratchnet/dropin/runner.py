@@ -6,6 +6,7 @@ import ast
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -13,7 +14,7 @@ from traceback import walk_tb
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import NamedTuple
 
-from .._compute import choose
+from .. import _compute
 from .._files import as_path
 from .bindings import names_set_in_modules
 from .editions import book_of, roots_of
@@ -22,6 +23,7 @@ from .recognition import may_have_some
 
 STARTED = "SCRATCHNET_STARTED"  # in the environment of the processes that a script starts
 SPAWNED = "scratchnet.dropin.spawned"
+WORTH_A_HINT = 20  # seconds that a script took
 
 
 def run_script(
@@ -80,6 +82,7 @@ def run_script(
     vars(main).update(__file__=path, __cached__=None, __builtins__=__builtins__)
     sys.modules["__main__"] = main
     code: CodeType | None = None
+    begin = time.monotonic()
     try:
         code = prepare(started, source)
         exec(code, vars(main))
@@ -91,6 +94,8 @@ def run_script(
         raise
     finally:
         say_if_nothing_was_served(os.fspath(script))
+        if book == 1 and FINDER.has_served and not _compute.in_float32 and time.monotonic() - begin > WORTH_A_HINT:
+            FINDER.say("it computed in float64, as book 1's code does; `scratchnet run --float32` may be faster")
 
 
 class Started(NamedTuple):
@@ -112,7 +117,7 @@ def prepare(started: Started, source: bytes) -> CodeType:
     FINDER.folders = [folder, os.path.dirname(folder)]
     FINDER.is_quiet = started.quiet
     if started.float32:
-        choose("float32")
+        _compute.choose("float32")
     with contextlib.suppress(SyntaxError, ValueError, RecursionError):  # Python says it
         FINDER.replaced |= names_set_in_modules(ast.parse(source))
     if not started.keep_own and may_have_some(source):
