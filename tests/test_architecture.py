@@ -109,7 +109,7 @@ ALLOWED = {
     "dropin/recognition": {"dropin/bindings", "dropin/editions", "dropin/fingerprint", "dropin/table"},
     "dropin/korean": {"book2/trainer"},
     "dropin/chapters": {"_as_written", "models"},
-    "dropin/spawned": {"dropin/runner"},
+    "dropin/spawned": {"dropin/editions", "dropin/runner"},
     "dropin/finder": {
         "dataset/_files",
         "dropin/bindings",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import random
 import sys
 from importlib import import_module
@@ -14,7 +15,9 @@ import processes
 import pytest
 from processes import PYTHON
 
+import scratchnet.book1.layers
 import scratchnet.book2.layers
+import scratchnet.book2.time_layers
 import scratchnet.dropin
 from scratchnet.dropin import table as table_of_editions
 from scratchnet.dropin.bindings import names_set_in_modules
@@ -218,7 +221,7 @@ def test_a_reader_s_module_with_compiled_definitions_in_it(tmp_path, table, monk
         import common.layers as layers
 
         assert layers.Affine is scratchnet.book2.layers.Affine and layers.place == str(common / "layers.py")
-        assert layers.Sigmoid.__module__ == "common.layers" and layers.sigmoid(0.0) == 1 / 3
+        assert layers.Sigmoid is not scratchnet.book2.layers.Sigmoid and layers.sigmoid(0.0) == 1 / 3
         assert layers.Sigmoid().forward(np.zeros(1))[0] == 1 / 3
         W, b, x = np.ones((2, 3)), np.ones(3), np.ones((4, 2))
         np.testing.assert_array_equal(layers.Double(W, b).forward(x), np.full((4, 3), 6.0))
@@ -313,10 +316,10 @@ def test_the_table_that_ships():
 
 @pytest.fixture
 def run(tmp_path):
-    def run_script(text, *options):
+    def run_script(text, *options, check=True):
         (tmp_path / "script.py").write_text(dedent(text))
         command = (*PYTHON, "-m", "scratchnet", "run", *options, "script.py")
-        return processes.run(*command, cwd=tmp_path, PYTHONSAFEPATH="")
+        return processes.run(*command, cwd=tmp_path, check=check, PYTHONSAFEPATH="")
 
     return run_script
 
@@ -382,12 +385,10 @@ def test_classes_of_the_books_typed_into_the_script(tmp_path, table, monkeypatch
         monkeypatch.setattr(sys, name, [*getattr(sys, name)])
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     try:
-        for keep_own, expected in (
-            (False, "<class 'scratchnet.layers.Affine'>"),
-            (True, "<class '__main__.Affine'>"),
-        ):
+        for keep_own, is_ours in ((False, True), (True, False)):
             scratchnet.dropin.run_script(script, book=2, keep_own=keep_own)
-            assert capsys.readouterr().out == f"{expected}\n"
+            assert capsys.readouterr().out == "<class '__main__.Affine'>\n"
+            assert (sys.modules["__main__"].Affine is scratchnet.book2.layers.Affine) is is_ours
     finally:
         scratchnet.dropin.uninstall()
         FINDER.forget()
@@ -512,3 +513,131 @@ def test_a_script_that_changes_the_path_may_import_another_common(tmp_path, tabl
     assert [*readings.script(script).served] == ["Sigmoid", "Softmax", "Affine"]
     script.write_text("import sys\nsys.path.insert(0, 'mine')\n" + typed)
     assert [*readings.script(script).served] == ["Affine"]  # which leans on nothing of common's
+
+
+@pytest.mark.parametrize("how", ["'..'", '".."', "os.pardir"])
+def test_a_script_that_adds_the_folder_above_finds_what_it_would(tmp_path, table, how):
+    (tmp_path / "ch01").mkdir()
+    script = tmp_path / "ch01/script.py"
+    typed = LAYERS.replace("from common.functions import *", "from common.functions import sigmoid, softmax")
+    script.write_text(f"import sys, os\nsys.path.append({how})\n{typed}")
+    assert [*Readings(lambda name: None, 2).script(script).served] == ["Sigmoid", "Softmax", "Affine"]
+
+
+def known_layers(table):
+    """The table knows the edition's files, and that in layers Softmax is not the book's."""
+    text = LAYERS.replace("self.out = softmax(x)", "self.out = 2 * softmax(x)")
+    first = text.splitlines().index("class Softmax:") + 1
+    table[file_digest(FUNCTIONS.encode())] = ["=2.common.functions", "2"]
+    table[file_digest(text.encode())] = ["=2.common.layers", "3", f"Softmax:{first}-{first + 6}"]
+    return text, first
+
+
+def test_a_known_file_runs_what_differs_in_it_as_it_is_written(reader, table, capsys):
+    text, first = known_layers(table)
+    reader(common__functions=FUNCTIONS, common__layers=text)
+    from common.layers import Affine, Softmax
+
+    assert Affine is scratchnet.book2.layers.Affine and Softmax.__module__ == "common.layers"
+    np.testing.assert_allclose(Softmax().forward(np.zeros((1, 2))), [[1.0, 1.0]])
+    assert Softmax.forward.__code__.co_firstlineno == first + 4
+    kept = f"Softmax (line {first}: not the book's)"
+    assert capsys.readouterr().err == f"scratchnet: common.layers: compiled 2 of 3; yours: {kept}\n"
+
+
+def test_a_known_file_whose_neighbour_has_another_function_is_looked_into(reader, table):
+    text, _ = known_layers(table)
+    other = FUNCTIONS.replace("1 +", "2 +")
+    table[file_digest(other.encode())] = ["=2.common.functions", "2", "sigmoid:5-7"]
+    reader(common__functions=other, common__layers=text)
+    from common.layers import Affine, Sigmoid
+
+    assert Affine is scratchnet.book2.layers.Affine and Sigmoid().forward(np.zeros(1)) == 1 / 3
+
+
+def test_modules_next_to_the_script_are_looked_at_as_it_is(reader, capsys):
+    reader(common__functions=FUNCTIONS, mine=LAYERS + "\nclass Own:\n    pass\n")
+    import mine
+
+    assert mine.Affine is scratchnet.book2.layers.Affine and mine.Own.__module__ == "mine"
+    said = "scratchnet: mine.py: compiled, since the books have the same: Sigmoid, Softmax, Affine\n"
+    assert capsys.readouterr().err == said
+
+
+def test_what_is_pickled_opens_without_scratchnet(reader):
+    reader(common__functions=FUNCTIONS, common__layers=LAYERS)
+    from common.layers import Affine, Sigmoid
+
+    assert Affine.__module__ == Sigmoid.__module__ == "common.layers"
+    x = np.array([[1.0, 2.0]])
+    made = [Affine(np.ones((2, 3)), np.zeros(3)), Sigmoid()]
+    expected = [layer.forward(x) for layer in made]
+    pickled = pickle.dumps(made)
+    scratchnet.dropin.uninstall()
+    assert Affine.__module__ == Sigmoid.__module__ == "scratchnet.layers"
+    for layer, y in zip(pickle.loads(pickled), expected, strict=True):
+        assert not isinstance(layer, Affine | Sigmoid) and type(layer).__module__ == "common.layers"
+        np.testing.assert_array_equal(layer.forward(x), y)
+
+
+def test_the_book_s_class_has_the_attributes_that_it_needs():
+    """Book 1's Affine and book 2's TimeEmbedding have W and b as attributes of their own."""
+    W, b = np.ones((2, 3)), np.zeros(3)
+    assert scratchnet.book1.layers.Affine(W, b).__getstate__().items() >= {"W": W, "b": b}.items()
+    assert scratchnet.book2.time_layers.TimeEmbedding(W).__getstate__()["W"] is W
+
+
+# What follows runs whole commands, with the table that ships; it has the formula of chapter 3.
+TYPED = """
+import numpy as np
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+"""
+
+
+def test_an_error_in_a_compiled_function_says_whose_place_it_has(run, tmp_path):
+    said = run(TYPED + "\nsigmoid('a')\n", check=False)
+    last = said.stderr.splitlines()[-1]
+    assert said.returncode == 1
+    assert (
+        last == f"scratchnet: __main__.sigmoid is compiled, in the place of the book's in {tmp_path / 'script.py'}"
+    )
+
+
+@pytest.mark.parametrize("way", ["spawn", "forkserver"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no forkserver")
+def test_processes_that_the_script_starts_run_the_same(run, way):
+    """They import the script anew, as multiprocessing does: with what is compiled, and its own name and file."""
+    said = run(
+        TYPED
+        + f"""
+import multiprocessing
+
+def work(function):
+    return sigmoid.__code__.co_filename.endswith("functions.py"), function is sigmoid, __name__, __file__.endswith("script.py")
+
+if __name__ == "__main__":
+    with multiprocessing.get_context({way!r}).Pool(1) as pool:
+        print(*pool.apply(work, (sigmoid,)))
+"""
+    )
+    assert said.stdout.split() == ["True", "True", "__mp_main__", "True"]
+    line = "scratchnet: script.py: compiled, since the books have the same: sigmoid"
+    assert said.stderr.splitlines() == [line, line]
+
+
+def test_a_long_script_of_book_1_is_told_of_float32(run, tmp_path):
+    command = (
+        "from scratchnet.dropin import runner; runner.WORTH_A_HINT = 0; runner.run_script('script.py', book={})"
+    )
+    run("from common.layers import Affine")
+    for book, is_told in ((1, True), (2, False)):
+        said = processes.run(*PYTHON, "-c", command.format(book), cwd=tmp_path, PYTHONSAFEPATH="")
+        assert ("--float32" in said.stderr) is is_told
+
+
+def test_the_extension_says_what_it_serves():
+    code = "import scratchnet.book1; scratchnet.book1.load_ipython_extension(None)"
+    said = processes.run(*PYTHON, "-c", code).stderr
+    assert said == "scratchnet: book 1's common and dataset are served; what is your own in them stays yours\n"

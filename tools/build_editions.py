@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import builtins
 import contextlib
 import io
 import json
@@ -268,7 +269,10 @@ class Table:
         return next((e for e in editions if (digest, f"{e}.{module}.{name}") in self.passed), None)
 
     def _add_file(self, blob: Blob, source: bytes, tree: ast.Module, book: int) -> None:
-        """Add an official file of definitions, if nothing that is served in it leans on what is not."""
+        """Add an official file of definitions, if nothing that is served in it leans on what is not.
+
+        And if what is not served finds all names that it uses in our module.
+        """
         nodes = {node.name: node for node in definitions_of(tree)}
         only_definitions = all(
             isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Expr)
@@ -277,6 +281,9 @@ class Table:
         homes = {n: self.home_of(fingerprint(node), book, blob.module, n) for n, node in nodes.items()}
         kept = {name: node for name, node in nodes.items() if homes[name] is None}
         leans = any(names_used(node) & kept.keys() for name, node in nodes.items() if name not in kept)
+        home = import_module(f"{HOMES[book][blob.package]}.{blob.module}")
+        there = {*nodes, *vars(builtins), *vars(home), *home.__all__}
+        leans |= any(not names_used(node) <= there for node in kept.values())
         is_plain = only_definitions and len(nodes) == sum(1 for n in tree.body if hasattr(n, "decorator_list"))
         if blob.is_official and is_plain and len(kept) < len(nodes) and not leans:
             words = [f"={book}.{blob.package}.{blob.module}", str(len(nodes))]

@@ -98,8 +98,12 @@ def book_of(script: str | os.PathLike[str]) -> int:
         It is not a valid path.
     """
     script = as_path("book_of", script)
+    return book_by_imports(script, list(imports_in(parsed(script.read_bytes()))))
+
+
+def book_by_imports(script: Path, names: Sequence[str]) -> int:
+    """Return what `book_of` does of a script that imports these."""
     seen = {script.resolve()}
-    names = list(imports_of(script))
     for source in (names, _neighbours_imports(names, script.resolve().parent, seen)):
         votes = Counter(book for name in source for book in (1, 2) if _is_only_in(book, name))
         if votes[1] != votes[2]:
@@ -116,9 +120,9 @@ def book_by_folder(folder: Path) -> int | None:
     return None
 
 
-def roots_of(path: Path) -> list[str]:
-    """Return packages, not installed, under which a file imports the books': deep2 for `deep2.common.layers`."""
-    matches = [PACKAGE.fullmatch(name.partition(":")[0]) for name in imports_of(path)]
+def roots_in(names: Sequence[str]) -> list[str]:
+    """Return packages, not installed, under which the books' are imported: deep2 for `deep2.common.layers`."""
+    matches = [PACKAGE.fullmatch(name.partition(":")[0]) for name in names]
     roots = dict.fromkeys(match["root"] for match in matches if match and match["root"])
     specs = {root: PathFinder.find_spec(root) for root in roots}
     return [root for root, spec in specs.items() if not (spec and spec.origin and is_installed(spec.origin))]
@@ -129,15 +133,19 @@ def is_installed(path: str) -> bool:
     return not {"site-packages", "dist-packages"}.isdisjoint(Path(path).parts)
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Yield what a file imports: "a.b" for a module, "a.b:c" for a name from it; nothing for a broken file.
+def parsed(source: bytes) -> ast.Module:
+    """Return a file's tree: an empty one if it is broken, which Python will report at run time."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return ast.Module([], [])
+
+
+def imports_in(tree: ast.Module) -> Iterator[str]:
+    """Yield what a file imports: "a.b" for a module, "a.b:c" for a name from it.
 
     For a star import these are the names that the file uses and does not define, and likewise attributes, ".c".
     """
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):  # Python will report it at run time
-        return
     stars: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -169,7 +177,7 @@ def _neighbours_imports(names: Sequence[str], folder: Path, seen: set[Path]) -> 
         path = folder / f"{name.replace('.', '/')}.py"
         if ":" not in name and path.is_file() and path.resolve() not in seen:
             seen.add(path.resolve())
-            inner = list(imports_of(path))
+            inner = list(imports_in(parsed(path.read_bytes())))
             yield from inner
             yield from _neighbours_imports(inner, folder, seen)
 

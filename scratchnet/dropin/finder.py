@@ -12,7 +12,6 @@ Other modules of the user's are looked at as scripts are: what they define as th
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import sys
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dataset import _files
 from .bindings import names_set_in_modules
-from .editions import HOMES, MODULES, PACKAGE, book_by_folder, is_installed
+from .editions import HOMES, MODULES, PACKAGE, book_by_folder, is_installed, parsed
 from .recognition import Reading, Readings, may_have_some
 
 if TYPE_CHECKING:
@@ -113,8 +112,8 @@ class Finder(MetaPathFinder):
             return ModuleSpec(fullname, _Package(), is_package=True)
         if own.submodule_search_locations is None:
             return None  # the user's file common.py or dataset.py
-        with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):  # Python will say it
-            self.replaced |= names_set_in_modules(ast.parse(Path(own.origin).read_bytes()))
+        with contextlib.suppress(OSError):  # Python will say it
+            self.replaced |= names_set_in_modules(parsed(Path(own.origin).read_bytes()))
         return ModuleSpec(fullname, _Package(own.origin), origin=own.origin, is_package=True)
 
     def _recognised(self, spec: ModuleSpec, fullname: str, reading: Reading) -> ModuleSpec:
@@ -190,15 +189,14 @@ class Finder(MetaPathFinder):
         self.say(f"{path.name}: compiled, since the books have the same: {', '.join(reading.served)}")
         return reading
 
-    def name_as_the_readers(self, fullname: str, module: ModuleType, reading: Reading) -> None:
+    def name_as_the_readers(self, module: str, reading: Reading) -> None:
         """Give what is served the name of the user's module: what is pickled opens without scratchnet."""
-        self.places[fullname] = reading.path
-        for name in reading.defined():
-            thing = getattr(module, name, None)
+        self.places[module] = reading.path
+        for thing in reading.served_things():
             if str(getattr(thing, "__module__", "")).startswith("scratchnet."):
                 with contextlib.suppress(AttributeError, TypeError):  # compiled functions
                     self._named.append((thing, thing.__module__))
-                    thing.__module__ = fullname
+                    thing.__module__ = module
 
     def say(self, line: str) -> None:
         """Print a line on stderr, unless nothing is to be said."""
@@ -250,9 +248,9 @@ class _Alias(_Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Put scratchnet's module into sys.modules in place of the new one."""
-        ours = sys.modules[module.__name__] = import_module(self.name)
+        sys.modules[module.__name__] = import_module(self.name)
         if self.reading is not None:
-            FINDER.name_as_the_readers(module.__name__, ours, self.reading)
+            FINDER.name_as_the_readers(module.__name__, self.reading)
 
 
 class _Mixed(_Loader):
@@ -263,11 +261,11 @@ class _Mixed(_Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the file, with scratchnet's definitions in the place of those that are the books'."""
+        FINDER.name_as_the_readers(module.__name__, self.reading)
         if self.reading.whole is not None:
             self.reading.fill(module)
         else:
             exec(self.reading.code(), vars(module))
-        FINDER.name_as_the_readers(module.__name__, module, self.reading)
 
 
 def _from_scratchnet(book: int, fullname: str, package: str, module: str) -> ModuleSpec | None:

@@ -9,8 +9,9 @@ version adds changes nothing.
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 _PASSED_OVER = {"annotation", "ctx", "kind", "returns", "type_comment", "type_ignores", "type_params"}
@@ -23,13 +24,24 @@ def fingerprint(node: ast.stmt) -> str:
     """Return the SHA-256 of a statement, in hexadecimal."""
     parts: list[str] = []
     _write(node, {}, parts)
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+    return _sha256("".join(parts).encode())
 
 
 def file_digest(source: bytes) -> str:
     """Return the SHA-256 of a file, in hexadecimal, whatever its ends of lines; a byte-order mark is left out."""
     plain = source.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return hashlib.sha256(plain).hexdigest()
+    return _sha256(plain)
+
+
+def _sha256(data: bytes) -> str:
+    for module in (
+        "_sha2",
+        "_sha256",
+        "hashlib",
+    ):  # which loads OpenSSL: that takes longer than all files
+        with suppress(ImportError):  # Python 3.12 on has the first, 3.11 the second
+            return str(import_module(module).sha256(data).hexdigest())
+    raise ImportError("hashlib")
 
 
 def names_used(node: ast.AST) -> set[str]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any
 
 from .bindings import Bindings, Definition, is_library_s, may_change_what_is_found
 from .editions import HOMES, MODULES
@@ -119,8 +120,9 @@ class Reading:
     def fill(self, module: ModuleType) -> None:
         """Fill the module of a known file: with ours, with what it has from its neighbours, and with its own."""
         assert self.known is not None and self.whole is not None
-        names = vars(module)
-        names |= {name: value for name, value in vars(import_module(self.whole)).items() if name not in names}
+        names, ours = vars(module), import_module(self.whole)
+        names |= {name: value for name, value in vars(ours).items() if name not in names}
+        names |= {name: getattr(ours, name) for name in ours.__all__}  # book 2's np and GPU are looked up
         names["__file__"] = os.fspath(self.path)
         for neighbour in self._neighbours_that_differ():
             theirs = import_module(f"{self._readings.package}.{neighbour}".lstrip("."))
@@ -279,11 +281,14 @@ class Reading:
             return node
         return ast.copy_location(ast.ImportFrom(self.served[node.name], [ast.alias(node.name)], 0), node)
 
-    def defined(self) -> Set[str]:
-        """Return the names of the file's definitions that are served."""
+    def served_things(self) -> Iterator[Any]:
+        """Yield the classes and functions of scratchnet that are in the place of the file's."""
         if self.known is None:
-            return self.served.keys()
-        return {name.decode() for name in _DEFINED.findall(self._source)} - self.known.kept.keys()
+            yield from (getattr(import_module(home), name) for name, home in self.served.items())
+            return
+        for name in {name.decode() for name in _DEFINED.findall(self._source)} - self.known.kept.keys():
+            home = self.known.elsewhere.get(name) or self.whole
+            yield getattr(import_module(str(home)), name, None)
 
     def line(self, name: str) -> str:
         """Return what is said of the file, under a name: nothing where all of it is served."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import os
 import sys
 import time
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from traceback import walk_tb
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import NamedTuple
 
 from .. import _compute
 from .._files import as_path
 from .bindings import names_set_in_modules
-from .editions import book_of, roots_of
+from .editions import book_by_imports, imports_in, parsed, roots_in
 from .finder import FINDER, install
 from .recognition import may_have_some
 
@@ -69,8 +67,10 @@ def run_script(
     path = os.path.abspath(as_path("run_script", script))
     source = Path(path).read_bytes()
     folder = os.path.dirname(os.path.realpath(path))
-    book = book_of(path) if book is None else book
-    started = Started(path, book, roots_of(Path(path)), float32, quiet, keep_own)
+    tree = parsed(source)
+    names = list(imports_in(tree))
+    book = book_by_imports(Path(path), names) if book is None else book
+    started = Started(path, book, roots_in(names), float32, quiet, keep_own)
     os.environ[STARTED] = repr(tuple(started))
     if sys.flags.safe_path:
         sys.path.insert(0, folder)
@@ -84,7 +84,7 @@ def run_script(
     code: CodeType | None = None
     begin = time.monotonic()
     try:
-        code = prepare(started, source)
+        code = prepare(started, source, tree)
         exec(code, vars(main))
     except SystemExit:
         raise
@@ -109,7 +109,7 @@ class Started(NamedTuple):
     keep_own: bool
 
 
-def prepare(started: Started, source: bytes) -> CodeType:
+def prepare(started: Started, source: bytes, tree: ast.Module) -> CodeType:
     """Serve what a script imports, and return its code with compiled definitions in the place of the books'."""
     path = Path(started.path)
     folder = os.path.dirname(os.path.realpath(path))
@@ -118,12 +118,11 @@ def prepare(started: Started, source: bytes) -> CodeType:
     FINDER.is_quiet = started.quiet
     if started.float32:
         _compute.choose("float32")
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError):  # Python says it
-        FINDER.replaced |= names_set_in_modules(ast.parse(source))
+    FINDER.replaced |= names_set_in_modules(tree)
     if not started.keep_own and may_have_some(source):
         reading = FINDER.read_script(path)
         if reading is not None:
-            FINDER.places["__main__"] = path
+            FINDER.name_as_the_readers("__main__", reading)
             return reading.code()
     return compile(source, started.path, "exec", dont_inherit=True)
 
@@ -137,11 +136,12 @@ def say_if_nothing_was_served(script: str) -> None:
 
 def _explain(error: BaseException) -> None:
     """Add to an error that was raised in a served definition whose file it is not from."""
-    inside = False
-    for frame, _ in walk_tb(error.__traceback__):
-        was_inside, inside = inside, _is_ours(frame)
+    inside, frames = False, error.__traceback__
+    while frames is not None:
+        was_inside, inside = inside, _is_ours(frames.tb_frame)
         if inside and not was_inside:
-            entered = frame
+            entered = frames.tb_frame
+        frames = frames.tb_next
     if not inside:
         return
     own = entered.f_locals.get("self")

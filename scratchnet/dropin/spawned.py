@@ -7,10 +7,12 @@ import ast
 import os
 from pathlib import Path
 
+from .editions import parsed
 from .runner import STARTED, Started, prepare, say_if_nothing_was_served
 
 if __name__ == "__mp_main__":
     _started = Started(*ast.literal_eval(os.environ[STARTED]))
     __file__ = _started.path
-    exec(prepare(_started, Path(__file__).read_bytes()), globals())
+    _source = Path(__file__).read_bytes()
+    exec(prepare(_started, _source, parsed(_source)), globals())
     say_if_nothing_was_served(os.path.basename(__file__))
