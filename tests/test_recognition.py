@@ -615,7 +615,8 @@ def test_processes_that_the_script_starts_run_the_same(run, way):
 import multiprocessing
 
 def work(function):
-    return sigmoid.__code__.co_filename.endswith("functions.py"), function is sigmoid, __name__, __file__.endswith("script.py")
+    is_ours = sigmoid.__code__.co_filename.endswith("functions.py")
+    return is_ours, function is sigmoid, __name__, __file__.endswith("script.py")
 
 if __name__ == "__main__":
     with multiprocessing.get_context({way!r}).Pool(1) as pool:

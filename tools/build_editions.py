@@ -48,6 +48,14 @@ OTHER_HOMES = {  # editions of a definition that another module of ours serves
     (2, "trainer", "RnnlmTrainer"): ("2ko", "scratchnet.dropin.korean"),
     (2, "two_layer_net", "TwoLayerNet"): ("2ch", "scratchnet.dropin.chapters"),
 }
+NOTE_IMPORTS = b"""
+import time
+import numpy as np
+from common.layers import *
+from common.functions import *
+from common.trainer import remove_duplicate
+from common.util import clip_grads
+"""
 OF_CHAPTERS = {"two_layer_net": {2}}  # the books that have a definition which is served in that file
 READ_DEFINITIONS = {(2, "util", "to_gpu")}  # which needs a GPU
 
@@ -149,24 +157,20 @@ def module_differs(source: bytes, name: str, book: int) -> str:
 
 
 def typed_in(note: Path) -> Iterator[tuple[str, ast.stmt, Any]]:
-    """Yield the definitions in a note's blocks of code: name, tree, and the object, made among our functions."""
+    """Yield the definitions that a text has: name, tree, and the object, made among our functions."""
     text = note.read_text("utf-8")
     if '"cells"' in text[:2000]:
         cells = [c["source"] for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
-        blocks = ["".join(c) if isinstance(c, list) else c for c in cells]
-    else:
-        blocks = re.findall(r"```(?:python|py)?\n(.*?)```", text, re.DOTALL)
-    for block in blocks:
+        text = "\n".join("".join(c) if isinstance(c, list) else c for c in cells)
+    for block in re.findall(r"^(?:class|def) .*?(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE):
         try:
-            tree = ast.parse(block)
+            node = ast.parse(block).body[0]
         except SyntaxError:
             continue
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.decorator_list:
-                module = run_module(b"import numpy as np\nfrom common.functions import *\n", 2)
-                with contextlib.suppress(Exception):
-                    exec(compile(ast.Module([node], []), note.name, "exec"), vars(module))
-                    yield node.name, node, vars(module)[node.name]
+        module = run_module(NOTE_IMPORTS, 2)
+        with contextlib.suppress(Exception):
+            exec(compile(ast.Module([node], []), note.name, "exec"), vars(module))
+            yield node.name, node, vars(module)[node.name]  # type: ignore[attr-defined]
 
 
 def passes(theirs: Any, book: int, module: str, name: str, home: str) -> list[str]:
