@@ -194,6 +194,22 @@ def test_what_is_no_chain_is_refused(arguments, message):
         models.Sequential(*arguments)
 
 
+@pytest.mark.parametrize("when", ["before", "in a callback"])
+def test_weight_decay_is_never_passed_over_by_whole_steps(when):
+    """Set at any time, it trains as the layers' own code does."""
+    trained = []
+    for compile in (None, False):
+        model = MultiLayerNet(2, [5], 3, weight_init_std=0.5, rng=1, weight_decay=0.5 * (when == "before"))
+
+        def callback(trainer):
+            trainer.model.weight_decay = 0.5
+
+        trainer = Trainer(model, SGD(0.1), compile=compile)
+        trainer.fit(POINTS, T, 3, 4, verbose=False, rng=0, callbacks=callback)
+        trained.append([p.tobytes() for p in model.params] + [h["loss"] for h in trainer.history])
+    assert trained[0] == trained[1]
+
+
 @pytest.mark.parametrize("decay", [-1, np.nan, np.inf, "much", None])
 def test_a_decay_that_is_none_is_refused(decay):
     for make in (lambda: models.Sequential([], SoftmaxWithLoss(), weight_decay=decay),
