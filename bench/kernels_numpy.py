@@ -104,6 +104,14 @@ def sigmoid_cross_entropy_backward(y, t, dout, dx):
     return (y - t) * dout / len(y)
 
 
+def squared_error_forward(y, t):
+    return 0.5 * np.sum((y - t) ** 2) / len(y)
+
+
+def squared_error_backward(y, t, dout, dx):
+    return (y - t) * dout / len(y)
+
+
 def im2col(x, stride, pad, col):
     P, Q, Y, X = col.shape[2:]
     image = np.pad(x, [(0, 0), (0, 0), (pad, pad), (pad, pad)], "constant")

@@ -133,6 +133,17 @@ void sn_sigmoid_cross_entropy_backward(sn_type type, sn_size n, const void *y, c
     CALL(sigmoid_cross_entropy_backward, n, y, t, dout, dx);
 }
 
+double sn_squared_error_forward(sn_type type, sn_size N, sn_size C, const void *y, const void *t)
+{
+    return CALL(squared_error_forward, N, C, y, t);
+}
+
+void sn_squared_error_backward(sn_type type, sn_size N, sn_size C, const void *y, const void *t, double dout,
+                               void *dx)
+{
+    CALL(squared_error_backward, N, C, y, t, dout, dx);
+}
+
 void sn_im2col(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size P, sn_size Q, sn_size Y,
                sn_size X, const void *x, sn_size stride, sn_size pad, void *col)
 {

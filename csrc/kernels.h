@@ -93,6 +93,13 @@ double sn_sigmoid_cross_entropy_forward(sn_type type, sn_size n, const void *x, 
 void sn_sigmoid_cross_entropy_backward(sn_type type, sn_size n, const void *y, const sn_label *t, double dout,
                                        void *dx);
 
+/* y[N,C], t[N,C]: 0.5 sum of (y - t)^2 / N. */
+double sn_squared_error_forward(sn_type type, sn_size N, sn_size C, const void *y, const void *t);
+
+/* y[N,C], t[N,C], dout, >dx[N,C]: dx = (y - t) dout / N. Accuracy: exact. */
+void sn_squared_error_backward(sn_type type, sn_size N, sn_size C, const void *y, const void *t, double dout,
+                               void *dx);
+
 /* ---- Windows of images: convolution.inc --------------------------------------------------------------------- */
 
 /* x[N,C,H,W], stride:1, pad:0, >col[N,C,P,Q,Y,X]: col[n,c,p,q,y,x] = x[n,c, y stride + p - pad, x stride + q -

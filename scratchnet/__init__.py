@@ -35,9 +35,14 @@ if TYPE_CHECKING:
     from .gradient import gradient_check
     from .layers import (
         Affine,
+        BatchNormalization,
+        Convolution,
         Dropout,
         Embedding,
+        Flatten,
+        IdentityWithLoss,
         MatMul,
+        Pooling,
         Relu,
         Repeat,
         Sigmoid,
@@ -45,8 +50,9 @@ if TYPE_CHECKING:
         Softmax,
         SoftmaxWithLoss,
         Sum,
+        Tanh,
     )
-    from .models import MultiLayerNet, TwoLayerNet
+    from .models import MultiLayerNet, Sequential, TwoLayerNet
     from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
     from .trainer import RnnlmTrainer, Trainer
     from .util import NoGPUError, to_cpu, to_gpu
@@ -58,22 +64,29 @@ __all__ = [
     "Adam",
     "Affine",
     "BaseModel",
+    "BatchNormalization",
+    "Convolution",
     "Dropout",
     "Embedding",
+    "Flatten",
+    "IdentityWithLoss",
     "MatMul",
     "Momentum",
     "MultiLayerNet",
     "Nesterov",
     "NoGPUError",
+    "Pooling",
     "RMSprop",
     "Relu",
     "Repeat",
     "RnnlmTrainer",
+    "Sequential",
     "Sigmoid",
     "SigmoidWithLoss",
     "Softmax",
     "SoftmaxWithLoss",
     "Sum",
+    "Tanh",
     "Trainer",
     "TwoLayerNet",
     "__version__",
@@ -112,9 +125,9 @@ _NAMES = {
     for module, names in {
         "base_model": "BaseModel",
         "gradient": "gradient_check",
-        "layers": "Affine Dropout Embedding MatMul Relu Repeat Sigmoid SigmoidWithLoss Softmax SoftmaxWithLoss "
-        "Sum",
-        "models": "MultiLayerNet TwoLayerNet",
+        "layers": "Affine BatchNormalization Convolution Dropout Embedding Flatten IdentityWithLoss MatMul "
+        "Pooling Relu Repeat Sigmoid SigmoidWithLoss Softmax SoftmaxWithLoss Sum Tanh",
+        "models": "MultiLayerNet Sequential TwoLayerNet",
         "optimizer": "SGD AdaGrad Adam Momentum Nesterov RMSprop",
         "trainer": "RnnlmTrainer Trainer",
         "util": "NoGPUError to_cpu to_gpu",

@@ -71,6 +71,8 @@ class Layer(Linked):
 
     params: Any = ()  # lists, once an object has been created here
     grads: Any = ()
+    buffers: ClassVar[tuple[str, ...]] = ()  # the attributes that training changes, but no optimizer: statistics
+    has_classes: ClassVar[bool] = True  # False for a loss whose targets are numbers, so that there is no accuracy
     _shown: ClassVar[tuple[str, ...]] = ()  # the attributes in its repr
     _pickled: ClassVar[tuple[str, ...]] = ()  # entries of the lists that the book's class has by these names
     _computed: ClassVar[frozenset[str]] = frozenset()

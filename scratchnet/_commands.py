@@ -18,11 +18,10 @@ from ._files import check_replaceable, whole_file
 from ._start import say
 from .dataset import mnist, spiral
 from .functions import softmax
-from .models import MultiLayerNet, Network, accuracy
+from .models import MultiLayerNet, Network, accuracy, load
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from .trainer import Trainer
 from .util import class_indices
-from .weights import load_params, read_weights
 
 Data = tuple[Array, Array, Array, Array]  # x and t for training, x and t for the test
 
@@ -238,7 +237,7 @@ def _pictures(trainer: Trainer, model: Network, x: Array, t: Array, options: arg
 
 
 def _predict(options: argparse.Namespace) -> int:
-    model = _model_of(options.weights)
+    model = load(options.weights)
     t: Array | None = None
     if options.data in DEFAULTS:
         _, _, x, t = _load(options.data)
@@ -256,20 +255,6 @@ def _predict(options: argparse.Namespace) -> int:
     if t is not None:
         print(f"accuracy {accuracy(model, x, t):.4f} on {len(x)} samples")
     return 0
-
-
-def _model_of(path: Path) -> MultiLayerNet:
-    """Build the network that a weights file was saved from, with its weights."""
-    stored = read_weights(path)
-    activation: Any = str(stored.get("activation", "sigmoid"))
-    matrices = [stored[name] for name in sorted(stored, key=lambda n: (len(n), n)) if name.startswith("W")]
-    if not matrices or any(W.ndim != 2 for W in matrices):
-        raise ValueError(f"{path} does not contain the weights of a chain of fully connected layers")
-    sizes = [W.shape[0] for W in matrices] + [matrices[-1].shape[1]]
-    dtype = np.result_type(np.float32, matrices[0].dtype)
-    model = MultiLayerNet(sizes[0], sizes[1:-1], sizes[-1], activation, 0.0, dtype=dtype, rng=0)
-    load_params(model, path)
-    return model
 
 
 def _read_samples(path: Path) -> Array:

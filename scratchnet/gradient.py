@@ -15,7 +15,7 @@ import numpy as np
 from ._arrays import Array, as_array, as_number, as_real_array, check_integer, is_on_gpu, is_writable
 from ._as_written import unmodified_chain
 from ._compute import in_full
-from .util import flatten, named_params, remove_duplicate
+from .util import buffers_of, flatten, has_train_flg, named_params, remove_duplicate
 
 __all__ = ["gradient_check", "gradient_descent", "numerical_diff", "numerical_gradient"]
 
@@ -128,9 +128,10 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     Parameters
     ----------
     model
-        Anything with forward(x, t) -> loss, backward(), params and grads. The differences are taken in float64
-        for scratchnet's own networks of any dtype; for your own classes in the dtype of their parameters, where
-        float64 gives a sharp check and float32 about three digits.
+        Anything with forward(x, t) -> loss, backward(), params and grads; or, as in book 1, with a dictionary
+        `params`, loss(x, t) and gradient(x, t). The differences are taken in float64 for scratchnet's own networks
+        of any dtype; for your own classes in the dtype of their parameters, where float64 gives a sharp check and
+        float32 about three digits.
     x, t
         A batch; a few samples are enough, since the loss is evaluated twice for every parameter.
 
@@ -138,7 +139,8 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     -------
     dict of str to float
         For every parameter (W1, b1, ...) the largest difference between the two gradients, relative to
-        the largest number in them. Layers that share a parameter count once, with their gradients added.
+        the largest number in them; 0 if in float64 both are 0 to rounding, as those of a bias before batch
+        normalization. Layers that share a parameter count once, with their gradients added.
 
     Raises
     ------
@@ -147,52 +149,103 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
 
     Notes
     -----
-    Most of scratchnet's losses add 1e-7 inside the logarithm, which `backward` ignores: the differences are taken
-    of the loss without it. Two things make errors look large in a correct model: gradients near 0 in float32
-    (weights of 0.01 in several sigmoid layers of your own class), where only rounding is left, and a relu whose
-    input is at 0, where the loss has no derivative. Larger weights, and biases that are not all 0,
-    avoid both.
+    Most of scratchnet's losses add 1e-7 inside the logarithm, which `backward` ignores: the differences are
+    taken of the loss without it. In one of scratchnet's own networks, dropout drops the same elements every
+    time, and the statistics of batch normalization are restored afterwards. Two things make errors look large in
+    a correct model: gradients near 0 in float32 (weights of 0.01 in several sigmoid layers of your own class),
+    where only rounding is left, and a relu whose input is at 0, where the loss has no derivative. Larger
+    weights, and biases that are not all 0, avoid both.
     Source: book 1, ch. 5.7.3.
     """
-    for needed in ("forward", "backward", "params", "grads"):
+    by_name = isinstance(getattr(model, "params", None), dict)
+    for needed in ("loss", "gradient") if by_name else ("forward", "backward", "params", "grads"):
         if not hasattr(model, needed):
             raise ValueError(f"gradient_check: the model has no {needed}")
-    if any(map(is_on_gpu, flatten(model.params))):
+    if any(map(is_on_gpu, model.params.values() if by_name else flatten(model.params))):
         raise ValueError('gradient_check: the model is on the GPU; model.to("cpu") moves it back')
     x, t = as_array(x, "gradient_check: x"), as_array(t, "gradient_check: t")
     if x.ndim == 0 or len(x) == 0:
         raise ValueError("gradient_check: x has no samples")
+    kept = [(layer, name, np.array(getattr(layer, name))) for layer, name in buffers_of(model)]
     with in_full():
-        return _compared(model, x, t)
+        try:
+            return _compared_by_name(model, x, t) if by_name else _compared(model, x, t)
+        finally:
+            for layer, name, before in kept:
+                getattr(layer, name)[...] = before
 
 
 def _compared(model: Any, x: Array, t: Array) -> dict[str, float]:
     """Return the largest relative error of each parameter's gradient; `gradient_check` checks the arguments."""
-    loss = as_number("gradient_check: the loss", model.forward(x, t))
+    redraw = _drawn_again(model)
+
+    def loss_of(network: Any) -> float:
+        redraw()
+        return as_number("gradient_check: the loss", network.forward(x, t))
+
+    loss = loss_of(model)
     model.backward()
     grads = [np.array(g) for g in flatten(model.grads)]
-    again = as_number("gradient_check: the loss", model.forward(x, t))
+    _check_repeats(loss, loss_of(model))
+    exact = _in_float64(model)
+    params, grads = remove_duplicate(flatten(exact.params), grads)
+    added_by_delta = getattr(getattr(exact, "loss_layer", None), "what_delta_adds", lambda: 0.0)
+    by_name = dict(zip(named_params(params), grads, strict=True))
+    errors = _errors(named_params(params), by_name, lambda _: loss_of(exact) + added_by_delta(), loss)
+    loss_of(model)
+    return errors
+
+
+def _compared_by_name(model: Any, x: Array, t: Array) -> dict[str, float]:
+    """Do the same for a network whose params and gradients are dictionaries, as in book 1."""
+    flags = {"train_flg": True} if has_train_flg(model.loss) else {}
+
+    def loss_of() -> float:
+        return as_number("gradient_check: the loss", model.loss(x, t, **flags))
+
+    grads = {name: np.array(g) for name, g in model.gradient(x, t).items()}
+    loss = loss_of()
+    _check_repeats(loss, loss_of())
+    added_by_delta = getattr(getattr(model, "last_layer", None), "what_delta_adds", lambda: 0.0)
+    params = {name: model.params[name] for name in grads}
+    return _errors(params, grads, lambda _: loss_of() + added_by_delta(), loss)
+
+
+def _check_repeats(loss: float, again: float) -> None:
     if loss != again and not (np.isnan(loss) and np.isnan(again)):
         raise ValueError(
             f"gradient_check: the same samples have the loss {loss} and then {again}: the model keeps a state "
             "(stateful layers) or draws random numbers (dropout), so differences of its loss are meaningless"
         )
-    exact = _in_float64(model)
-    params, grads = remove_duplicate(flatten(exact.params), grads)
 
-    added_by_delta = getattr(getattr(exact, "loss_layer", None), "what_delta_adds", lambda: 0.0)
 
-    def exact_loss(_: Array) -> float:
-        return as_number("gradient_check: the loss", exact.forward(x, t)) + added_by_delta()
-
+def _errors(
+    params: dict[str, Array], grads: dict[str, Array], exact_loss: Callable[[Array], float], loss: float
+) -> dict[str, float]:
+    """Return the largest relative difference of each gradient from differences of the loss."""
     errors = {}
-    for (name, param), a in zip(named_params(params).items(), grads, strict=True):
+    for name, param in params.items():
         # the cube root balances the formula's error, h^2, against rounding, eps / h
-        n = _central_differences("gradient_check", exact_loss, param, float(np.cbrt(np.finfo(param.dtype).eps)))
-        largest = max(np.abs(a).max(initial=0), np.abs(n).max(initial=0))
-        errors[name] = float(np.abs(a - n).max(initial=0) / largest) if largest else 0.0
-    model.forward(x, t)
+        eps = float(np.finfo(param.dtype).eps)
+        h, a = float(np.cbrt(eps)), grads[name]
+        n = _central_differences("gradient_check", exact_loss, param, h)
+        of_a, of_n = (float(np.abs(gradient).max(initial=0)) for gradient in (a, n))
+        rounding = 8 * max(abs(loss), 1) if param.dtype == np.float64 else 0.0
+        are_zero = of_n <= rounding * eps / h and of_a <= rounding * np.finfo(a.dtype).eps
+        largest = max(of_a, of_n)
+        errors[name] = 0.0 if are_zero or not largest else float(np.abs(a - n).max() / largest)
     return errors
+
+
+def _drawn_again(model: Any) -> Callable[[], None]:
+    """Return a function that puts NumPy's global stream back to where it is now, for one of scratchnet's networks.
+
+    For a model of one's own it does nothing.
+    """
+    if unmodified_chain(model) is None:
+        return lambda: None
+    state = np.random.get_state()
+    return lambda: np.random.set_state(state)
 
 
 def _in_float64(model: Any) -> Any:

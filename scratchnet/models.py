@@ -1,4 +1,4 @@
-"""The books' networks: a chain of Affine and activation layers ending in softmax with cross entropy.
+"""Networks: the books' two, fully connected with softmax and cross entropy, and any chain of layers.
 
 Source: *Deep Learning from Scratch* 2, ch. 1.4; 1, ch. 4.5, 5.7 and 6.
 """
@@ -9,65 +9,60 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from . import config
-from ._arrays import (
-    Array,
-    as_array,
-    as_number,
-    check_integer,
-    check_parameter,
-    is_on_gpu,
-    to_side,
-    uploaded,
-    zeros_in_one_buffer,
-)
+from ._architecture import LOSSES, as_dict, chain
+from ._arrays import Array, as_number, check_integer, described, zeros_in_one_buffer
 from ._as_written import as_written
-from ._links import Linked
-from ._shown import shown
-from .layers import Affine, Layer, Relu, Sigmoid, SoftmaxWithLoss
-from .util import accuracy, class_indices, layers_of, load_cupy, predict, random_stream, row_blocks
-from .weights import load_params, save_params
+from ._network import Network
+from .layers import Affine, Layer, Relu, Sigmoid
+from .util import accuracy, predict, random_stream, takes_train_flg
+from .weights import TEXTS, copy_into, load_params, read_weights, save_params
 
-__all__ = ["MultiLayerNet", "Network", "TwoLayerNet", "accuracy", "load_params", "predict", "save_params"]
+__all__ = [
+    "MultiLayerNet",
+    "Network",
+    "Sequential",
+    "TwoLayerNet",
+    "accuracy",
+    "load",
+    "load_params",
+    "predict",
+    "save_params",
+]
 
 Activation = Literal["sigmoid", "relu"]
+Loss = Literal["softmax", "sigmoid", "identity"]
 
 # Elements in the widest activation of one block of rows: about 1 MB, so that a block stays in the cache.
 _BLOCK = 1 << 18
 
 
-class Network(Linked):
-    """A chain of layers ending in a loss: the base of the books' two networks.
+class _Dense(Network):
+    """A chain of Affine layers with an activation between them, all parameters in one buffer.
 
-    Attributes
-    ----------
-    layers : list
-        Affine, activation, ..., Affine.
-    loss_layer : SoftmaxWithLoss
-    params, grads : list of ndarray
-        [W1, b1, W2, b2, ...] and their gradients: views of one buffer each, changed in place by training.
-    activation : str
-        "sigmoid" or "relu".
-
-    Notes
-    -----
-    A class decorated with `as_written` computes exactly its `step_chain`, so that whole steps can be compiled
-    (`plan.py`); a subclass may compute something else.
+    `activation` is "sigmoid" or "relu".
     """
 
     _activations: ClassVar[dict[str, type[Layer]]] = {"sigmoid": Sigmoid, "relu": Relu}
 
     def __init__(
-        self, sizes: Sequence[int], activation: Activation, scales: Sequence[float], dtype: Any, rng: Any
+        self,
+        sizes: Sequence[int],
+        activation: Activation,
+        scales: Sequence[float],
+        dtype: Any,
+        rng: Any,
+        loss: Loss = "softmax",
     ) -> None:
         who = type(self).__name__
         if not isinstance(activation, str) or activation not in self._activations:
             raise ValueError(f"{who}: activation must be 'sigmoid' or 'relu', got {activation!r}")
+        if not isinstance(loss, str) or loss not in LOSSES:
+            raise ValueError(f"{who}: loss must be 'softmax', 'sigmoid' or 'identity', got {loss!r}")
         if not _is_floating(dtype):
             raise ValueError(f"{who}: dtype must be float32 or float64 (or float16, uncompiled), got {dtype!r}")
         randn = _normal(who, rng)
@@ -83,149 +78,25 @@ class Network(Linked):
             affine.grads[:] = self.grads[2 * k : 2 * k + 2]
             self.layers += [affine, self._activations[activation]()]
         del self.layers[-1]
-        self.loss_layer = SoftmaxWithLoss()
+        self.loss_layer = LOSSES[loss]()
         self._block_size = max(1, _BLOCK // max(sizes))
         if config.GPU:
             self.to("cuda")
 
-    def step_chain(self) -> list[Any]:
-        """Return the layers that forward calls, in order, ending with the loss."""
-        return [*self.layers, self.loss_layer]
+    def _rows_at_once(self, x: Array) -> int:
+        return self._block_size
 
-    def __repr__(self) -> str:
-        return shown(self, ("layers", "loss_layer"))
-
-    def _scores(self, x: Any) -> Any:
-        if is_on_gpu(self.params[0]):
-            x = uploaded(f"{type(self).__name__}: x", x)
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def predict(self, x: Any) -> Array:
-        """Return the scores (N, C) of the samples x (N, D), or (C,) of one sample (D,).
-
-        Large inputs are processed in blocks: this takes the memory of the output and a few MB. The scores of a
-        model on the GPU are a CuPy array; x may be on either device.
-        """
-        x = as_array(x, "predict: x")
-        if x.ndim < 2 or len(x) <= self._block_size:
-            scores: Array = self._scores(x)
-            return scores
-        out: Array | None = None
-        for block in row_blocks(len(x), self._block_size):
-            part = self._scores(x[block])
-            if out is None:
-                out = np.empty_like(part, shape=(len(x), *part.shape[1:]))
-            out[block] = part
-        assert out is not None
-        return out
-
-    def forward(self, x: Any, t: Any) -> float:
-        """Return the loss of the samples x (N, D) against the labels t, indices (N,) or one-hot (N, C)."""
-        # A subclass that changes the scores does so in `predict`, as in the books.
-        scores = self._scores(x) if type(self).predict is Network.predict else self.predict(x)
-        return self.loss_layer.forward(scores, t)
-
-    def loss(self, x: Any, t: Any) -> float:
-        """Return forward(x, t), by book 1's name."""
-        return self.forward(x, t)
-
-    def backward(self, dout: Any = 1) -> Any:
-        """Write the gradients of the last forward's loss into `grads`; return the gradient of its input."""
-        dout = self.loss_layer.backward(dout)
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
-        return dout
-
-    def gradient(self, x: Any, t: Any) -> list[Array]:
-        """Return `grads` after forward(x, t) and backward()."""
-        self.forward(x, t)
-        self.backward()
-        return self.grads
-
-    def accuracy(self, x: Any, t: Any) -> float:
-        """Return the fraction of samples whose largest score is at their label."""
-        return accuracy(self, x, t, block_size=self._block_size)
-
-    def prepare_labels(self, t: Any) -> Array:
-        """Return the labels of a whole data set as a fit uses them.
-
-        Indices (N,) or one-hot (N, C) become checked class indices (N,), once for all steps. A subclass with
-        another loss, or whose last layer is not Affine, gets them unchanged.
-        """
-        last = self.layers[-1] if self.layers else None
-        if type(self.loss_layer) is not SoftmaxWithLoss or type(last) is not Affine:
-            return as_array(t)
-        return class_indices("t", t, last.W.shape[1])
-
-    def save_params(self, path: str | os.PathLike[str], dtype: Any = None) -> Path:
-        """Write the parameters to an .npz file; see `weights.save_params`."""
-        return save_params(self, path, dtype)
-
-    def load_params(self, path: str | os.PathLike[str]) -> None:
-        """Read the parameters from an .npz file; see `weights.load_params`."""
-        load_params(self, path)
-
-    @property
-    def device(self) -> str:
-        """Where the parameters are: "cpu" or "cuda"."""
-        return "cuda" if any(map(is_on_gpu, self.params)) else "cpu"
-
-    def to(self, device: str) -> Self:
-        """Move the parameters and gradients, and return the model itself.
-
-        Parameters
-        ----------
-        device : {"cpu", "cuda"}
-            Where the model computes from now on. The lists remain the same objects; their arrays are new.
-
-        Raises
-        ------
-        ValueError
-            The device is unknown, or a parameter cannot be moved: float16, or a view of another one. Then nothing
-            is changed.
-        NoGPUError
-            CuPy or a GPU is missing; the message says what to do.
-        """
-        if device not in ("cpu", "cuda"):
-            raise ValueError(f"to: device must be 'cpu' or 'cuda', got {device!r}")
-        on_gpu = device == "cuda"
-        layers = layers_of(self)
-        lists = [self.params, self.grads, *(arrays for layer in layers for arrays in (layer.params, layer.grads))]
-        if all(is_on_gpu(array) == on_gpu for arrays in lists for array in arrays):
-            return self
-        if on_gpu:
-            load_cupy()
-        there: dict[int, Array] = {}
-        for arrays in lists:  # everything is allocated before anything is changed: memory may run out
-            _move(arrays, on_gpu, there)
-        for arrays in lists:
-            arrays[:] = [there[id(array)] for array in arrays]
-        return self
-
-
-def _move(arrays: Sequence[Array], on_gpu: bool, there: dict[int, Array]) -> None:
-    """Add to `there` each array's counterpart on the other side, by id; shared memory stays shared."""
-    todo = list({id(a): a for a in arrays if id(a) not in there}.values())
-    kinds = {(a.dtype, is_on_gpu(a)) for a in todo}
-    for array in todo:
-        check_parameter("to: a parameter", array)
-        if on_gpu and array.dtype not in (np.float32, np.float64):
-            raise ValueError(f"to: the GPU computes in float32 and float64; a parameter has dtype {array.dtype}")
-        if on_gpu and any(other is not array and np.shares_memory(array, other) for other in todo):
-            raise ValueError("to: two parameters share memory without being one array; move such a model manually")
-    if len(kinds) == 1:
-        new = zeros_in_one_buffer([a.shape for a in todo], todo[0].dtype, on_gpu=on_gpu)
-    else:
-        new = [zeros_in_one_buffer([a.shape], a.dtype, on_gpu=on_gpu)[0] for a in todo]
-    for array, counterpart in zip(todo, new, strict=True):
-        counterpart[...] = to_side(array, to_gpu=on_gpu)
-        there[id(array)] = counterpart
+    def architecture(self) -> dict[str, Any] | None:
+        """Return what `load` needs to make the model again, for JSON; None if it is a class of your own."""
+        found = super().architecture() if type(self) in _MODELS.values() else None
+        kinds = [Affine, self._activations[self.activation]] * len(self.layers)
+        if [*map(type, self.layers)] != kinds[: len(self.layers)] or len(self.layers) % 2 == 0:
+            return found and {"model": "Sequential", **found}  # others have been put in
+        return found and {"model": type(self).__name__, "activation": self.activation, **found}
 
 
 @as_written
-class TwoLayerNet(Network):
+class TwoLayerNet(_Dense):
     """The books' network with one hidden layer: Affine, activation, Affine, softmax with cross entropy.
 
     Parameters
@@ -268,8 +139,8 @@ class TwoLayerNet(Network):
 
 
 @as_written
-class MultiLayerNet(Network):
-    """The books' network with any number of hidden layers.
+class MultiLayerNet(_Dense):
+    """The books' network with any number of hidden layers; for a regression with loss="identity".
 
     Parameters
     ----------
@@ -288,6 +159,10 @@ class MultiLayerNet(Network):
         float32 or float64 (float16 runs uncompiled).
     rng : None, int or numpy.random.Generator
         Source of the initial weights; None is NumPy's global stream, W1, W2, ... by randn.
+    loss : {"softmax", "sigmoid", "identity"}
+        SoftmaxWithLoss for classes, SigmoidWithLoss for labels that are each 0 or 1, IdentityWithLoss for numbers.
+    weight_decay : float
+        0.5 weight_decay sum of W^2 is added to the loss, for all weights but not the biases.
 
     Raises
     ------
@@ -309,6 +184,8 @@ class MultiLayerNet(Network):
         *,
         dtype: Any = np.float32,
         rng: Any = None,
+        loss: Loss = "softmax",
+        weight_decay: float = 0.0,
     ) -> None:
         if not isinstance(hidden_size_list, Sequence | np.ndarray) or isinstance(hidden_size_list, str):
             raise ValueError(f"hidden_size_list must be a list of sizes, got {hidden_size_list!r}")
@@ -320,7 +197,144 @@ class MultiLayerNet(Network):
             scales = [sqrt(gain[weight_init_std.lower()] / n) for n in sizes[:-1]]
         else:
             scales = [_as_scale(weight_init_std)] * (len(sizes) - 1)
-        super().__init__(sizes, activation, scales, dtype, rng)
+        self.weight_decay = _as_decay(weight_decay)
+        super().__init__(sizes, activation, scales, dtype, rng, loss)
+
+
+@as_written
+class Sequential(Network):
+    """Any chain of layers that ends in a loss.
+
+    Parameters
+    ----------
+    layers : list
+        Layers in order, each with forward, backward, params and grads; their arrays are trained in place.
+    loss_layer
+        SoftmaxWithLoss(), SigmoidWithLoss() or IdentityWithLoss(), or one of your own.
+    weight_decay : float
+        0.5 weight_decay sum of W^2 is added to the loss, for the layers' W but not their biases, gamma or beta.
+
+    Raises
+    ------
+    ValueError
+        Something in the list is not a layer, or weight_decay is not a non-negative number.
+
+    Notes
+    -----
+    Layers whose forward has `train_flg`, such as Dropout and BatchNormalization, get that of `forward`, True by
+    default; predict and accuracy, and validation in a fit, pass False.
+    """
+
+    def __init__(self, layers: Sequence[Any], loss_layer: Any, *, weight_decay: float = 0.0) -> None:
+        if not isinstance(layers, list | tuple):
+            raise ValueError(f"Sequential: layers must be a list of layers, got {described(layers)}")
+        for layer in (*layers, loss_layer):
+            if isinstance(layer, type):
+                raise ValueError(f"Sequential: {layer.__name__} is a class; call it to create a layer")
+            missing = [n for n in ("forward", "backward", "params", "grads") if not hasattr(layer, n)]
+            if missing:
+                raise ValueError(f"Sequential: {described(layer)} is no layer: it has no {missing[0]}")
+        self.layers, self.loss_layer = list(layers), loss_layer
+        self.weight_decay = _as_decay(weight_decay)
+        self.params = [p for layer in self.layers for p in layer.params]
+        self.grads = [g for layer in self.layers for g in layer.grads]
+        if config.GPU:
+            self.to("cuda")
+
+    def _rows_at_once(self, x: Array) -> int:
+        """Return the rows of which the widest output is about a block: one sample is tried."""
+        if len(x) == 1:
+            return 1
+        out, widest = self._beside_params(x[:1]), 1
+        for layer in self.layers:
+            out = layer.forward(out, False) if takes_train_flg(layer) else layer.forward(out)
+            widest = max(widest, out.size)
+        return max(1, _BLOCK // widest)
+
+    def architecture(self) -> dict[str, Any] | None:
+        """Return what `load` needs to make the model again, for JSON; None if it has layers of your own."""
+        found = super().architecture() if type(self) is Sequential else None
+        return found and {"model": "Sequential", **found}
+
+
+_MODELS: dict[str, Any] = {"TwoLayerNet": TwoLayerNet, "MultiLayerNet": MultiLayerNet}
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Return the network that `save_params` wrote, made again with its layers, parameters and statistics.
+
+    Parameters
+    ----------
+    path
+        A file of a TwoLayerNet, a MultiLayerNet, or a Sequential of scratchnet's layers; `.npz` is appended if
+        missing. Nothing in it is run. The parameters have the file's dtype, float32 if that is float16.
+
+    Raises
+    ------
+    FileNotFoundError
+        The file does not exist.
+    OSError
+        The file cannot be read, or is not a regular file.
+    ValueError
+        It is not a weights file, is damaged, or does not say what the network is: one of a class of your own is
+        made by your own code, and reads its parameters with `load_params`.
+
+    Notes
+    -----
+    What is allocated is bounded by the file's size, as in `weights.read_weights`.
+    """
+    stored = read_weights(path)
+    try:
+        return _made_of(stored)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
+
+
+def _made_of(stored: dict[str, Array]) -> Network:
+    """Return the network of a weights file's arrays."""
+    arrays = {
+        name: a.astype(np.float32) if a.dtype == np.float16 else a
+        for name, a in stored.items()
+        if name not in TEXTS
+    }
+    if "architecture" not in stored:  # of scratchnet 0.1
+        model = _dense_of("MultiLayerNet", arrays, stored.get("activation"), "softmax")
+        copy_into(model, arrays)
+        return model
+    found = as_dict(str(stored["architecture"]))
+    kind = found["model"]
+    if kind == "Sequential":
+        layers, loss, decay = chain(found, arrays)
+        return Sequential(layers, LOSSES[loss](), weight_decay=decay)
+    if kind not in _MODELS:
+        raise ValueError(f"its architecture has an unknown model {kind!r}")
+    model = _dense_of(kind, arrays, found.get("activation"), found.get("loss"))
+    model.weight_decay = _as_decay(found.get("weight_decay"))
+    if model.architecture() != found:
+        raise ValueError(f"its architecture is not that of a {kind} of these sizes")
+    copy_into(model, arrays)
+    return model
+
+
+def _dense_of(kind: str, arrays: dict[str, Array], activation: Any, loss: Any) -> Network:
+    """Return a fully connected network of the sizes of these weights."""
+    matrices = [arrays[name] for name in sorted(arrays, key=lambda n: (len(n), n)) if name.startswith("W")]
+    if not matrices or any(W.ndim != 2 for W in matrices):
+        raise ValueError("it does not contain the weights of a chain of fully connected layers")
+    if activation is None:
+        raise ValueError("it does not say what network it is of; create that one, and use its load_params")
+    sizes = [W.shape[0] for W in matrices] + [matrices[-1].shape[1]]
+    options: Any = {"activation": str(activation), "dtype": matrices[0].dtype, "rng": 0}
+    if kind == "TwoLayerNet" and len(sizes) == 3:
+        return TwoLayerNet(sizes[0], sizes[1], sizes[2], 0.0, **options)
+    return MultiLayerNet(sizes[0], sizes[1:-1], sizes[-1], weight_init_std=0.0, loss=loss, **options)
+
+
+def _as_decay(weight_decay: Any) -> float:
+    decay = as_number("weight_decay", weight_decay, 0)
+    if decay == float("inf"):
+        raise ValueError("weight_decay must be a finite number, got inf")
+    return decay
 
 
 def _as_sizes(sizes: Sequence[Any]) -> list[int]:

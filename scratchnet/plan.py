@@ -196,6 +196,8 @@ def _own_layers(model: Any) -> Sequence[Any]:
     layers = unmodified_chain(model)
     if layers is None:
         raise NoPlanError(f"{type(model).__name__} is not one of scratchnet's own models, or it has been changed")
+    if model.weight_decay:
+        raise NoPlanError("the model has a weight decay")
     return layers
 
 

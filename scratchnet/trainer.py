@@ -19,7 +19,7 @@ from ._watching import LossWatch, check_links
 from .backends import LossMeans
 from .plan import Job, NoPlanError
 from .rnnlm_trainer import RnnlmTrainer
-from .util import accuracy, flatten, random_stream, remove_duplicate, row_blocks
+from .util import accuracy, flatten, has_classes, has_train_flg, random_stream, remove_duplicate, row_blocks
 
 __all__ = ["RnnlmTrainer", "Trainer", "remove_duplicate"]
 
@@ -125,7 +125,7 @@ class Trainer(BaseTrainer):
             an epoch; None means never.
         validation : (x, t), optional
             Data whose loss and accuracy are added to `history` after each epoch, with the accuracy on the
-            training data.
+            training data; only the loss if the model has no classes, as in a regression.
         verbose : bool
             Whether the lines are printed.
         progress : bool
@@ -335,12 +335,18 @@ class _Run:
         trainer.engine = self.engine.name  # a callback may have called fit
 
     def validate(self) -> dict[str, float]:
-        """Return the accuracy on the training data, and loss and accuracy on the validation data."""
+        """Return the accuracy on the training data, and loss and accuracy on the validation data.
+
+        Of a model without classes only the loss.
+        """
         model, (x, t) = self._trainer.model, self._validation
+        flags = {"train_flg": False} if has_train_flg(model.forward) else {}
         total = 0.0
         for part in row_blocks(len(x), self._batch_size):
-            loss = as_number("fit: the model's loss", model.forward(x[part], t[part]))
+            loss = as_number("fit: the model's loss", model.forward(x[part], t[part], **flags))
             total += loss * len(x[part])
+        if not has_classes(model, t):
+            return {"val_loss": total / len(x)}
         return {
             "accuracy": _accuracy_of(model, self._job.x, self._job.t),
             "val_loss": total / len(x),

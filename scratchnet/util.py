@@ -5,7 +5,7 @@ Source: *Deep Learning from Scratch* 2, `common/util.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from typing import Any
 
@@ -27,6 +27,7 @@ from ._unpickle import RefusedPickleError, load_pickle
 from .backends import NoGPUError, address_of, backend_for, to_device, to_host
 from .backends import load_cupy as load_cupy
 from .evaluation import eval_perplexity, eval_seq2seq
+from .evaluation import has_train_flg as has_train_flg
 from .language import (
     analogy,
     convert_one_hot,
@@ -133,8 +134,10 @@ def named_params(params: Any) -> dict[str, Array]:
     """Return parameters by the books' names: W1, b1, W2, b2, ...
 
     A matrix (or an array of more axes) starts a new number; the vector after it is its bias; anything else is
-    called p1, p2, ... by its position in the list.
+    called p1, p2, ... by its position in the list. A dictionary, as book 1's networks have, has names already.
     """
+    if isinstance(params, Mapping):
+        return {str(name): array for name, array in params.items()}
     named: dict[str, Array] = {}
     layer = 0
     for place, array in enumerate(flatten(params), start=1):
@@ -146,6 +149,44 @@ def named_params(params: Any) -> dict[str, Array]:
         else:
             named[f"p{place}"] = array
     return named
+
+
+def named_buffers(model: Any) -> dict[str, tuple[Any, str]]:
+    """Return the statistics that a model's layers keep, as (layer, attribute), by their names in a weights file.
+
+    A layer declares the attributes in `buffers`; the names get a number, that of the layer among those with
+    buffers.
+    """
+    layers = [layer for layer in reversed(layers_of(model)) if getattr(layer, "buffers", ())]  # in order
+    return {f"{name}{k}": (layer, name) for k, layer in enumerate(layers, start=1) for name in layer.buffers}
+
+
+def buffers_of(model: Any) -> list[tuple[Any, str]]:
+    """Return the statistics that there are, as (layer, attribute): None is left out."""
+    return [
+        (layer, name) for layer, name in named_buffers(model).values() if getattr(layer, name, None) is not None
+    ]
+
+
+def has_classes(model: Any, t: Array) -> bool:
+    """Whether a model's labels t are classes, so that it has an accuracy: not the numbers of a regression.
+
+    A loss layer says so by its `has_classes`. Without one, a column of floating-point numbers is no class.
+    """
+    if not all(getattr(layer, "has_classes", True) for layer in layers_of(model)):
+        return False
+    return hasattr(model, "accuracy") or t.dtype.kind != "f" or (t.ndim > 1 and t.shape[-1] > 1)
+
+
+_TAKES_TRAIN_FLG: dict[type, bool] = {}
+
+
+def takes_train_flg(layer: Any) -> bool:
+    """Whether the forward of a layer's class has an argument `train_flg`, as that of Dropout."""
+    cls = type(layer)
+    if cls not in _TAKES_TRAIN_FLG:
+        _TAKES_TRAIN_FLG[cls] = has_train_flg(cls.forward)
+    return _TAKES_TRAIN_FLG[cls]
 
 
 def attributes_of(thing: Any) -> dict[str, Any]:

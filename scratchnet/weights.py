@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from io import BytesIO
@@ -13,7 +14,7 @@ import numpy as np
 
 from ._arrays import Array, is_on_gpu, is_writable, to_side
 from ._files import as_path, open_file, whole_file
-from .util import named_params, to_cpu
+from .util import named_buffers, named_params, to_cpu
 
 __all__ = ["load_params", "read_weights", "save_params"]
 
@@ -21,7 +22,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 _MOST_EXPANDED = 100  # how many times larger than their file weights may be: random numbers hardly compress
 _MOST_HEADER = 10_000  # bytes of NumPy's header before an array's data
-_MOST_TEXT = 400  # bytes of an activation's name
+_MOST_TEXT = {"activation": 400, "architecture": 1_000_000}  # bytes of each
+
+TEXTS = frozenset(_MOST_TEXT)
+"""The entries of a weights file that are not arrays of numbers."""
 
 
 def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> Path:
@@ -30,8 +34,9 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
     Parameters
     ----------
     model
-        Anything with `params`: a list of arrays, or a list of such lists. Its `activation`, if it has
-        one, is stored too.
+        Anything with `params`: a list of arrays, a list of such lists, or a dictionary of arrays, as book 1's
+        networks have. The statistics that its layers keep (`buffers`) are stored too, and its `activation` and
+        what `models.load` needs (`architecture`), if it has them.
     path
         File to write; `.npz` is appended if missing. The file appears under its name only once it is complete; an
         existing file stays unchanged until then. Its permissions are kept, and a link stays a link.
@@ -51,11 +56,13 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
     OSError
         The file cannot be written: its folder is missing, it is read-only, or the path is not a regular file.
     """
-    params = named_params(_params_of(model, "save_params"))
+    params = {**named_params(_params_of(model, "save_params")), **_buffers(model)}
     if dtype is not None and np.dtype(dtype) not in (np.float16, np.float32, np.float64):
         raise ValueError(f"save_params: dtype must be float16, float32 or float64, got {np.dtype(dtype)}")
     arrays: dict[str, Array] = {}
     for name, param in params.items():
+        if name in TEXTS or not name.isprintable() or "/" in name:
+            raise ValueError(f"save_params: {name!r} cannot be the name of a parameter in a file")
         array = to_cpu(param)
         if array.dtype.kind != "f":
             raise ValueError(f"save_params: {name} must contain floating-point numbers, got dtype {array.dtype}")
@@ -64,6 +71,10 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         )
     if isinstance(getattr(model, "activation", None), str):
         arrays["activation"] = np.array(model.activation)
+    architecture = getattr(model, "architecture", None)
+    described = architecture() if callable(architecture) else None
+    if described is not None:
+        arrays["architecture"] = np.array(json.dumps(described))
     path = _npz("save_params", path)
     with whole_file(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -76,7 +87,8 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model
-        Anything with `params`, of the shapes in the file. Values are cast to the parameters' dtype.
+        Anything with `params`, of the shapes in the file, and the same statistics. Values are cast to the
+        parameters' dtype.
     path
         File to read; `.npz` is appended if missing.
 
@@ -94,11 +106,12 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
     -----
     Names and shapes are compared before any data is read, so a file takes no more memory than the model.
     """
-    params = named_params(_params_of(model, "load_params"))
-    shapes = {name: np.shape(p) for name, p in params.items()}
+    shapes = _shapes_of(model)
+    unset = {name for name, (layer, own) in named_buffers(model).items() if getattr(layer, own, None) is None}
 
     def check(stored: Shapes, size: int) -> None:
-        if stored != shapes:
+        known = {name: shape for name, shape in stored.items() if name not in unset}
+        if known != shapes or any(len(stored[name]) != 1 for name in unset & stored.keys()):
             raise ValueError(
                 f"{path} does not fit the model: it contains {_list(stored)}; the model has {_list(shapes)}"
             )
@@ -108,17 +121,48 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
     own = getattr(model, "activation", None)
     if activation is not None and isinstance(own, str) and str(activation) != own:
         raise ValueError(f"{path}: saved with activation {str(activation)!r}, but the model has {own!r}")
+    copy_into(model, {name: array for name, array in stored.items() if name not in TEXTS}, f"{path}: ")
+
+
+def copy_into(model: Any, stored: dict[str, Array], where: str = "") -> None:
+    """Copy arrays by name into a model's own parameters and statistics, cast to their dtypes.
+
+    Raises
+    ------
+    ValueError
+        They are not those of the model, or do not fit. The model is then unchanged.
+    """
+    params = {**named_params(model.params), **_buffers(model)}
+    if not params.keys() <= stored.keys() or any(stored[n].shape != np.shape(p) for n, p in params.items()):
+        raise ValueError(f"{where}the arrays do not fit: they are {_list(_shapes(stored))}")
     fitting = {}
     for name, param in params.items():
         if not ((isinstance(param, np.ndarray) or is_on_gpu(param)) and is_writable(param)):
             raise ValueError(f"load_params: the model's {name} is not a writable array")
-        fitting[name] = checked_cast(f"{path}: {name}", stored[name], param.dtype)
+        fitting[name] = checked_cast(f"{where}{name}", stored[name], param.dtype)
     for name, param in params.items():
         param[...] = to_side(fitting[name], to_gpu=is_on_gpu(param))
+    for name, (layer, own) in named_buffers(model).items():
+        if name in stored and name not in params:  # a layer that had no statistics yet
+            setattr(layer, own, stored[name])
+
+
+def _buffers(model: Any) -> dict[str, Array]:
+    """Return the statistics that there are, by name."""
+    found = {name: getattr(layer, own, None) for name, (layer, own) in named_buffers(model).items()}
+    return {name: array for name, array in found.items() if array is not None}
+
+
+def _shapes(arrays: dict[str, Any]) -> Shapes:
+    return {name: np.shape(array) for name, array in arrays.items()}
+
+
+def _shapes_of(model: Any) -> Shapes:
+    return _shapes({**named_params(_params_of(model, "load_params")), **_buffers(model)})
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """Return the arrays of a weights file by name (W1, b1, ..., possibly `activation`).
+    """Return the arrays of a weights file by name (W1, b1, ..., possibly `activation` and `architecture`).
 
     Raises
     ------
@@ -168,7 +212,7 @@ def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[s
         except Exception as error:  # zipfile, zlib and NumPy each have their own errors for damage
             raise _damaged(path, error) from None
         check(
-            {name: shape for name, shape in shapes.items() if name != "activation"},
+            {name: shape for name, shape in shapes.items() if name not in TEXTS},
             os.fstat(file.fileno()).st_size,
         )
         try:
@@ -183,9 +227,9 @@ def _shape_of(name: str, stream: IO[bytes]) -> tuple[int, ...]:
     version = np.lib.format.read_magic(head)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(head)
-    if name == "activation":
-        if dtype.kind != "U" or shape != () or dtype.itemsize > _MOST_TEXT:
-            raise ValueError(f"activation has dtype {dtype} and shape {shape}, expected a name")
+    if name in TEXTS:
+        if dtype.kind != "U" or shape != () or dtype.itemsize > _MOST_TEXT[name]:
+            raise ValueError(f"{name} has dtype {dtype} and shape {shape}, expected a text")
     elif dtype.kind != "f":
         raise ValueError(f"{name} has dtype {dtype}")
     return shape

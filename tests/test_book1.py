@@ -9,6 +9,7 @@ import pytest
 from differences import assert_gradient, central_differences
 
 import scratchnet
+from scratchnet import image_layers
 from scratchnet.backends import reference_uses
 from scratchnet.book1 import functions, gradient, layers, optimizer, util
 from scratchnet.book1.multi_layer_net import MultiLayerNet
@@ -178,7 +179,7 @@ def test_convolution_is_the_same_however_many_images_it_takes_at_a_time(monkeypa
     layer, x = conv(), normal(7, 2, 6, 5)
     results = []
     for size in (1, 1 << 30):
-        monkeypatch.setattr(layers, "_BLOCK_BYTES", size)
+        monkeypatch.setattr(image_layers, "_BLOCK_BYTES", size)
         results.append([layer.forward(x), layer.backward(layer.forward(x)), layer.dW, layer.db])
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)

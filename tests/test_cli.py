@@ -310,7 +310,7 @@ def test_ctrl_c_in_the_first_epoch_writes_nothing(tmp_path, capsys, monkeypatch)
     assert capsys.readouterr().err == "scratchnet: Ctrl-C in the first epoch; nothing was written\n"
     assert (tmp_path / "weights.npz").read_bytes() == b"trained before"
     monkeypatch.setattr(commands, "_load", interrupted)
-    monkeypatch.setattr(commands, "_model_of", interrupted)
+    monkeypatch.setattr(commands, "load", interrupted)
     monkeypatch.setattr(commands, "show_config", interrupted)
     for arguments in (("train", "spiral"), ("predict", "w.npz", "spiral"), ("info",)):
         assert run_here(*arguments) == 130

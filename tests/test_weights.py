@@ -86,10 +86,10 @@ def test_the_file_is_plain_numpy_without_a_pickle():
     model = net(activation="relu")
     save_params(model, "w")
     with np.load("w.npz", allow_pickle=False) as file:
-        assert sorted(file) == ["W1", "W2", "activation", "b1", "b2"]
+        assert sorted(file) == ["W1", "W2", "activation", "architecture", "b1", "b2"]
         assert str(file["activation"]) == "relu"
         np.testing.assert_array_equal(file["W1"], model.params[0])
-    assert list(read_weights("w")) == ["W1", "b1", "W2", "b2", "activation"]
+    assert list(read_weights("w")) == ["W1", "b1", "W2", "b2", "activation", "architecture"]
 
 
 def test_float16_halves_the_file_and_keeps_the_accuracy(folder):

@@ -195,6 +195,13 @@ DERIVED: dict[str, Bound] = {
     },
     "softmax_cross_entropy_forward": _softmax_loss,
     "sigmoid_cross_entropy_forward": _sigmoid_loss,
+    # a difference and a square of each, their sum, the half and the mean, all in double
+    "squared_error_forward": lambda v, u: {
+        "return": (v["y"].size + 8)
+        * unit(np.float64)
+        * float(((v["y"] - v["t"]) ** 2).sum())
+        / max(len(v["y"]), 1)
+    },
     "batch_normalization_forward": _batch_normalization_forward,
     "batch_normalization_backward": _batch_normalization_backward,
     "lstm_forward": _lstm_forward,

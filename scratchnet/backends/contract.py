@@ -91,6 +91,8 @@ sigmoid_cross_entropy_forward(x[n], t[n]<2, delta, clip, >y[n]) -> float
                                                                      p = y where t is 1, else 1 - y,
                                                                      in [clip, 1 - clip] where clip > 0  [derived]
 sigmoid_cross_entropy_backward(y[n], t[n]<2, dout, >dx[n])           dx = (y - t) dout / n  [exact]
+squared_error_forward(y[N,C], t[N,C]) -> float                       0.5 sum of (y - t)^2 / N  [derived]
+squared_error_backward(y[N,C], t[N,C], dout, >dx[N,C])               dx = (y - t) dout / N  [exact]
 
 # Windows of images: convolution.inc
 im2col(x[N,C,H,W], stride:1, pad:0, >col[N,C,P,Q,Y,X])               col[n,c,p,q,y,x] = x[n,c, y stride + p - pad,

@@ -380,6 +380,39 @@ def sigmoid_cross_entropy_backward(y, t, dout, dx):
     restore(state)
 
 
+cdef Contract _squared_error_forward = compile_contract("squared_error_forward")
+
+
+def squared_error_forward(y, t):
+    """y[N,C], t[N,C]: 0.5 sum of (y - t)^2 / N."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef double result
+    if not bind(&_squared_error_forward, [<PyObject *>y, <PyObject *>t], &call):
+        return squared_error_forward(*_prepared("squared_error_forward", y, t))
+    state = release(<double>call.size[N] * call.size[C])
+    result = sn_squared_error_forward(call.type, call.size[N], call.size[C], call.data[0], call.data[1])
+    restore(state)
+    return result
+
+
+cdef Contract _squared_error_backward = compile_contract("squared_error_backward")
+
+
+def squared_error_backward(y, t, dout, dx):
+    """y[N,C], t[N,C], dout, >dx[N,C]: dx = (y - t) dout / N. Accuracy: exact."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef double dout_
+    if not (bind(&_squared_error_backward, [<PyObject *>y, <PyObject *>t, <PyObject *>dx], &call)
+            and real(dout, &dout_)):
+        return squared_error_backward(*_prepared("squared_error_backward", y, t, dout, dx))
+    state = release(<double>call.size[N] * call.size[C])
+    sn_squared_error_backward(call.type, call.size[N], call.size[C], call.data[0], call.data[1], dout_,
+                              call.data[2])
+    restore(state)
+
+
 # Windows of images
 
 cdef Contract _im2col = compile_contract("im2col")

@@ -285,6 +285,16 @@ def op_sigmoid_backward(dout, y, owner):
     return elementwise_backward("sigmoid_backward", sn_sigmoid_backward, &_sigmoid_backward, dout, y, owner)
 
 
+def op_tanh_forward(x, owner):
+    """Return tanh(x)."""
+    return elementwise_forward("tanh_forward", sn_tanh_forward, &_tanh_forward, x, owner)
+
+
+def op_tanh_backward(dout, y, owner):
+    """Return dout (1 - y^2)."""
+    return elementwise_backward("tanh_backward", sn_tanh_backward, &_tanh_backward, dout, y, owner)
+
+
 def op_relu_forward(x, owner):
     """Return x where it is positive, else 0, and the mask: where x <= 0."""
     cdef PyThreadState *state

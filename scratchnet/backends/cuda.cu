@@ -599,6 +599,15 @@ sigmoid_cross_entropy_backward(const REAL *y, const Label *t, double dout, REAL 
         dx[i] = (y[i] - (REAL)t[i]) * d / rows;
 }
 
+// dx[N,C] = (y - t) dout / N
+extern "C" __global__ void __launch_bounds__(THREADS)
+squared_error_backward(const REAL *y, const REAL *t, double dout, REAL *dx, Size N, Size C)
+{
+    const REAL d = (REAL)dout, rows = (REAL)N;
+    for (Size i = first_element(); i < N * C; i += element_step())
+        dx[i] = (y[i] - t[i]) * d / rows;
+}
+
 // out[1] = sum of terms[n] / divisor. One block.
 extern "C" __global__ void __launch_bounds__(THREADS)
 sum_terms(const double *terms, Size n, double divisor, double *out)
@@ -1022,6 +1031,21 @@ extern "C" __global__ void __launch_bounds__(THREADS) squared_norm_parts(const R
 {
     __shared__ double shared[WARPS];
     const double sum = squares_of(g, n, shared);
+    if (threadIdx.x == 0)
+        parts[blockIdx.x] = sum;
+}
+
+// parts[blocks]: their sum is the sum of (y[n] - t[n]) squared.
+extern "C" __global__ void __launch_bounds__(THREADS)
+squared_error_parts(const REAL *y, const REAL *t, double *parts, Size n)
+{
+    __shared__ double shared[WARPS];
+    double sum = 0;
+    for (Size i = first_element(); i < n; i += element_step()) {
+        const double d = (double)y[i] - (double)t[i];
+        sum += d * d;
+    }
+    sum = block_sum(sum, shared);
     if (threadIdx.x == 0)
         parts[blockIdx.x] = sum;
 }

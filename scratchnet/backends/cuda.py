@@ -405,6 +405,14 @@ def sigmoid_cross_entropy_forward(x: Array, t: Array, delta: float, clip: float,
     return _mean_of(terms, x.dtype)
 
 
+@_kernel
+def squared_error_forward(y: Array, t: Array) -> Array:
+    blocks = element_blocks(y.size)
+    parts = load_cupy().empty(blocks, np.float64)
+    launch("squared_error_parts", y.dtype, blocks, y, t, parts, y.size)
+    return _sum_of(parts, y.dtype, 2 * max(len(y), 1))
+
+
 # Images
 
 

@@ -23,6 +23,8 @@ from .cpu import op_softmax_backward as softmax_backward
 from .cpu import op_softmax_cross_entropy_backward as softmax_cross_entropy_backward
 from .cpu import op_softmax_cross_entropy_forward as softmax_cross_entropy_forward
 from .cpu import op_softmax_forward as softmax_forward
+from .cpu import op_tanh_backward as tanh_backward
+from .cpu import op_tanh_forward as tanh_forward
 
 __all__ = [
     "affine_backward",
@@ -41,4 +43,6 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
     "softmax_forward",
+    "tanh_backward",
+    "tanh_forward",
 ]

@@ -185,6 +185,19 @@ def sigmoid_cross_entropy_backward(y: np.ndarray, t: np.ndarray, dout: float, dx
     dx /= dx.dtype.type(max(len(t), 1))
 
 
+@_kernel
+def squared_error_forward(y: np.ndarray, t: np.ndarray) -> float:
+    difference = y.astype(np.result_type(y, np.float64)) - t
+    return float(0.5 * (difference**2).sum() / max(len(y), 1))
+
+
+@_kernel
+def squared_error_backward(y: np.ndarray, t: np.ndarray, dout: float, dx: np.ndarray) -> None:
+    dx[...] = y - t
+    dx *= dx.dtype.type(dout)
+    dx /= dx.dtype.type(max(len(y), 1))
+
+
 # Windows of images
 
 

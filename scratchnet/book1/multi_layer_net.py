@@ -11,11 +11,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from .._arrays import Array, check_integer
+from .._devices import move
 from .._links import Linked
 from .._shown import shown
 from ..util import accuracy
@@ -110,6 +111,11 @@ class MultiLayerNet(Linked):
 
     def __repr__(self) -> str:
         return shown(self, ("layers", "last_layer", "weight_decay_lambda"))
+
+    def to(self, device: str) -> Self:
+        """Move the parameters to "cpu" or "cuda", as `scratchnet.models.Network.to`; return the network itself."""
+        move(self, device)
+        return self
 
     def predict(self, x: Any) -> Array:
         """Return the scores of x, of shape (N, output_size)."""

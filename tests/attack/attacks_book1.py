@@ -13,6 +13,7 @@ from numpy_books.book1 import util as util1
 from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number, plain_whole
 from table import add, attack
 
+from scratchnet import layers as lists
 from scratchnet.book1 import layers, util
 from scratchnet.book1.multi_layer_net import MultiLayerNet
 from scratchnet.book1.multi_layer_net_extend import MultiLayerNetExtend
@@ -38,13 +39,32 @@ def places(H: int, W: int, P: Any, Q: Any, stride: Any, pad: Any) -> tuple[int, 
     return P, Q, stride, pad
 
 
-@attack("book1.layers.Convolution: forward backward", share=4)
+@attack("book1.layers.Convolution: forward backward", share=3)
 def convolution(draw: Draw) -> Trial:
+    return convolved(draw, layers.Convolution)
+
+
+@attack("image_layers.Convolution: forward backward", share=3)
+def convolution_with_lists(draw: Draw) -> Trial:
+    return convolved(draw, lists.Convolution)
+
+
+def gradients_of(layer: Any, *names: str) -> list[Any]:
+    """What backward has left: book 1's in attributes, the others' in their lists, which change."""
+    if type(layer).__module__ == layers.__name__:
+        return [getattr(layer, name) for name in names]
+    return [np.array(g) for g in layer.grads]
+
+
+def convolved(draw: Draw, cls: Any) -> Trial:
     stage = draw.pick(STAGES)
     N, C, M = draw.size(), max(draw.size(high=3), 1), draw.size(high=4)
     H, W, P, Q, stride, pad = window(draw, stage == "build")
     filters = draw.parameter((M, C, P, Q), calm=stage != "build")
-    b = draw.pick((0, 0.5)) if draw.chance(0.1) else draw.parameter((M,), calm=stage != "build")
+    scalar = draw.chance(0.1) and cls is layers.Convolution  # the others have no room for its gradients
+    b = draw.pick((0, 0.5)) if scalar else draw.parameter((M,), calm=stage != "build")
+    if cls is lists.Convolution and stage == "backward":
+        b = b.astype(filters.dtype)  # whose gradient is in its dtype
     x = draw.array((N, C, H, W), calm=stage != "forward")
 
     def numbers() -> tuple[Any, Any, np.ndarray]:
@@ -74,10 +94,8 @@ def convolution(draw: Draw) -> Trial:
         return [Expected(out, 2 * (layer.W[0].size + 2) * rounding(own) * size + 8 * least(own), own)]
 
     if stage == "build":
-        return Trial(
-            lambda: layers.Convolution(filters, b, stride, pad).forward(x), expect_forward, [filters, b, x]
-        )
-    layer = layers.Convolution(filters, b, stride, pad)
+        return Trial(lambda: cls(filters, b, stride, pad).forward(x), expect_forward, [filters, b, x])
+    layer = cls(filters, b, stride, pad)
     if stage == "forward":
         return Trial(lambda: layer.forward(x), expect_forward, [filters, b, x], [layer])
     out = layer.forward(x)
@@ -98,12 +116,13 @@ def convolution(draw: Draw) -> Trial:
 
     def backward() -> list[Any]:
         dx = layer.backward(dout)
-        return [dx, layer.dW, np.reshape(layer.db, -1)]
+        dW, db = gradients_of(layer, "dW", "db")
+        return [dx, dW, np.reshape(db, -1)]
 
     return Trial(backward, expect_backward, [filters, b, x, dout], [layer])
 
 
-@attack("book1.layers.Pooling: forward backward", share=3)
+@attack("image_layers.Pooling: forward backward", share=3)
 def pooling(draw: Draw) -> Trial:
     stage, N, C = draw.pick(STAGES), draw.size(), draw.size(high=3)
     H, W, P, Q, stride, _ = window(draw, stage == "build")
@@ -152,8 +171,17 @@ def pooling(draw: Draw) -> Trial:
     return Trial(lambda: layer.backward(dout), expect_backward, [x, dout], [layer])
 
 
-@attack("book1.layers.BatchNormalization: forward backward", share=3)
+@attack("book1.layers.BatchNormalization: forward backward", share=2)
 def batch_normalization(draw: Draw) -> Trial:
+    return normalized(draw, layers.BatchNormalization)
+
+
+@attack("batch_normalization.BatchNormalization: forward backward", share=2)
+def batch_normalization_with_lists(draw: Draw) -> Trial:
+    return normalized(draw, lists.BatchNormalization)
+
+
+def normalized(draw: Draw, cls: Any) -> Trial:
     stage, N, D = draw.pick(STAGES), draw.size(low=2), max(draw.size(high=6), 1)
     gamma = draw.parameter((D,), calm=stage != "build")
     beta = draw.parameter((D,), calm=stage != "build")
@@ -202,8 +230,8 @@ def batch_normalization(draw: Draw) -> Trial:
         ]
 
     if stage == "build":
-        return Trial(lambda: forward(layers.BatchNormalization(gamma, beta)), expect_forward, [gamma, beta, x])
-    layer = layers.BatchNormalization(gamma, beta)
+        return Trial(lambda: forward(cls(gamma, beta)), expect_forward, [gamma, beta, x])
+    layer = cls(gamma, beta)
     if stage == "forward":
         return Trial(lambda: forward(layer), expect_forward, [gamma, beta, x], [layer])
     forward(layer)
@@ -211,7 +239,7 @@ def batch_normalization(draw: Draw) -> Trial:
 
     def backward() -> list[Any]:
         dx = layer.backward(dout)
-        return [dx, layer.dgamma, layer.dbeta]
+        return [dx, *gradients_of(layer, "dgamma", "dbeta")]
 
     def expect_backward() -> list[Expected]:
         own, plain_layer, a = numbers()

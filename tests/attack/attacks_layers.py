@@ -186,6 +186,15 @@ def sigmoid_backward(d: np.ndarray, x: np.ndarray, y: np.ndarray, dtype: Any) ->
     return Expected(true, 8 * rounding(dtype) * np.abs(true) + 4 * least(dtype) * (1 + np.abs(d)), dtype)
 
 
+def tanh_backward(d: np.ndarray, x: np.ndarray, y: np.ndarray, dtype: Any) -> Expected:
+    true = d * (1.0 - y * y)
+    return Expected(true, 8 * rounding(dtype) * np.abs(d) + 4 * least(dtype) * (1 + np.abs(d)), dtype)
+
+
+def flat(x: np.ndarray) -> np.ndarray:
+    return x.reshape(len(x), int(np.prod(x.shape[1:])))
+
+
 def softmax_backward(d: np.ndarray, x: np.ndarray, y: np.ndarray, dtype: Any) -> Expected:
     true = y * (d - (d * y).sum(axis=-1, keepdims=True))
     bound = bounds("softmax_backward", {"dout": rows_of(d), "y": rows_of(y)}, dtype)["dx"]
@@ -197,6 +206,26 @@ add(
     parameterless(layers.Sigmoid, sigmoid_forward, sigmoid_backward),
     "layers.Sigmoid: forward backward",
     share=2,
+)
+add(
+    "layers.Tanh",
+    parameterless(
+        layers.Tanh,
+        lambda x, dtype: Expected(np.tanh(x), bounds("tanh_forward", {"out": np.tanh(x)}, dtype)["out"], dtype),
+        tanh_backward,
+    ),
+    "layers.Tanh: forward backward",
+    share=2,
+)
+add(
+    "image_layers.Flatten",
+    parameterless(
+        layers.Flatten,
+        lambda x, dtype: Expected(flat(x), 0, dtype),
+        lambda d, x, y, dtype: Expected(d.reshape(x.shape), 0, dtype),
+        least_axes=1,
+    ),
+    "image_layers.Flatten: forward backward",
 )
 add(
     "layers.Relu",
@@ -437,6 +466,11 @@ def before_forward(draw: Draw) -> Trial:
             layers.Softmax(),
             layers.SoftmaxWithLoss(),
             layers.SigmoidWithLoss(),
+            layers.IdentityWithLoss(),
+            layers.Tanh(),
+            layers.Flatten(),
+            layers.BatchNormalization(b, b),
+            layers.Convolution(np.ones((1, 1, 1, 1)), b[:1]),
             layers.Repeat(2),
             layers.Sum(),
             layers.Dropout(),

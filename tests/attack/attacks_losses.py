@@ -10,7 +10,7 @@ from attacks_functions import plain_softmax, rows_of, softmax_bound, stable_sigm
 from attacks_layers import STAGES
 from judge import Expected, Trial, bounds, least, rounding
 from odd import Draw, Refused, float_dtype, plain, plain_labels, plain_number
-from table import add
+from table import add, attack
 
 from scratchnet import layers, time_layers
 from scratchnet.book1 import layers as book1
@@ -68,7 +68,7 @@ def softmax_with_loss(
 
 
 for _path, _cls, _options in (
-    ("layers.SoftmaxWithLoss", layers.SoftmaxWithLoss, dict(delta=1e-7)),
+    ("loss_layers.SoftmaxWithLoss", layers.SoftmaxWithLoss, dict(delta=1e-7)),
     ("book1.layers.SoftmaxWithLoss", book1.SoftmaxWithLoss, dict(delta=1e-7, shares=True)),
     (
         "time_layers.Simple_TimeSoftmaxWithLoss",
@@ -125,7 +125,42 @@ def sigmoid_with_loss(cls: Any) -> Callable[[Draw], Trial]:
 
 
 for _path, _cls in (
-    ("layers.SigmoidWithLoss", layers.SigmoidWithLoss),
+    ("loss_layers.SigmoidWithLoss", layers.SigmoidWithLoss),
     ("time_layers.TimeSigmoidWithLoss", time_layers.TimeSigmoidWithLoss),
 ):
     add(_path, sigmoid_with_loss(_cls), f"{_path}: forward backward", share=2)
+
+
+@attack("loss_layers.IdentityWithLoss: forward backward", share=2)
+def identity_with_loss(draw: Draw) -> Trial:
+    stage, layer, shape = draw.pick(STAGES[1:]), layers.IdentityWithLoss(), draw.shape(least=1, most=3)
+    x = draw.array(shape, calm=stage != "forward", extremes=False)
+    t = draw.array(shape, calm=stage != "forward", extremes=False)
+
+    def numbers() -> tuple[np.ndarray, np.ndarray, Any]:
+        own = float_dtype(x)
+        a, target = plain(x, own), plain(t, own)
+        if not a.ndim or a.shape != target.shape:
+            raise Refused("shapes")
+        return a, target, own
+
+    def expect_forward() -> list[Expected]:
+        a, target, _ = numbers()
+        rows = max(int(np.prod(a.shape[:-1])), 1)
+        with np.errstate(all="ignore"):
+            loss = 0.5 * np.sum((a - target) ** 2) / rows
+            return [Expected(loss, (a.size + 8) * rounding("f8") * abs(loss))]
+
+    if stage == "forward":
+        return Trial(lambda: layer.forward(x, t), expect_forward, [x, t], [layer])
+    layer.forward(x, t)
+    dout = draw.number(1, 0.5, -2, np.float32(3), odd=0.4)
+
+    def expect_backward() -> list[Expected]:
+        a, target, own = numbers()
+        with np.errstate(all="ignore"):
+            factor = plain_number(dout) / max(int(np.prod(a.shape[:-1])), 1)
+            bound = 8 * rounding(own) * np.abs(a - target) * abs(factor) + 8 * least(own)
+            return [Expected((a - target) * factor, bound, own)]
+
+    return Trial(lambda: layer.backward(dout), expect_backward, [x, t], [layer])

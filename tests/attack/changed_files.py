@@ -22,7 +22,7 @@ from zlib import crc32
 import numpy as np
 from judge import changed, snapshot
 
-from scratchnet import Adam, MultiLayerNet
+from scratchnet import Adam, MultiLayerNet, layers, models
 from scratchnet.__main__ import main as command_line
 from scratchnet.base_model import BaseModel
 from scratchnet.dataset import mnist, sequence
@@ -190,6 +190,24 @@ def weights_of_any_names(rng: Rng, path: Path, change: Callable[[bytes], bytes])
         return None
 
     return outcome(lambda: loaded.update(read_weights(path)), right, None)
+
+
+def weights_that_make_a_network(rng: Rng, path: Path, change: Callable[[bytes], bytes]) -> str | None:
+    """The network itself, or one of another architecture whose arrays are the file's."""
+    norm = layers.BatchNormalization(rng.random(3), rng.random(3), running_var=rng.random(3))
+    dense = layers.Affine(rng.standard_normal((2, 3)), rng.random(3))
+    chain = [dense, norm, layers.Relu(), layers.Dropout(0.5), layers.Affine(rng.random((3, 2)), rng.random(2))]
+    net = draw_net(rng) if rng.random() < 0.5 else models.Sequential(chain, layers.IdentityWithLoss())
+    net.save_params(path.with_suffix(".npz"))
+    true = [a.tobytes() for a in (*net.params, norm.running_mean, norm.running_var)]
+    path.write_bytes(change(path.with_suffix(".npz").read_bytes()))
+    path.with_suffix(".npz").unlink()
+    loaded: list[Any] = []
+
+    def right() -> str | None:
+        return None if all(p.tobytes() in true for p in loaded[0].params) else "loaded other values"
+
+    return outcome(lambda: loaded.append(models.load(path)), right, None)
 
 
 def pickled_weights(rng: Rng, path: Path, change: Callable[[bytes], bytes]) -> str | None:
@@ -434,6 +452,7 @@ def outcome(load: Callable[[], Any], right: Callable[[], str | None], model: Any
 KINDS: dict[str, Callable[..., str | None]] = {
     "weights": weights_file,
     "weights of any names": weights_of_any_names,
+    "weights that make a network": weights_that_make_a_network,
     "pickled weights": pickled_weights,
     "a pickle": pickled_anything,
     "an optimizer's state": optimizer_state,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scratchnet.book1 import layers
+from scratchnet import image_layers, models
+from scratchnet import layers as lists
 from scratchnet.book1.layers import Affine, BatchNormalization, Convolution, Pooling, SoftmaxWithLoss
 from scratchnet.book1.util import col2im, im2col
 
@@ -45,7 +46,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_gives_what_it_gives_on_the_cpu(cupy, name, monkeypatch):
-    monkeypatch.setattr(layers, "_BLOCK_BYTES_ON_GPU", 2000)  # some blocks
+    monkeypatch.setattr(image_layers, "_BLOCK_BYTES_ON_GPU", 2000)  # some blocks
     make, x, dout, gradients = LAYERS[name]
     results = []
     for up in (np.copy, cupy.asarray):
@@ -73,3 +74,37 @@ def test_images_become_windows_and_windows_images(cupy):
     np.testing.assert_array_equal(cupy.asnumpy(there), expected)
     images = col2im(there, IMAGES.shape, 3, 2, 2, 1)
     np.testing.assert_array_equal(cupy.asnumpy(images), col2im(expected, IMAGES.shape, 3, 2, 2, 1))
+
+
+def convolutional(loss_layer):
+    affine = lists.Affine(randn(36, 3), randn(3))
+    return models.Sequential(
+        [
+            lists.Convolution(randn(4, 3, 3, 2), randn(4), stride=2, pad=0),
+            lists.BatchNormalization(randn(4), randn(4, seed=1)),
+            lists.Tanh(),
+            lists.Flatten(),
+            affine,
+        ],
+        loss_layer,
+        weight_decay=0.1,
+    )
+
+
+@pytest.mark.parametrize(
+    "loss_layer, t", [(lists.SoftmaxWithLoss(), [0, 1, 2, 1, 0]), (lists.IdentityWithLoss(), None)]
+)
+def test_a_chain_moves_with_its_statistics_and_computes_there(cupy, loss_layer, t):
+    here, t = convolutional(loss_layer), randn(5, 3, seed=7) if t is None else np.array(t)
+    there = convolutional(type(loss_layer)()).to("cuda")
+    assert isinstance(there.layers[1].running_mean, cupy.ndarray) and there.device == "cuda"
+    for model in (here, there):
+        model.gradient(IMAGES, t if model is here else cupy.asarray(t))
+    pairs = list(zip(there.grads, here.grads, strict=True))
+    pairs += [(getattr(there.layers[1], name), getattr(here.layers[1], name)) for name in here.layers[1].buffers]
+    pairs += [(there.predict(IMAGES), here.predict(IMAGES))]
+    for got, expected in pairs:
+        np.testing.assert_allclose(cupy.asnumpy(got), expected, rtol=1e-3, atol=1e-4)
+    there.to("cpu")
+    np.testing.assert_allclose(there.layers[1].running_var, here.layers[1].running_var, rtol=1e-4)
+    np.testing.assert_allclose(there.predict(IMAGES), here.predict(IMAGES), rtol=1e-3, atol=1e-4)

@@ -99,7 +99,16 @@ void test_softmax(sn_type type, sn_size N, sn_size C)
     const array y = output(type, N * C), y2 = output(type, N * C), y3 = output(type, N * C);
     const array dx = output(type, N * C), dl = output(type, N * C);
     const sn_label *t = labels(N, C);
-    double loss = 0, clipped_loss = 0;
+    const array target = input(type, N * C), de = output(type, N * C);
+    double loss = 0, clipped_loss = 0, squares = 0;
+    sn_squared_error_backward(type, N, C, x.data, target.data, 0.75, de.data);
+    for (sn_size j = 0; j < N * C; j++) {
+        const double difference = at(x, j) - at(target, j);
+        squares += difference * difference / (2 * (double)N);
+        near("squared_error_backward", de, j, difference * 0.75 / (double)N, 0, 4);
+    }
+    number_near("squared_error_forward", type, sn_squared_error_forward(type, N, C, x.data, target.data), squares,
+                1e-12);
     sn_softmax_forward(type, N, C, x.data, y.data);
     sn_softmax_backward(type, N, C, dout.data, y.data, dx.data);
     const double joint = sn_softmax_cross_entropy_forward(type, N, C, x.data, t, 1e-7, 0, y2.data);
