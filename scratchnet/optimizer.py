@@ -284,7 +284,7 @@ class Optimizer(Linked):
                 raise self._no_state(name, held)
         if len({_kinds(state[name]) for name in self._state}) > 1:
             raise ValueError(f"{who}: {' and '.join(self._state)} belong to different parameters")
-        own = {name: _copied(state[name]) for name in self._saved()}
+        own = {name: _in_one_buffer(_copied(state[name])) for name in self._saved()}
         for name, value in own.items():
             setattr(self, name, value)
 
@@ -485,6 +485,16 @@ def _copied(value: Any) -> Any:
     if isinstance(value, list):
         return [np.array(to_side(a, to_gpu=False)) for a in value]
     return value
+
+
+def _in_one_buffer(value: Any) -> Any:
+    """Return a list of NumPy arrays as new states are made, so that whole steps update them in one call."""
+    if not isinstance(value, list):
+        return value
+    together = _zeros_like(value)
+    for new, old in zip(together, value, strict=True):
+        new[...] = old
+    return together
 
 
 def _kinds(state: Any) -> Any:

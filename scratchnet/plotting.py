@@ -1,4 +1,4 @@
-"""Pictures: the loss curve, the decision boundary and the path of gradient descent.
+"""Pictures: the loss curve, also while it grows, the decision boundary and the path of gradient descent.
 
 matplotlib is imported only when a picture is drawn. Every ``plot_`` function returns the axes that
 it drew on and leaves ``plt.show()`` to the caller.
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ._arrays import as_array, as_labels, as_number, as_real_array
+from ._curves import LiveLoss, axes_for, plot_loss
 from .util import to_cpu
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["decision_regions", "plot_decision_boundary", "plot_descent", "plot_loss"]
+__all__ = ["LiveLoss", "decision_regions", "plot_decision_boundary", "plot_descent", "plot_loss"]
 
 # Petroff (2021), "Accessible Color Sequences for Data Visualization": distinguishable for colour-blind readers
 # too.
@@ -37,19 +38,6 @@ class _Classifier(Protocol):
     def predict(self, x: NDArray[np.float64], /) -> Any: ...
 
 
-def _axes(ax: Axes | None) -> Axes:
-    if ax is not None:
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            'plotting requires matplotlib, which could not be imported: pip install "scratchnet[plot]"'
-        ) from error
-    figure = plt.gcf()  # the books' scripts call plt.figure() first: such an empty figure is filled
-    return (plt.figure() if figure.axes else figure).add_subplot()
-
-
 def _pairs(name: str, value: ArrayLike, meaning: str) -> NDArray[np.float64]:
     try:
         array = to_cpu(as_real_array(name, value)).astype(np.float64)
@@ -58,64 +46,6 @@ def _pairs(name: str, value: ArrayLike, meaning: str) -> NDArray[np.float64]:
     if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0:
         raise ValueError(f"{name} must be {meaning}; got shape {array.shape}")
     return array
-
-
-def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes | None = None) -> Axes:
-    """Draw the curve of a training run, as the ``plot`` of book 2's Trainer (chapter 1) and RnnlmTrainer (5).
-
-    Parameters
-    ----------
-    trainer : object with ``loss_list`` or ``ppl_list`` and ``eval_interval``, or a sequence of losses
-        The k-th loss is drawn at k.
-    ylim : (float, float), optional
-        Limits of the vertical axis.
-    ax : matplotlib axes, optional
-        Where to draw; by default the current figure if it is empty, else a new one.
-
-    Returns
-    -------
-    matplotlib axes
-
-    Raises
-    ------
-    ValueError
-        If there is no loss yet, the losses are not a plain sequence of numbers, or `ylim` is not a pair of
-        numbers.
-    ImportError
-        If matplotlib is missing.
-
-    """
-    name, what, call = "loss_list", "loss", "fit(x, t)"
-    if hasattr(trainer, "ppl_list"):
-        name, what, call = "ppl_list", "perplexity", "fit(xs, ts)"
-    try:
-        losses = as_real_array(name, getattr(trainer, name, trainer)).astype(np.float64)
-    except ValueError:
-        losses = np.empty((0, 0))
-    if losses.ndim != 1:
-        raise ValueError(
-            f"trainer must have a {name} of numbers, or be such a list itself; "
-            f"got a {type(trainer).__name__} without one"
-        )
-    if losses.size == 0:
-        raise ValueError(f"there is no {what} to plot yet: {name} is empty; call {call} first")
-    limits = None if ylim is None else _limits(ylim)
-    interval = getattr(trainer, "eval_interval", None)
-    ax = _axes(ax)
-    ax.plot(np.arange(losses.size), losses, label="train")
-    ax.set_xlabel("Iterations" if interval is None else f"Iterations (x{interval})")
-    ax.set_ylabel(what.capitalize())
-    if limits is not None:
-        ax.set_ylim(*limits)
-    return ax
-
-
-def _limits(ylim: Any) -> tuple[float, float]:
-    try:
-        low, high = ylim
-    except (TypeError, ValueError):
-        raise ValueError(f"ylim must be two numbers, the lower and the upper limit; got {ylim!r}") from None
-    return as_number("ylim[0]", low), as_number("ylim[1]", high)
 
 
 def decision_regions(
@@ -260,7 +190,7 @@ def plot_decision_boundary(
     x = _pairs("x", x, "points of shape (N, 2), N >= 1")
     labels = _labels(t, len(x))
     xx, yy, classes = decision_regions(model, x, h=h, margin=margin)
-    ax = _axes(ax)
+    ax = axes_for(ax)
 
     from matplotlib.colors import ListedColormap, to_rgb
 
@@ -366,7 +296,7 @@ def plot_descent(
     if stop < len(path) and finite[stop]:
         shown = path[: stop + 1]  # the line leaves the picture
 
-    ax = _axes(ax)
+    ax = axes_for(ax)
     grid = np.linspace(middle - half, middle + half, 81)
     with np.errstate(all="ignore"):
         heights = np.ma.masked_invalid([[height(x0, x1) for x0 in grid[:, 0]] for x1 in grid[:, 1]])

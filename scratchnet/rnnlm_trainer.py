@@ -5,14 +5,18 @@ Source: *Deep Learning from Scratch* 2, ch. 5.5.3.
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ._arrays import Array, as_array, is_on_gpu
 from ._engines import TrainStep
-from ._training import BaseTrainer, LogLines, check_numbers, finish_step_on_interrupt
+from ._fit_state import are_numbers, is_count, is_interval
+from ._training import LogLines, check_numbers, finish_step_on_interrupt
 from ._watching import FirstBackward, LossWatch, check_links
+from .checkpoint import ResumableTrainer, begin_fit, checked_checkpoint
 from .evaluation import bptt_segments, taken
 
 __all__ = ["RnnlmTrainer"]
@@ -23,7 +27,7 @@ _LINES = {
 }
 
 
-class RnnlmTrainer(BaseTrainer):
+class RnnlmTrainer(ResumableTrainer):
     """Trains a language model on a text, in batches of consecutive segments (truncated backpropagation).
 
     Parameters
@@ -56,6 +60,13 @@ class RnnlmTrainer(BaseTrainer):
     -----
     Source: *Deep Learning from Scratch* 2, ch. 5.5.3.
     """
+
+    _lists: ClassVar[dict[str, Callable[[Any], bool]]] = {
+        "current_epoch": is_count,
+        "eval_interval": is_interval,
+        "ppl_list": are_numbers,
+        "time_idx": is_count,
+    }
 
     def __init__(self, model: Any, optimizer: Any, *, lang: str | None = None) -> None:
         super().__init__("RnnlmTrainer", model, optimizer, _LINES, lang)
@@ -90,6 +101,8 @@ class RnnlmTrainer(BaseTrainer):
         eval_interval: int | None = 20,
         *,
         verbose: bool = True,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> None:
         """Train for max_epoch epochs of len(xs) // (batch_size * time_size) steps each.
 
@@ -99,7 +112,7 @@ class RnnlmTrainer(BaseTrainer):
             Word IDs in the order of the text, and for each the ID of the next word. For a model on the GPU they
             may be on either device; only those on the CPU are checked.
         max_epoch : int
-            Number of epochs; 0 does nothing.
+            Number of epochs; 0 does nothing. In a run that goes on from a checkpoint, those before it count.
         batch_size, time_size : int
             Segments per step, and their length.
         max_grad : float, optional
@@ -109,12 +122,20 @@ class RnnlmTrainer(BaseTrainer):
             epoch; None means never.
         verbose : bool
             Whether the lines are printed.
+        checkpoint : path, optional
+            File that is written after each epoch, as by `save_checkpoint`, with the states of stateful layers.
+        resume : bool
+            Whether the run goes on from that file, if it exists: all is restored, and the end is that of a run
+            without interruption, to the bit. The text must be the same; only its length can be checked.
 
         Raises
         ------
         ValueError
             xs and ts differ in length or are shorter than one batch, an option is invalid, the model's params
-            are not those of its layers, or its first backward does not write a gradient.
+            are not those of its layers, or its first backward does not write a gradient. The checkpoint is damaged
+            or belongs to another run.
+        OSError
+            The checkpoint cannot be read or written. Model and trainer remain usable, and so does an older file.
         KeyboardInterrupt
             After Ctrl-C, once the running step has finished; model and trainer remain usable.
 
@@ -142,13 +163,18 @@ class RnnlmTrainer(BaseTrainer):
                 f"fit: the text has {len(xs)} words, expected at least batch_size * time_size, {words}"
             )
         check_links("fit", self.model)
-        self.time_idx, self.ppl_list, self.eval_interval = 0, [], eval_interval
+        path = checked_checkpoint(checkpoint, resume)
+        sizes = {"words": len(xs), "batch_size": batch_size, "time_size": time_size}
+        state = begin_fit(self, sizes, None, (), path, resume=resume)
+        if not state.epochs:
+            self.time_idx, self.ppl_list = 0, []
+        self.eval_interval = None if eval_interval is None else int(eval_interval)
         watch, lines = LossWatch("fit", steps), LogLines(self, steps, print)
         step_on = TrainStep(self.model, self.optimizer, max_grad, FirstBackward("fit", self.model).check)
-        total: Any = 0.0  # on the GPU the loss stays there until a line needs it
-        count = 0
+        total: Any  # on the GPU the loss stays there until a line needs it
+        total, count = state.window
         with finish_step_on_interrupt() as interrupted:
-            for epoch in range(max_epoch):
+            for epoch in range(state.epochs, max_epoch):
                 for step in range(steps):
                     interrupted()
                     loss = step_on(*self.get_batch(xs, ts, batch_size, time_size))
@@ -164,4 +190,9 @@ class RnnlmTrainer(BaseTrainer):
                             lines.print(step + 1, self.ppl_list[-1])
                         total, count = 0.0, 0
                 self.current_epoch += 1
+                state.epochs += 1
+                if path is not None:
+                    state.window = float(total), count
+                    self.save_checkpoint(path)
             interrupted()
+        state.window = float(total), count

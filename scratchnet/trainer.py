@@ -5,21 +5,25 @@ Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
-from ._engines import Layers, Planned, choose_engine
+from ._arrays import Array, as_array
+from ._engines import Planned
+from ._fit_state import FitState, are_entries, are_numbers, is_count, is_interval
 from ._orders import Orders
 from ._progress import show_progress
-from ._training import BaseTrainer, LogLines, check_numbers, check_trainable, finish_step_on_interrupt
+from ._run import FitRun
+from ._training import LogLines, check_numbers, finish_step_on_interrupt
 from ._watching import LossWatch, check_links
 from .backends import LossMeans
-from .plan import Job, NoPlanError
+from .checkpoint import ResumableTrainer, begin_fit, call_hook, checked_checkpoint
 from .rnnlm_trainer import RnnlmTrainer
-from .util import accuracy, flatten, has_classes, has_train_flg, random_stream, remove_duplicate, row_blocks
+from .util import random_stream, remove_duplicate
 
 __all__ = ["RnnlmTrainer", "Trainer", "remove_duplicate"]
 
@@ -29,7 +33,7 @@ _LINES = {
 }
 
 
-class Trainer(BaseTrainer):
+class Trainer(ResumableTrainer):
     """Trains a model with an optimizer.
 
     Parameters
@@ -55,7 +59,8 @@ class Trainer(BaseTrainer):
     eval_interval : int or None
         The one of the last fit.
     history : list of dict
-        For each epoch: epoch, loss, and, with validation data, accuracy, val_loss and val_accuracy.
+        For each epoch: epoch, loss, and, with validation data, val_loss, if there are classes accuracy and
+        val_accuracy, and with a metric val_metric.
     engine : str
         What ran in the last fit: "plan" (whole steps) or "layers"; on the GPU "cuda-plan" or "cuda-layers".
 
@@ -79,6 +84,12 @@ class Trainer(BaseTrainer):
     """
 
     _kept: Planned | None = None  # the last fit's engine, for reuse by the next
+    _lists: ClassVar[dict[str, Callable[[Any], bool]]] = {
+        "current_epoch": is_count,
+        "eval_interval": is_interval,
+        "loss_list": are_numbers,
+        "history": are_entries,
+    }
 
     def __init__(
         self, model: Any, optimizer: Any, *, compile: bool | None = None, lang: str | None = None
@@ -105,6 +116,9 @@ class Trainer(BaseTrainer):
         progress: bool = False,
         rng: Any = None,
         callbacks: Callable[[Trainer], Any] | Sequence[Callable[[Trainer], Any]] = (),
+        metric: Callable[[Any, Any, Any], Any] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> None:
         """Train for max_epoch epochs of len(x) // batch_size steps each.
 
@@ -115,7 +129,7 @@ class Trainer(BaseTrainer):
             labels of scratchnet's own models are checked, and converted to class indices, once before the first
             step. For a model on the GPU both are moved there once.
         max_epoch : int
-            Number of epochs; 0 does nothing.
+            Number of epochs; 0 does nothing. In a run that goes on from a checkpoint, those before it count.
         batch_size : int
             Samples per step.
         max_grad : float, optional
@@ -125,7 +139,8 @@ class Trainer(BaseTrainer):
             an epoch; None means never.
         validation : (x, t), optional
             Data whose loss and accuracy are added to `history` after each epoch, with the accuracy on the
-            training data; only the loss if the model has no classes, as in a regression.
+            training data. Where there are no classes (real-valued labels, a loss that is not softmax's over
+            several scores), only its loss.
         verbose : bool
             Whether the lines are printed.
         progress : bool
@@ -135,13 +150,24 @@ class Trainer(BaseTrainer):
             Source of the epochs' permutations; None is NumPy's global stream, as in the book.
         callbacks
             A function, or several, called with the trainer after each epoch; training stops when one returns True.
+            `scratchnet.callbacks` has some, and says what else a callback may have.
+        metric : function, optional
+            metric(model, x, t) -> float of the validation data, added to `history` as val_metric.
+        checkpoint : path, optional
+            File that is written after each epoch, as by `save_checkpoint`, after the callbacks.
+        resume : bool
+            Whether the run goes on from that file, if it exists: all is restored, random streams included, and the
+            end is that of a run without interruption, to the bit. A run that a callback stopped is at its end.
+            The data must be the same; their number is checked, their content cannot be.
 
         Raises
         ------
         ValueError
             x and t differ in length, an option is invalid (a batch larger than the data, say),
             compile=True and the model cannot be compiled, the model's params are not those of its layers, or its
-            first backward does not write a gradient.
+            first backward does not write a gradient. The checkpoint is damaged or belongs to another run.
+        OSError
+            The checkpoint cannot be read or written. Model and trainer remain usable, and so does an older file.
         IndexError
             A label is not a class of the model.
         ImportError
@@ -164,29 +190,62 @@ class Trainer(BaseTrainer):
         """
         x, t = as_array(x, "fit: x"), as_array(t, "fit: t")
         callbacks = [callbacks] if callable(callbacks) else callbacks
-        self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks)
-        left, batch_size = int(max_epoch), int(batch_size)  # Python's numbers: NumPy's overflow in products
+        self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks, metric)
+        path = checked_checkpoint(checkpoint, resume)
+        batch_size = int(batch_size)  # Python's numbers: NumPy's overflow in products
         steps = len(x) // batch_size
-        orders = Orders(random_stream("fit: rng", rng).permutation, len(x))
-        run = _Run(self, x, t, validation, batch_size, max_grad)
+        stream = random_stream("fit: rng", rng)
+        sizes = {"samples": len(x), "batch_size": batch_size}
+        state = begin_fit(self, sizes, None if rng is None else stream, callbacks, path, resume=resume)
+        left = 0 if state.is_stopped else max(0, int(max_epoch) - state.epochs)
+        orders = Orders(stream.permutation, len(x), state.order)
+        run = FitRun(self, x, t, validation, batch_size, max_grad, metric)
         self.eval_interval = None if eval_interval is None else int(eval_interval)
         with show_progress(progress, left * steps) as bar, finish_step_on_interrupt() as interrupted:
-            log = _LossLog(self, steps, bar, verbose)
-            while left:
-                interrupted()  # before anything is drawn from the stream: what is drawn ahead is one call
-                # If nothing inspects the model between them, several small epochs are one call.
-                is_watched = bool(callbacks) or validation is not None
-                epochs = 1 if is_watched else min(left, run.engine.epochs_at_once(steps))
-                left -= epochs
-                run.train(orders.draw(epochs, steps * batch_size), log, interrupted)
-                if validation is not None:
-                    self.history[-1] |= run.validate()
-                if _is_stopped_by([callback(self) for callback in callbacks]):
-                    break
-                if left and is_watched:
-                    run.look_again()  # user code has run
+            log = _LossLog(self, state, steps, bar, verbose)
+            try:
+                while left:
+                    interrupted()  # before anything is drawn from the stream: what is drawn ahead is one call
+                    # If nothing inspects the model between them, several small epochs are one call.
+                    is_watched = bool(callbacks) or validation is not None
+                    is_single = is_watched or path is not None
+                    epochs = 1 if is_single else min(left, run.engine.epochs_at_once(steps))
+                    left -= epochs
+                    rows = orders.draw(epochs, steps * batch_size)
+                    state.order = orders.order
+                    run.train(rows, log, interrupted)
+                    if is_single:
+                        self._finish_epoch(run, state, log, callbacks, path)
+                    if state.is_stopped:
+                        break
+                    if left and is_watched:
+                        run.look_again()  # user code has run
+            finally:
+                state.window = log.window
+                state.settle()
+            for callback in callbacks:
+                call_hook(callback, "after_fit", self)
             interrupted()
         self._kept = run.engine.kept()
+
+    def _finish_epoch(
+        self,
+        run: FitRun,
+        state: FitState,
+        log: _LossLog,
+        callbacks: Sequence[Callable[..., Any]],
+        path: Path | None,
+    ) -> None:
+        """Validate, call the callbacks and write the checkpoint."""
+        if run.is_validated:
+            self.history[-1] |= run.validate()
+        state.window = log.window  # a callback may write a checkpoint, too
+        for callback in callbacks:
+            answer = callback(self)
+            state.is_stopped |= isinstance(answer, bool | np.bool_) and bool(answer)
+        self._fit_state = state  # a callback may have called fit
+        if path is not None:
+            self.save_checkpoint(path)
 
     def _check(
         self,
@@ -198,6 +257,7 @@ class Trainer(BaseTrainer):
         eval_interval: int | None,
         validation: tuple[Any, Any] | None,
         callbacks: Sequence[Callable[[Trainer], Any]],
+        metric: Callable[[Any, Any, Any], Any] | None,
     ) -> None:
         """Raise an error if the arguments of fit are invalid."""
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
@@ -214,6 +274,9 @@ class Trainer(BaseTrainer):
                 raise ValueError("fit: the model has no predict, which validation needs")
         if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
             raise ValueError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
+        if metric is not None and (not callable(metric) or validation is None):
+            what = "requires validation=(x, t)" if callable(metric) else f"must be a function, got {metric!r}"
+            raise ValueError(f"fit: metric {what}; it is called as metric(model, x, t)")
         check_links("fit", self.model)
 
 
@@ -224,6 +287,8 @@ class _LossLog(LogLines):
     ----------
     trainer
         The trainer; its eval_interval is that of this fit.
+    state
+        Where the fit is: its epochs are counted there.
     steps : int
         Steps per epoch.
     bar
@@ -234,10 +299,10 @@ class _LossLog(LogLines):
 
     _trainer: Trainer
 
-    def __init__(self, trainer: Trainer, steps: int, bar: Any, verbose: bool) -> None:
+    def __init__(self, trainer: Trainer, state: FitState, steps: int, bar: Any, verbose: bool) -> None:
         super().__init__(trainer, steps, bar.write)
-        self._bar, self._verbose = bar, verbose
-        self._means = LossMeans(steps, trainer.eval_interval)
+        self._state, self._bar, self._verbose = state, bar, verbose
+        self._means = LossMeans(steps, trainer.eval_interval, *state.window)
         self._watch = LossWatch("fit", steps, depth=3)
         self._step = 0  # done in the running epoch
 
@@ -245,6 +310,11 @@ class _LossLog(LogLines):
     def place(self) -> str:
         """The next step."""
         return f"epoch {self._trainer.current_epoch + 1}, step {self._step + 1} of {self._steps}"
+
+    @property
+    def window(self) -> tuple[float, int]:
+        """Sum and number of the losses since the last line."""
+        return self._means.window()
 
     def add(self, losses: list[float], x: Array, rows: Array) -> None:
         """Record the losses of the next steps, taken on these rows of the samples x."""
@@ -259,135 +329,5 @@ class _LossLog(LogLines):
                     self.print(step, since_line)
             if of_epoch is not None:
                 trainer.current_epoch += 1
+                self._state.epochs += 1
                 trainer.history.append({"epoch": trainer.current_epoch, "loss": of_epoch})
-
-
-class _Run:
-    """A fit's data, as the model takes them, and the engine that trains on them.
-
-    Parameters
-    ----------
-    trainer
-        Its model and optimizer are trained.
-    x, t, validation, batch_size, max_grad
-        The arguments of fit.
-    """
-
-    engine: Layers | Planned
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        x: Array,
-        t: Array,
-        validation: tuple[Any, Any] | None,
-        batch_size: int,
-        max_grad: float | None,
-    ) -> None:
-        self._trainer = trainer
-        self._given = x, t, None if validation is None else _checked_validation(trainer.model, *validation)
-        self._batch_size, self._max_grad = batch_size, max_grad
-        self._labels = _labels_for(trainer.model, t)
-        self._arrange()
-        kept, trainer._kept = trainer._kept, None  # a fit in a callback creates its own
-        try:
-            self.engine = choose_engine(trainer._compile, self._job, is_new=True, kept=kept)
-        except NoPlanError as error:
-            raise ValueError(f"fit: compile=True, but {error}") from None
-        trainer.engine = self.engine.name
-
-    def _arrange(self) -> None:
-        """Arrange the data as the model takes them, on the side of its parameters."""
-        model, optimizer = self._trainer.model, self._trainer.optimizer
-        x, _, validation = self._given
-        on_gpu = _is_on_gpu(model)
-        x, t = to_side(x, to_gpu=on_gpu), to_side(self._labels, to_gpu=on_gpu)
-        self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad)
-        if validation is not None:
-            samples, labels = validation[0], _labels_for(model, validation[1])
-            self._validation = to_side(samples, to_gpu=on_gpu), to_side(labels, to_gpu=on_gpu)
-
-    def train(self, rows: Array, log: _LossLog, interrupted: Callable[[], None]) -> None:
-        """Train on the rows, batch after batch; handle Ctrl-C between the engine's calls."""
-        while len(rows):
-            try:
-                losses = self.engine.train(rows)
-            except NoPlanError as difference:
-                raise RuntimeError(f"fit: compile=True, but in {log.place} {difference}") from None
-            made = len(losses) * self._batch_size
-            log.add(losses, self._given[0], rows[:made])
-            rows = rows[made:]
-            if len(rows):
-                interrupted()
-
-    def look_again(self) -> None:
-        """Take up changes to trainer, model and data after a callback has run."""
-        trainer = self._trainer
-        check_trainable("fit", trainer.model, trainer.optimizer)
-        before, self._labels = self._labels, _labels_for(trainer.model, self._given[1])
-        if not (self.engine.is_current(trainer.model, trainer.optimizer) and _are_same(self._labels, before)):
-            is_new = trainer.model is not self._job.model
-            self._arrange()
-            try:
-                self.engine = choose_engine(trainer._compile, self._job, is_new=is_new)
-            except Exception:  # errors of a changed model's own code are raised layer by layer
-                self.engine = choose_engine(False, self._job, is_new=is_new)
-        trainer.engine = self.engine.name  # a callback may have called fit
-
-    def validate(self) -> dict[str, float]:
-        """Return the accuracy on the training data, and loss and accuracy on the validation data.
-
-        Of a model without classes only the loss.
-        """
-        model, (x, t) = self._trainer.model, self._validation
-        flags = {"train_flg": False} if has_train_flg(model.forward) else {}
-        total = 0.0
-        for part in row_blocks(len(x), self._batch_size):
-            loss = as_number("fit: the model's loss", model.forward(x[part], t[part], **flags))
-            total += loss * len(x[part])
-        if not has_classes(model, t):
-            return {"val_loss": total / len(x)}
-        return {
-            "accuracy": _accuracy_of(model, self._job.x, self._job.t),
-            "val_loss": total / len(x),
-            "val_accuracy": _accuracy_of(model, x, t),
-        }
-
-
-def _labels_for(model: Any, t: Array) -> Array:
-    """Return checked labels in the form that the model uses in all steps; unchanged for a user's own model."""
-    prepare = getattr(model, "prepare_labels", None)
-    if prepare is None:
-        return t
-    labels = as_array(prepare(t))
-    return labels.copy() if labels is t else labels  # checked once: a callback may change the caller's
-
-
-def _checked_validation(model: Any, x: Any, t: Any) -> tuple[Array, Array]:
-    x, t = as_array(x, "fit: validation's x"), as_array(t, "fit: validation's t")
-    if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
-        samples, labels = (len(a) if a.ndim else 0 for a in (x, t))
-        raise ValueError(
-            f"fit: validation has {samples} samples and {labels} labels, expected the same number of both, "
-            "at least one"
-        )
-    model.predict(to_side(x[:1], to_gpu=_is_on_gpu(model)))  # raises now if something does not fit
-    return x, t
-
-
-def _are_same(labels: Array, before: Array) -> bool:
-    """Whether labels are unchanged; on the GPU this is not checked, so as not to wait for it."""
-    return labels is before or is_on_gpu(labels) or np.array_equal(labels, before)
-
-
-def _is_stopped_by(answers: Iterable[Any]) -> bool:
-    """Whether a callback returned True."""
-    return any(isinstance(answer, bool | np.bool_) and answer for answer in answers)
-
-
-def _is_on_gpu(model: Any) -> bool:
-    return any(map(is_on_gpu, flatten(model.params)))
-
-
-def _accuracy_of(model: Any, x: Array, t: Array) -> float:
-    return float(model.accuracy(x, t)) if hasattr(model, "accuracy") else accuracy(model, x, t)

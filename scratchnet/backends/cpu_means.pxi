@@ -12,16 +12,23 @@ cdef class LossMeans:
         Steps per epoch.
     interval : int or None
         A line is due after the first of every `interval` steps of an epoch; None means never.
+    since_line, count : float and int
+        Sum and number of the losses before these, since the last line.
     """
 
     cdef Py_ssize_t steps, interval, step, next_line, count
     cdef bint has_lines
     cdef double since_line, of_epoch  # sums
 
-    def __cinit__(self, Py_ssize_t steps, interval):
+    def __cinit__(self, Py_ssize_t steps, interval, double since_line=0, Py_ssize_t count=0):
         self.steps = steps
         self.interval = steps if interval is None else min(interval, steps)
         self.has_lines = interval is not None
+        self.since_line, self.count = since_line, count
+
+    def window(self):
+        """Return the sum and the number of the losses since the last line."""
+        return self.since_line, self.count
 
     def add(self, losses):
         """Add the losses of the next steps; return the lines and epochs that became due, in order.

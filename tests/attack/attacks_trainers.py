@@ -19,9 +19,10 @@ from scratchnet.time_layers import TimeAffine, TimeEmbedding, TimeRNN, TimeSoftm
 
 # Every argument of the trainers is attacked below; test_calls.py compares these with the signatures.
 FIT = ["x", "t", "max_epoch", "batch_size", "max_grad", "eval_interval", "validation", "verbose", "progress"]
-FIT += ["rng", "callbacks"]
+FIT += ["rng", "callbacks", "metric", "checkpoint", "resume"]
 TRAINER = ["model", "optimizer", "compile", "lang"]
 RNNLM_FIT = ["xs", "ts", "max_epoch", "batch_size", "time_size", "max_grad", "eval_interval", "verbose"]
+RNNLM_FIT += ["checkpoint", "resume"]
 BOOK1_TRAINER = ["network", "x_train", "t_train", "x_test", "t_test", "epochs", "mini_batch_size", "optimizer"]
 BOOK1_TRAINER += ["optimizer_param", "evaluate_sample_num_per_epoch", "verbose"]
 
@@ -62,6 +63,19 @@ def fit(draw: Draw) -> Trial:
     elif draw.chance(0.05):
         options["validation"] = draw.pick((5, (1,), [], "ab", (x,)))
         draw.note("validation", legal=False)
+    elif draw.chance(0.05):
+        name, odd = draw.pick(
+            (
+                ("metric", "ab"),
+                ("metric", len),
+                ("checkpoint", 5),
+                ("checkpoint", ""),
+                ("resume", 1),
+                ("resume", True),
+            )
+        )
+        options[name] = odd
+        draw.note("files", legal=False)
     if draw.is_huge:
         options |= dict(max_epoch=2, batch_size=2) if is_whole(options["max_epoch"], 0) else {}
     draw.is_huge = False
@@ -84,7 +98,7 @@ def fit(draw: Draw) -> Trial:
             raise Refused("max_grad")
         if options["max_epoch"] == 0:  # nothing happens, whatever the rest is
             return exactly(*start)
-        if "rng" in draw.notes or "callbacks" in draw.notes or "validation" in draw.notes:
+        if {"rng", "callbacks", "validation", "files"} & set(draw.notes):
             raise Refused("an option")
         a = plain(x, dtype)
         if a.shape[-1:] != (2,) or a.size != 2 * len(a):
@@ -181,6 +195,9 @@ def rnnlm_fit(draw: Draw) -> Trial:
         eval_interval=draw.pick((None, 1, 3)) if draw.chance(0.9) else draw.whole(1, odd=1),
         verbose=draw.chance(0.2),
     )
+    if draw.chance(0.05):
+        options |= draw.pick(({"checkpoint": 5}, {"checkpoint": ""}, {"resume": 1}, {"resume": True}))
+        draw.note("files", legal=False)
     if draw.is_huge and is_whole(options["max_epoch"], 4):
         options["max_epoch"] = 2
     draw.is_huge = False
@@ -201,6 +218,8 @@ def rnnlm_fit(draw: Draw) -> Trial:
             raise Refused("max_grad")
         if options["max_epoch"] == 0:
             return exactly(*weights)
+        if "files" in draw.notes:
+            raise Refused("an option")
         words = int(options["batch_size"]) * int(options["time_size"])
         if draw.notes and any(n.startswith("words") for n in draw.notes):
             raise Refused("the words")  # or taken, where the odd ones are in no batch: see below

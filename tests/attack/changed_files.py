@@ -22,7 +22,7 @@ from zlib import crc32
 import numpy as np
 from judge import changed, snapshot
 
-from scratchnet import Adam, MultiLayerNet, layers, models
+from scratchnet import Adam, MultiLayerNet, Trainer, layers, models
 from scratchnet.__main__ import main as command_line
 from scratchnet.base_model import BaseModel
 from scratchnet.dataset import mnist, sequence
@@ -268,6 +268,24 @@ def optimizer_state(rng: Rng, path: Path, change: Callable[[bytes], bytes]) -> s
     return outcome(lambda: other.load_state_dict(load_pickle(path)), right_or_refused, other)
 
 
+def checkpoint(rng: Rng, path: Path, change: Callable[[bytes], bytes]) -> str | None:
+    """What a fit goes on from: the state of the run that was saved, or nothing of it."""
+    x, t, seed = rng.standard_normal((8, 3)), np.arange(8) % 2, int(rng.integers(99))
+    own, other = (Trainer(MultiLayerNet(3, [4], 2, rng=0), Adam()) for _ in range(2))
+    own.fit(x, t, 2, 4, verbose=False, rng=seed)
+    own.save_checkpoint(path)
+    path.write_bytes(change(path.read_bytes()))
+
+    def right() -> str | None:
+        for trainer in (own, other):
+            trainer.fit(x, t, 3, 4, verbose=False, rng=seed)
+        same = all(np.array_equal(a, b) for a, b in zip(other.model.params, own.model.params, strict=True))
+        return None if same and len(other.history) == 3 else "goes on from another state"
+
+    own.load_checkpoint(own.save_checkpoint(path.with_name("own.npz")))
+    return outcome(lambda: other.load_checkpoint(path), right, other)
+
+
 def idx_bytes(values: np.ndarray) -> bytes:
     codes = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
     code = codes[values.dtype.str[1:]]
@@ -456,6 +474,7 @@ KINDS: dict[str, Callable[..., str | None]] = {
     "pickled weights": pickled_weights,
     "a pickle": pickled_anything,
     "an optimizer's state": optimizer_state,
+    "a checkpoint": checkpoint,
     "IDX": idx_file,
     "MNIST": mnist_folder,
     "sequences": text_of_sequences,
@@ -473,7 +492,7 @@ def prepare(seed: int, count: int) -> Callable[[int], str | None]:
         name = names[k % len(names)]
         rng = np.random.default_rng([seed, crc32(name.encode()), k])
         changes: tuple[Callable[[bytes, Rng], bytes], ...] = CHANGES
-        if name.startswith("weights"):
+        if name.startswith(("weights", "a checkpoint")):
             changes = (*CHANGES, rewritten, rewritten, rewritten, rewritten)
             if k % 700 < len(names):  # a few: they take long to make
                 changes = (bomb,)

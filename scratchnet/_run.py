@@ -1,0 +1,160 @@
+"""A fit's data, as the model takes them, the engine that trains on them, and the validation after an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
+from ._engines import Layers, Planned, choose_engine
+from ._training import check_trainable
+from .plan import Job, NoPlanError
+from .util import accuracy, flatten, has_classes, has_train_flg, layers_of, row_blocks
+
+
+class FitRun:
+    """A fit's data, as the model takes them, and the engine that trains on them.
+
+    Parameters
+    ----------
+    trainer
+        Its model and optimizer are trained.
+    x, t, validation, batch_size, max_grad, metric
+        The arguments of fit.
+    """
+
+    engine: Layers | Planned
+
+    def __init__(
+        self,
+        trainer: Any,
+        x: Array,
+        t: Array,
+        validation: tuple[Any, Any] | None,
+        batch_size: int,
+        max_grad: float | None,
+        metric: Callable[[Any, Any, Any], Any] | None,
+    ) -> None:
+        self._trainer, self._metric = trainer, metric
+        self._given = x, t, None if validation is None else _checked_validation(trainer.model, *validation)
+        self.is_validated = validation is not None
+        self._batch_size, self._max_grad = batch_size, max_grad
+        self._labels = _labels_for(trainer.model, t)
+        self._arrange()
+        kept, trainer._kept = trainer._kept, None  # a fit in a callback creates its own
+        try:
+            self.engine = choose_engine(trainer._compile, self._job, is_new=True, kept=kept)
+        except NoPlanError as error:
+            raise ValueError(f"fit: compile=True, but {error}") from None
+        trainer.engine = self.engine.name
+
+    def _arrange(self) -> None:
+        """Arrange the data as the model takes them, on the side of its parameters."""
+        model, optimizer = self._trainer.model, self._trainer.optimizer
+        x, _, validation = self._given
+        on_gpu = _is_on_gpu(model)
+        x, t = to_side(x, to_gpu=on_gpu), to_side(self._labels, to_gpu=on_gpu)
+        self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad)
+        if validation is not None:
+            samples, labels = validation[0], _labels_for(model, validation[1])
+            self._has_classes = _has_classes(model, samples, labels)
+            self._validation = to_side(samples, to_gpu=on_gpu), to_side(labels, to_gpu=on_gpu)
+
+    def train(self, rows: Array, log: Any, interrupted: Callable[[], None]) -> None:
+        """Train on the rows, batch after batch; handle Ctrl-C between the engine's calls."""
+        while len(rows):
+            try:
+                losses = self.engine.train(rows)
+            except NoPlanError as difference:
+                raise RuntimeError(f"fit: compile=True, but in {log.place} {difference}") from None
+            made = len(losses) * self._batch_size
+            log.add(losses, self._given[0], rows[:made])
+            rows = rows[made:]
+            if len(rows):
+                interrupted()
+
+    def look_again(self) -> None:
+        """Take up changes to trainer, model and data after a callback has run."""
+        trainer = self._trainer
+        check_trainable("fit", trainer.model, trainer.optimizer)
+        before, self._labels = self._labels, _labels_for(trainer.model, self._given[1])
+        if not (self.engine.is_current(trainer.model, trainer.optimizer) and _are_same(self._labels, before)):
+            is_new = trainer.model is not self._job.model
+            self._arrange()
+            try:
+                self.engine = choose_engine(trainer._compile, self._job, is_new=is_new)
+            except Exception:  # errors of a changed model's own code are raised layer by layer
+                self.engine = choose_engine(False, self._job, is_new=is_new)
+        trainer.engine = self.engine.name  # a callback may have called fit
+
+    def validate(self) -> dict[str, float]:
+        """Return the validation data's loss and metric, and if there are classes both accuracies."""
+        model, (x, t) = self._trainer.model, self._validation
+        flags = {"train_flg": False} if has_train_flg(model.forward) else {}
+        total = 0.0
+        for part in row_blocks(len(x), self._batch_size):
+            loss = as_number("fit: the model's loss", model.forward(x[part], t[part], **flags))
+            total += loss * len(x[part])
+        found = {"val_loss": total / len(x)}
+        if self._has_classes:
+            own = _accuracy_of(model, self._job.x, self._job.t)
+            found = {"accuracy": own} | found | {"val_accuracy": _accuracy_of(model, x, t)}
+        if self._metric is not None:
+            on_gpu = is_on_gpu(x)
+            given = [to_side(array, to_gpu=on_gpu) for array in self._given[2] or ()]
+            found["val_metric"] = as_number("fit: the metric's result", self._metric(model, *given))
+        return found
+
+
+def _labels_for(model: Any, t: Array) -> Array:
+    """Return checked labels in the form that the model uses in all steps; unchanged for a user's own model."""
+    prepare = getattr(model, "prepare_labels", None)
+    if prepare is None:
+        return t
+    labels = as_array(prepare(t))
+    return labels.copy() if labels is t else labels  # checked once: a callback may change the caller's
+
+
+def _checked_validation(model: Any, x: Any, t: Any) -> tuple[Array, Array]:
+    x, t = as_array(x, "fit: validation's x"), as_array(t, "fit: validation's t")
+    if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
+        samples, labels = (len(a) if a.ndim else 0 for a in (x, t))
+        raise ValueError(
+            f"fit: validation has {samples} samples and {labels} labels, expected the same number of both, "
+            "at least one"
+        )
+    model.predict(to_side(x[:1], to_gpu=_is_on_gpu(model)))  # raises now if something does not fit
+    return x, t
+
+
+def _are_same(labels: Array, before: Array) -> bool:
+    """Whether labels are unchanged; on the GPU this is not checked, so as not to wait for it."""
+    return labels is before or is_on_gpu(labels) or np.array_equal(labels, before)
+
+
+def _has_classes(model: Any, x: Array, t: Array) -> bool:
+    """Whether labels are of classes, so that a share of them is right; a model may define its own accuracy."""
+    if hasattr(model, "prepare_labels"):  # scratchnet's networks
+        return has_classes(model, t)
+    own = getattr(model, "accuracy", None)
+    if own is not None and not str(getattr(own, "__module__", "")).startswith("scratchnet."):
+        return True
+    names = {type(layer).__name__ for layer in layers_of(model)}  # also of a reader's own
+    if names & {"SoftmaxWithLoss", "IdentityWithLoss"}:
+        return "SoftmaxWithLoss" in names
+    scores = as_array(model.predict(to_side(x[:1], to_gpu=_is_on_gpu(model))))
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        return False
+    if t.shape == (len(x), scores.shape[1]):  # one-hot, or numbers for each output
+        return bool(((t == 0) | (t == 1)).all() and (t.sum(axis=1) == 1).all())
+    return t.dtype.kind in "biu"
+
+
+def _is_on_gpu(model: Any) -> bool:
+    return any(map(is_on_gpu, flatten(model.params)))
+
+
+def _accuracy_of(model: Any, x: Array, t: Array) -> float:
+    return float(model.accuracy(x, t)) if hasattr(model, "accuracy") else accuracy(model, x, t)
