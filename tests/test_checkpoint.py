@@ -246,7 +246,8 @@ def test_buffers_and_states_of_layers_are_kept(tmp_path):
     first.load_checkpoint(tmp_path / "run")
     fitted(second, 4)
     np.testing.assert_array_equal(second.model.layers[0].mean, whole.model.layers[0].mean)
-    other = Trainer(Chain([layers.Affine(np.ones((2, 3)), np.zeros(3))], layers.SoftmaxWithLoss()), SGD())
+    other = Trainer(with_buffer(), SGD())
+    other.model.layers[0].buffers = ()
     with pytest.raises(ValueError, match="it has 1 buffers of layers; the model has 0"):
         other.load_checkpoint(tmp_path / "run")
     first.model.layers[0].mean = np.zeros(5)
@@ -304,6 +305,7 @@ def unchanged_by(action, trained, match, error=ValueError):
     [
         (lambda: trainer(TwoLayerNet(2, 6, 3)), r"it has parameters \(2, 5\) float32, .* the model has \(2, 6\)"),
         (lambda: trainer(TwoLayerNet(2, 5, 3, dtype="f8")), r"the model has \(2, 5\) float64"),
+        (lambda: trainer(TwoLayerNet(2, 5, 3, activation="relu")), "the layers .*Sigmoid.*; this one has .*Relu"),
         (lambda: trainer(optimizer=SGD()), "SGD: the state is of 'Adam', expected 'SGD'"),
         (lambda: RnnlmTrainer(language_model(), SGD()), "it is of a Trainer, expected a RnnlmTrainer"),
     ],

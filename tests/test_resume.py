@@ -22,7 +22,8 @@ def killed(case, epochs, kills, folder, seed):
     """Kill a fit a number of times, and start it again each time; return what each whole run ended with."""
     rng, ended = np.random.default_rng(seed), []
     longest = 0.01 * epochs  # seconds until it is killed
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent)}
+    path = os.pathsep.join(filter(None, [str(SCRIPT.parent), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     command = [*PYTHON, SCRIPT, case, str(epochs), folder]
     while kills >= 0:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
