@@ -139,7 +139,7 @@ class LiveLoss:
 
     def _draw(self, trainer: Any) -> None:
         Figure, Image, display = _drawing()
-        figure = Figure(layout="constrained")
+        figure = Figure()
         plot_loss(trainer, self.ylim, ax=figure.add_subplot())
         file = io.BytesIO()
         figure.savefig(file, format="png")

@@ -533,11 +533,11 @@ def test_a_file_cut_anywhere_is_refused(path):
 def test_small_files_with_large_entries_are_refused_before_they_take_memory(path):
     with np.load(path) as archive:
         entries = {name: archive[name] for name in archive.files}
-    entries["order"] = np.zeros(50_000_000, np.int64)
+    entries["order"] = np.zeros(4_000_000, np.int64)
     np.savez_compressed(path, **entries)
-    assert path.stat().st_size < 1 << 20
+    assert path.stat().st_size < 1 << 17
     other = trainer()
-    unchanged_by(lambda: other.load_checkpoint(path), other, "its entries have 4.* bytes")
+    unchanged_by(lambda: other.load_checkpoint(path), other, "its entries have 32.* bytes")
 
 
 def test_streams_of_every_kind_come_back():

@@ -139,7 +139,9 @@ def notebook(monkeypatch):
     display = Display()
     module = ModuleType("IPython.display")
     module.display, module.Image = display.display, lambda data, format: (format, data)
-    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    package = ModuleType("IPython")
+    package.version_info = (9, 0)  # matplotlib asks for it
+    monkeypatch.setitem(sys.modules, "IPython", package)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     display.now = 100.0
     monkeypatch.setattr("scratchnet._curves.time", SimpleNamespace(monotonic=lambda: display.now))

@@ -21,7 +21,7 @@ SCRIPT = Path(killed_fit.__file__)
 def killed(case, epochs, kills, folder, seed):
     """Kill a fit a number of times, and start it again each time; return what each whole run ended with."""
     rng, ended = np.random.default_rng(seed), []
-    longest = 0.01 * epochs  # seconds until it is killed
+    longest = 0.007 * epochs  # seconds until it is killed
     path = os.pathsep.join(filter(None, [str(SCRIPT.parent), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path}
     command = [*PYTHON, SCRIPT, case, str(epochs), folder]
