@@ -23,9 +23,14 @@ from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSpro
 from .trainer import Trainer
 from .util import class_indices
 
+_SAVE_SECONDS = (
+    1.0  # from one checkpoint to the next, at least: a small network's epoch takes less than writing one
+)
+
 Data = tuple[Array, Array, Array, Array]  # x and t for training, x and t for the test
 
 WEIGHTS = "weights.npz"
+CHECKPOINT = "checkpoint.npz"
 OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "sgd": SGD,
     "momentum": Momentum,
@@ -75,6 +80,9 @@ def add_to(commands: Any) -> None:
     add("--dtype", choices=("float32", "float64"), default="float32", help="dtype of the weights (float32)")
     add("--eval-interval", type=_count, metavar="N",
         help=f"steps between log lines ({_defaults('eval_interval')})")  # fmt: skip
+    add("--resume", action="store_true",
+        help=f"go on from {CHECKPOINT} in --out, if it is there: it is written after each epoch, at most once a "
+        "second; --epochs counts those before")  # fmt: skip
     add("--quiet", action="store_true", help="print only the result")
     add("--out", type=Path, metavar="FOLDER", help="where the files go (scratchnet-DATA)")
     train.set_defaults(run=_train)
@@ -159,6 +167,7 @@ def _load(name: str) -> Data:
 
 
 def _train(options: argparse.Namespace) -> int:
+    lr = options.lr
     _fill_in(options)
     x, t, x_test, t_test = _load(options.data)
     if options.seed is not None:  # otherwise continue with the spiral's own seed, as in the book
@@ -171,7 +180,22 @@ def _train(options: argparse.Namespace) -> int:
     trainer = Trainer(model, OPTIMIZERS[options.optimizer](options.lr))
     separate_test = x_test is not x
     options.out.mkdir(parents=True, exist_ok=True)
-    check_replaceable(options.out / WEIGHTS)  # now, not after the training
+    path = options.out / CHECKPOINT
+    for file in (options.out / WEIGHTS, path):
+        check_replaceable(file)  # now, not after the training
+    if options.resume and path.exists():
+        trainer.load_checkpoint(path)
+        if lr is not None:
+            trainer.optimizer.lr = lr
+        if not options.quiet:
+            print(f"goes on after {trainer.current_epoch} epochs")
+    before, saved_at = trainer.current_epoch, -float("inf")
+
+    def save(trainer: Trainer) -> None:
+        nonlocal saved_at
+        if time.monotonic() - saved_at >= _SAVE_SECONDS:
+            trainer.save_checkpoint(path)
+            saved_at = time.monotonic()
 
     def report(trainer: Trainer) -> None:
         last = trainer.history[-1]
@@ -188,15 +212,16 @@ def _train(options: argparse.Namespace) -> int:
             options.max_grad,
             options.eval_interval,
             validation=(x_test, t_test) if separate_test else None,
-            callbacks=[report] if separate_test and not options.quiet else [],
+            callbacks=[report, save] if separate_test and not options.quiet else [save],
             verbose=not options.quiet,
         )
+        trainer.save_checkpoint(path)
     except KeyboardInterrupt:
         code = 130
         if trainer.current_epoch == 0:
             say("Ctrl-C in the first epoch; nothing was written")
             return code
-        say(f"Ctrl-C after {trainer.current_epoch} epochs; what was learned is kept")
+        say(f"Ctrl-C after {trainer.current_epoch} epochs; what was learned is kept, and --resume goes on")
     seconds = time.perf_counter() - start
     shares = {"training data": accuracy(model, x, t)}
     if separate_test:
@@ -207,7 +232,7 @@ def _train(options: argparse.Namespace) -> int:
             "the network has learned nothing: always predicting one class does as well. "
             "Try another --lr or --init, or more --epochs"
         )
-    print(f"{trainer.current_epoch} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
+    print(f"{trainer.current_epoch - before} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
     model.to("cpu")
     written = [model.save_params(options.out / WEIGHTS), *_pictures(trainer, model, x, t, options)]
     print("wrote " + ", ".join(str(path) for path in written))

@@ -125,6 +125,7 @@ ALLOWED = {
         "_fit_state",
         "_orders",
         "_progress",
+        "_proof",
         "_run",
         "_training",
         "_watching",

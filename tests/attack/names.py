@@ -30,7 +30,7 @@ NOT_CALLED = {
     "scratchnet.models.load": "reads a file: attacked by changed ones",
     "*.load_checkpoint": "reads a file: attacked by changed ones",
     "*.save_checkpoint": "writes a file: tests/test_resume.py kills it",
-    "scratchnet.checkpoint.*": "how a fit begins: attacked through Trainer.fit, and by kills in tests/test_resume.py",
+    "scratchnet.checkpoint.*": "how a fit begins: attacked through Trainer.fit; tests/test_resume.py kills it",
     "scratchnet.callbacks.*": "a fit calls them; tests/test_callbacks.py gives them odd arguments",
     "scratchnet._curves.*": "draws pictures of what the trainers compute",
     "scratchnet._unpickle.load_pickle": "reads a file: attacked by changed ones",
