@@ -16,6 +16,7 @@ import numpy as np
 from ._arrays import Array, as_array
 from ._engines import Planned
 from ._fit_state import FitState, are_entries, are_numbers, is_count, is_interval
+from ._hints import hint_at_compile
 from ._orders import Orders
 from ._progress import show_progress
 from ._proof import streams_put_back
@@ -205,6 +206,8 @@ class Trainer(ResumableTrainer):
         left = 0 if state.is_stopped else max(0, int(max_epoch) - state.epochs)
         orders = Orders(stream.permutation, len(x), state.order)
         run.start()
+        if verbose and self._compile is None and self.engine == "layers":
+            hint_at_compile(self.model)
         state.is_loaded = False
         self.eval_interval = None if eval_interval is None else int(eval_interval)
         with show_progress(progress, left * steps) as bar, finish_step_on_interrupt() as interrupted:

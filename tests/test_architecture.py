@@ -120,9 +120,11 @@ ALLOWED = {
     "checkpoint": {"_checkpoint_file", "_files", "_fit_state", "_model_state", "_streams", "_training"},
     "callbacks": {"_files", "_model_state", "checkpoint"},
     "_run": {"_engines", "_training", "plan", "util"},
+    "_hints": {"_as_written", "util"},
     "trainer": {
         "_engines",
         "_fit_state",
+        "_hints",
         "_orders",
         "_progress",
         "_proof",

@@ -165,6 +165,17 @@ def test_means_of_losses_are_added_up_one_after_another(steps, interval):
     assert [epoch for *_, epoch in due if epoch is not None] == epochs
 
 
+def test_who_could_train_in_whole_steps_is_told_once(capsys):
+    class Own(Chain):
+        pass
+
+    for verbose, is_told in ((False, False), (True, True), (True, False)):
+        trained(Own(net().layers, SoftmaxWithLoss()), verbose=verbose, max_epoch=1)
+        assert ("compile=True" in capsys.readouterr().err) is is_told
+    trained(verbose=True, max_epoch=1)
+    assert capsys.readouterr().err == ""
+
+
 def test_without_an_interval_there_are_no_lines_and_no_losses(capsys):
     trainer = trained(eval_interval=None, verbose=True)
     assert trainer.loss_list == [] and trainer.current_epoch == 2 and len(trainer.history) == 2
