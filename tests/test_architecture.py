@@ -357,6 +357,8 @@ def test_book_2_s_star_imports(module, names):
 @pytest.mark.parametrize("module", [name for name in PASSED_ON if name not in ("config", "np", "dataset")])
 def test_book_2_s_modules_hold_all_that_scratchnet_s_do(module):
     theirs, ours = importlib.import_module(f"scratchnet.book2.{module}"), star_import(f"scratchnet.{module}")
+    for name in ("Tanh", "Flatten", "Convolution", "Pooling", "BatchNormalization", "IdentityWithLoss"):
+        ours.pop(name, None)  # not book 2's: who asks for book 1's there is told so
     assert {name for name in ours if getattr(theirs, name) is not ours[name]} == {"Nesterov"} & ours.keys()
 
 

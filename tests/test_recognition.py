@@ -20,7 +20,7 @@ import scratchnet.book2.layers
 import scratchnet.book2.time_layers
 import scratchnet.dropin
 from scratchnet.dropin import table as table_of_editions
-from scratchnet.dropin.bindings import names_set_in_modules
+from scratchnet.dropin.bindings import may_set_names, names_set_in_modules
 from scratchnet.dropin.editions import HOMES
 from scratchnet.dropin.finder import FINDER
 from scratchnet.dropin.fingerprint import file_digest, fingerprint, names_used
@@ -642,3 +642,39 @@ def test_the_extension_says_what_it_serves():
     code = "import scratchnet.book1; scratchnet.book1.load_ipython_extension(None)"
     said = processes.run(*PYTHON, "-c", code).stderr
     assert said == "scratchnet: book 1's common and dataset are served; what is your own in them stays yours\n"
+
+
+def test_a_helper_that_sets_a_name_in_a_module_of_common(run, tmp_path):
+    """What uses the name runs as the reader wrote it."""
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common/functions.py").write_text(
+        TYPED + "\nclass Own:\n    f = staticmethod(lambda x: sigmoid(x))\n"
+    )
+    (tmp_path / "helper.py").write_text("import common.functions as F\nsetattr(F, 'sigmoid', lambda x: 7)\n")
+    said = run("import helper\nfrom common.functions import Own\nprint(Own.f(0))")
+    assert said.stdout == "7\n" and "sigmoid (the script replaces it)" in said.stderr
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import common.layers as L\nsetattr(L, 'softmax', print)\n",
+        "import common.layers\ncommon.layers.softmax = print\n",
+        "from common import layers\ndelattr(layers, 'softmax')\n",
+    ],
+)
+def test_every_way_to_set_a_name_is_seen(script):
+    assert names_set_in_modules(ast.parse(script)) == {("layers", "softmax")}
+    assert may_set_names(script.encode()) and not may_set_names(b"from common.layers import *\n")
+
+
+def test_what_a_script_changes_in_its_class_stays_its_own(tmp_path, table):
+    script = tmp_path / "script.py"
+    typed = LAYERS.replace("from common.functions import *", "from common.functions import sigmoid, softmax")
+    script.write_text(typed + "\nSigmoid.forward = lambda self, x: 0 * x\n")
+    assert [*Readings(lambda name: None, 2).script(script).served] == ["Softmax", "Affine"]
+
+
+def test_definitions_with_doctests_run_as_they_are_written(readings):
+    tested = FUNCTIONS.replace('"""Squash."""', '"""\n    >>> sigmoid(0.0)\n    0.5\n    """')
+    assert [*readings(functions=tested).of("functions").examine().served] == ["softmax"]

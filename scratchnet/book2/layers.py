@@ -1,7 +1,25 @@
 """Book 2's `common.layers`: `scratchnet.layers`, and what the book's module re-exports."""
 
 from ..functions import cross_entropy_error, softmax
-from ..layers import *
+from ..layers import (
+    Affine,
+    Dropout,
+    Embedding,
+    MatMul,
+    Sigmoid,
+    SigmoidWithLoss,
+    Softmax,
+    SoftmaxWithLoss,
+)
+from ..layers import (
+    Relu as Relu,
+)
+from ..layers import (
+    Repeat as Repeat,
+)
+from ..layers import (
+    Sum as Sum,
+)
 from ._lookup import looked_up
 
 # The book's names, and no more: a star must not hide what a script has.

@@ -2,10 +2,10 @@
 
 from .. import time_layers
 from ..functions import cross_entropy_error, sigmoid, softmax
-from ..layers import *
 from ..time_layers import *
 from . import layers
 from ._lookup import looked_up
+from .layers import *
 
 __all__ = ["GPU", "cross_entropy_error", "np", "sigmoid", "softmax"]
 __all__ += [name for name in layers.__all__ if name not in __all__]

@@ -24,6 +24,9 @@ _DYNAMIC = {
     "__globals__",
 }
 _ADDS_THE_FOLDER_ABOVE = re.compile(rb"sys\.path\.append\(\s*(?:'\.\.'|\"\.\.\"|os\.pardir)\s*\)")
+_IMPORTS_A_MODULE = re.compile(
+    rb"^\s*(?:import\s[^\n#]*\bcommon\b|from\s+(?:\w+\.)?common\s+import\b)", re.MULTILINE
+)
 # What the books import, and the names that they give it.
 _LIBRARIES = {"np": {"numpy", "cupy"}, "plt": {"matplotlib.pyplot"}}
 _FROM_LIBRARIES = {("collections", "OrderedDict")}
@@ -90,6 +93,9 @@ def _names_bound_by(node: ast.AST) -> Iterator[str]:
         yield node.id
     elif isinstance(node, ast.NamedExpr):
         yield node.target.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+        if isinstance(node.value, ast.Name):  # a class, or a module, that is changed is another
+            yield node.value.id
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.Global):
@@ -120,8 +126,8 @@ def _is_python_s(module: str) -> bool:
 
 
 def names_set_in_modules(tree: ast.Module) -> set[tuple[str, str]]:
-    """Return the attributes that a script sets in modules of `common`: ("layers", "softmax")."""
-    modules: dict[str, str] = {}  # by how the script calls them
+    """Return the attributes that a file sets in modules of `common`: ("layers", "softmax")."""
+    modules: dict[str, str] = {}  # by how the file calls them
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules |= {a.asname or a.name: a.name for a in node.names}
@@ -129,11 +135,26 @@ def names_set_in_modules(tree: ast.Module) -> set[tuple[str, str]]:
             modules |= {_bound_name(a): f"{node.module}.{a.name}" for a in node.names}
     found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
-            package, _, module = modules.get(ast.unparse(node.value), "").rpartition(".")
+        for module, name in _attributes_set_by(node):
+            package, _, module = modules.get(module, "").rpartition(".")
             if package.rpartition(".")[2] == "common":
-                found.add((module, node.attr))
+                found.add((module, name))
     return found
+
+
+def _attributes_set_by(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the attributes that a statement sets: of what, and which; by assignment, or by setattr and its kin."""
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+        yield ast.unparse(node.value), node.attr
+    elif isinstance(node, ast.Call) and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+        function = ast.unparse(node.func).rpartition(".")[2]  # also mock's and pytest's
+        if function in ("setattr", "delattr"):
+            yield ast.unparse(node.args[0]), str(node.args[1].value)
+
+
+def may_set_names(source: bytes) -> bool:
+    """Whether a file imports a module of `common`, and not only names from it: quickly."""
+    return _IMPORTS_A_MODULE.search(source) is not None
 
 
 def may_change_what_is_found(source: bytes, folder: str) -> bool:

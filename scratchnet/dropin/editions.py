@@ -172,10 +172,17 @@ def _used_names(tree: ast.AST) -> set[str]:
     return used - made
 
 
-def _neighbours_imports(names: Sequence[str], folder: Path, seen: set[Path]) -> Iterator[str]:
+def neighbours(names: Sequence[str], folder: Path) -> Iterator[Path]:
+    """Yield the files in a script's folder that it imports."""
     for name in names:
         path = folder / f"{name.replace('.', '/')}.py"
-        if ":" not in name and path.is_file() and path.resolve() not in seen:
+        if ":" not in name and path.is_file():
+            yield path
+
+
+def _neighbours_imports(names: Sequence[str], folder: Path, seen: set[Path]) -> Iterator[str]:
+    for path in neighbours(names, folder):
+        if path.resolve() not in seen:
             seen.add(path.resolve())
             inner = list(imports_in(parsed(path.read_bytes())))
             yield from inner

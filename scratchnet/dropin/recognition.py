@@ -196,7 +196,7 @@ class Reading:
 
     def _target(self, name: str, node: Definition) -> str | None:
         """Return the module of scratchnet that has this definition."""
-        if name not in served_names() or node.decorator_list:
+        if name not in served_names() or node.decorator_list or self._has_doctests(node):
             return None
         try:
             digest = fingerprint(node)
@@ -204,6 +204,11 @@ class Reading:
             return None
         found = sorted(homes_of(digest, name), key=lambda home: home[0] != self._readings.book)
         return found[0][1] if found else None
+
+    def _has_doctests(self, node: Definition) -> bool:
+        """Whether a definition's docstrings are run: ours has others."""
+        texts = (n.value for n in ast.walk(node) if isinstance(n, ast.Constant)) if b">>>" in self._source else ()
+        return any(isinstance(text, str) and ">>>" in text for text in texts)
 
     def provides(self, name: str) -> bool | None:
         """Whether a name means in this module what it means in the books': None if the module does not bind it."""

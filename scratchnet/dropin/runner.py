@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from .. import _compute
 from .._files import as_path
-from .bindings import names_set_in_modules
-from .editions import book_by_imports, imports_in, parsed, roots_in
+from .bindings import may_set_names, names_set_in_modules
+from .editions import book_by_imports, imports_in, neighbours, parsed, roots_in
 from .finder import FINDER, install
 from .recognition import may_have_some
 
@@ -119,6 +119,10 @@ def prepare(started: Started, source: bytes, tree: ast.Module) -> CodeType:
     if started.float32:
         _compute.choose("float32")
     FINDER.replaced |= names_set_in_modules(tree)
+    for neighbour in neighbours(list(imports_in(tree)), Path(folder)):
+        text = neighbour.read_bytes()
+        if may_set_names(text):
+            FINDER.replaced |= names_set_in_modules(parsed(text))
     if not started.keep_own and may_have_some(source):
         reading = FINDER.read_script(path)
         if reading is not None:
