@@ -10,6 +10,7 @@ import numpy as np
 from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
 from ._engines import Layers, Planned, choose_engine
 from ._training import check_trainable
+from .evaluation import has_train_flg
 from .plan import Job, NoPlanError
 from .util import accuracy, flatten, layers_of, row_blocks
 
@@ -100,9 +101,10 @@ class FitRun:
     def validate(self) -> dict[str, float]:
         """Return the validation data's loss and metric, and if there are classes both accuracies."""
         model, (x, t) = self._trainer.model, self._validation
+        flags = {"train_flg": False} if has_train_flg(model.forward) else {}
         total = 0.0
         for part in row_blocks(len(x), self._batch_size):
-            loss = as_number("fit: the model's loss", model.forward(x[part], t[part]))
+            loss = as_number("fit: the model's loss", model.forward(x[part], t[part], **flags))
             total += loss * len(x[part])
         found = {"val_loss": total / len(x)}
         if self._has_classes:
@@ -145,9 +147,11 @@ def _has_classes(model: Any, scores: tuple[int, ...], t: Array) -> bool:
     own = getattr(model, "accuracy", None)
     if own is not None and not str(getattr(own, "__module__", "")).startswith("scratchnet."):
         return True
-    names = {type(layer).__name__ for layer in layers_of(model)}  # also of a reader's own
-    if names & {"SoftmaxWithLoss", "IdentityWithLoss"}:
-        return "SoftmaxWithLoss" in names
+    layers = layers_of(model)
+    if not all(getattr(layer, "has_classes", True) for layer in layers):  # a loss of numbers
+        return False
+    if any(type(layer).__name__ == "SoftmaxWithLoss" for layer in layers):  # also a reader's own
+        return True
     if len(scores) != 2 or scores[1] < 2:
         return False
     if t.ndim == 2 and t.shape[1] == scores[1]:  # one-hot, or numbers for each output

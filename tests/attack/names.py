@@ -44,6 +44,7 @@ NOT_CALLED = {
     "scratchnet.backends.check_call": "the checks of a kernel's call: attacked through every kernel",
     "scratchnet.backends.run_checked": "the checks of a kernel's call: attacked through every kernel",
     "scratchnet._arrays.described": "a value in an error's words: every refusal has one",
+    "scratchnet.evaluation.has_train_flg": "a part of eval_perplexity, which is attacked",
     "scratchnet.evaluation.taken": "a part of eval_perplexity and RnnlmTrainer.get_batch, which are attacked",
     "scratchnet.util.random_stream": "a seed or a stream: attacked through rng= of networks and of Trainer.fit",
     "*.step_chain": "describes a network to a plan: attacked through Trainer.fit",
