@@ -10,6 +10,7 @@ import numpy as np
 from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
 from ._engines import Layers, Planned, choose_engine
 from ._training import check_trainable
+from .evaluation import has_train_flg
 from .plan import Job, NoPlanError
 from .util import accuracy, flatten, has_classes, has_train_flg, layers_of, row_blocks
 
@@ -148,9 +149,11 @@ def _has_classes(model: Any, scores: tuple[int, ...], t: Array) -> bool:
     own = getattr(model, "accuracy", None)
     if own is not None and not str(getattr(own, "__module__", "")).startswith("scratchnet."):
         return True
-    names = {type(layer).__name__ for layer in layers_of(model)}  # also of a reader's own
-    if names & {"SoftmaxWithLoss", "IdentityWithLoss"}:
-        return "SoftmaxWithLoss" in names
+    layers = layers_of(model)
+    if not all(getattr(layer, "has_classes", True) for layer in layers):  # a loss of numbers
+        return False
+    if any(type(layer).__name__ == "SoftmaxWithLoss" for layer in layers):  # also a reader's own
+        return True
     if len(scores) != 2 or scores[1] < 2:
         return False
     if t.ndim == 2 and t.shape[1] == scores[1]:  # one-hot, or numbers for each output

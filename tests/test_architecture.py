@@ -119,8 +119,8 @@ ALLOWED = {
     "_checkpoint_file": {"_files", "_fit_state", "_model_state", "_npz", "_streams", "optimizer", "util"},
     "checkpoint": {"_checkpoint_file", "_files", "_fit_state", "_model_state", "_streams", "_training"},
     "callbacks": {"_files", "_model_state", "checkpoint"},
-    "_run": {"_engines", "_training", "plan", "util"},
     "_hints": {"_as_written", "util"},
+    "_run": {"_engines", "_training", "evaluation", "plan", "util"},
     "trainer": {
         "_engines",
         "_fit_state",

@@ -359,6 +359,27 @@ def test_several_labels_at_once_have_no_accuracy():
     assert list(trained.history[-1]) == ["epoch", "loss", "val_loss"]
 
 
+def test_a_loss_of_numbers_says_so_itself():
+    model = dense_chain(layers, [np.ones((2, 4)), np.zeros(4), np.ones((4, 3)), np.zeros(3)])
+    model.loss_layer.has_classes = False
+    trained = Trainer(model, SGD(0.1))
+    trained.fit(X, T, 1, 30, verbose=False, validation=(X, T))
+    assert list(trained.history[-1]) == ["epoch", "loss", "val_loss"]
+
+
+def test_validation_is_no_training():
+    flags = []
+
+    class Flagged(Chain):
+        def forward(self, x, t, train_flg=True):
+            flags.append(train_flg)
+            return super().forward(x, t)
+
+    model = Flagged([layers.Affine(np.zeros((2, 3)), np.zeros(3))], layers.SoftmaxWithLoss())
+    Trainer(model, SGD(0.1)).fit(X, T, 1, 300, verbose=False, validation=(X, T))
+    assert flags == [True, False]
+
+
 def test_the_order_of_callbacks_is_theirs():
     said = []
     fitted([lambda tr, n=n: said.append(n) for n in range(3)], 2)

@@ -65,7 +65,7 @@ def compare(kills, epochs, folder):
 
 
 def test_kills(tmp_path):
-    compare([("Adam, callbacks", 3), ("language model", 3)], 40, tmp_path)
+    compare([("Adam, callbacks", 3), ("language model", 3)], 30, tmp_path)
 
 
 @pytest.mark.long

@@ -46,6 +46,7 @@ NOT_CALLED = {
     "scratchnet.backends.check_call": "the checks of a kernel's call: attacked through every kernel",
     "scratchnet.backends.run_checked": "the checks of a kernel's call: attacked through every kernel",
     "scratchnet._arrays.described": "a value in an error's words: every refusal has one",
+    "scratchnet.evaluation.has_train_flg": "a part of eval_perplexity, which is attacked",
     "scratchnet.evaluation.taken": "a part of eval_perplexity and RnnlmTrainer.get_batch, which are attacked",
     "scratchnet.util.named_buffers": "names the layers' statistics for a weights file: attacked by changed ones",
     "scratchnet.util.buffers_of": "a part of gradient_check, which is attacked",
