@@ -115,51 +115,51 @@ cdef class PlanRunner:
 
     cdef int set_layer(self, int k, given, void *x) except -1:
         """Fill in a layer, whose input is at x."""
-        cdef sn_layer *l = &self.plan.layer[k]
+        cdef sn_layer *to = &self.plan.layer[k]
         cdef sn_size N = self.plan.batch
         cdef sn_size weights = 0, columns = 0
         sizes = given.sizes
-        l.kind = _KINDS[given.kind]
-        l.M = given.outputs
-        if l.kind == SN_AFFINE:
-            l.D, weights, columns = given.inputs, given.inputs * given.outputs, given.outputs
-        elif l.kind == SN_DROPOUT:
-            l.D = self.plan.masks
-            self.plan.masks += N * l.M
-            self.masks.append((k, N * l.M))
-        elif l.kind == SN_CONVOLUTION:
-            l.C, l.H, l.W, l.M, l.P, l.Q, l.Y, l.X, l.stride, l.pad, l.at_once = sizes
-            weights, columns = l.M * l.C * l.P * l.Q, l.M
-            if l.C * l.H * l.W != given.inputs or l.M * l.Y * l.X != given.outputs or l.at_once < 1:
+        to.kind = _KINDS[given.kind]
+        to.M = given.outputs
+        if to.kind == SN_AFFINE:
+            to.D, weights, columns = given.inputs, given.inputs * given.outputs, given.outputs
+        elif to.kind == SN_DROPOUT:
+            to.D = self.plan.masks
+            self.plan.masks += N * to.M
+            self.masks.append((k, N * to.M))
+        elif to.kind == SN_CONVOLUTION:
+            to.C, to.H, to.W, to.M, to.P, to.Q, to.Y, to.X, to.stride, to.pad, to.at_once = sizes
+            weights, columns = to.M * to.C * to.P * to.Q, to.M
+            if to.C * to.H * to.W != given.inputs or to.M * to.Y * to.X != given.outputs or to.at_once < 1:
                 raise ValueError("PlanRunner: a convolution's sizes do not fit")
-            l.cache[0] = self.numbers(min(N, l.at_once) * l.C * l.P * l.Q * l.Y * l.X)
-            l.cache[1] = self.numbers(min(N, l.at_once) * l.C * l.P * l.Q * l.Y * l.X)
-        elif l.kind == SN_POOLING:
-            l.C, l.H, l.W, l.P, l.Q, l.Y, l.X, l.stride = sizes
-            if l.C * l.H * l.W != given.inputs or l.C * l.Y * l.X != given.outputs:
+            to.cache[0] = self.numbers(min(N, to.at_once) * to.C * to.P * to.Q * to.Y * to.X)
+            to.cache[1] = self.numbers(min(N, to.at_once) * to.C * to.P * to.Q * to.Y * to.X)
+        elif to.kind == SN_POOLING:
+            to.C, to.H, to.W, to.P, to.Q, to.Y, to.X, to.stride = sizes
+            if to.C * to.H * to.W != given.inputs or to.C * to.Y * to.X != given.outputs:
                 raise ValueError("PlanRunner: a pooling's sizes do not fit")
-            l.cache[0] = self.room(N * l.C * l.Y * l.X, np.int64)
-        elif l.kind == SN_NORMALIZATION:
-            l.M, l.L = sizes
-            if l.M * l.L != given.outputs:
+            to.cache[0] = self.room(N * to.C * to.Y * to.X, np.int64)
+        elif to.kind == SN_NORMALIZATION:
+            to.M, to.L = sizes
+            if to.M * to.L != given.outputs:
                 raise ValueError("PlanRunner: a normalization's sizes do not fit")
-            weights = columns = l.M
+            weights = columns = to.M
             for i in range(3):
-                l.cache[i] = self.numbers(l.M)
-            l.cache[3] = self.numbers(N * given.outputs)
-            if l.L > 1:
-                l.cache[4], l.cache[5] = self.numbers(N * given.outputs), self.numbers(N * given.outputs)
+                to.cache[i] = self.numbers(to.M)
+            to.cache[3] = self.numbers(N * given.outputs)
+            if to.L > 1:
+                to.cache[4], to.cache[5] = self.numbers(N * given.outputs), self.numbers(N * given.outputs)
             for i in range(2):
-                l.running[i] = self.own(given.arrays[4 + i], l.M)
+                to.running[i] = self.own(given.arrays[4 + i], to.M)
         if weights or columns:
             W, b, dW, db = given.arrays[:4]
-            l.weights, l.dW = self.own(W, weights), self.own(dW, weights)
-            l.b, l.db = self.own(b, columns), self.own(db, columns)
-            self.add_gradient(weights, l.dW, l.weights if l.kind != SN_NORMALIZATION else NULL)
-            self.add_gradient(columns, l.db, NULL)
+            to.weights, to.dW = self.own(W, weights), self.own(dW, weights)
+            to.b, to.db = self.own(b, columns), self.own(db, columns)
+            self.add_gradient(weights, to.dW, to.weights if to.kind != SN_NORMALIZATION else NULL)
+            self.add_gradient(columns, to.db, NULL)
             if self.plan.first < 0:
                 self.plan.first = k
-        l.out = x if given.in_place else self.numbers(N * given.outputs)
+        to.out = x if given.in_place else self.numbers(N * given.outputs)
         return 0
 
     cdef int add_gradient(self, sn_size count, void *g, const void *decayed) except -1:
@@ -213,7 +213,8 @@ cdef class PlanRunner:
         """Release the samples and labels."""
         self.data = self.labels = None
 
-    def run(self, const int64_t[::1] order not None, list rates not None, others, cnp.ndarray masks=None, momenta=()):
+    def run(self, const int64_t[::1] order not None, list rates not None, others, cnp.ndarray masks=None,
+            momenta=()):
         """Train on the rows in order, batch after batch, and return the loss of each step.
 
         Parameters
