@@ -56,7 +56,7 @@ def add_to(commands: Any) -> None:
         "scratchnet train table --help shows its settings.",
     )
     train.add_argument(
-        "data", choices=DEFAULTS, help="spiral: the book's 300 points; mnist: the handwritten digits"
+        "data", type=_data, choices=DEFAULTS, help="spiral: the book's 300 points; mnist: the handwritten digits"
     )
     add_options(
         train,
@@ -131,6 +131,14 @@ def _fill_in(options: argparse.Namespace) -> None:
         options.lr = LEARNING_RATES[options.data][options.optimizer] * (RELU_RATE if is_relu else 1)
     if options.out is None:
         options.out = Path(f"scratchnet-{options.data}")
+
+
+def _data(text: str) -> str:
+    if text == "table":  # which is a command of its own
+        raise argparse.ArgumentTypeError(
+            "for a table write 'train table' first: scratchnet train table FILE.csv ..."
+        )
+    return text
 
 
 def as_count(text: str) -> int:

@@ -220,6 +220,7 @@ def test_version(tmp_path):
     [
         ((), 2, "COMMAND"),
         (("train", "cifar"), 2, "invalid choice"),
+        (("train", "--epochs", "3", "table", "x.csv"), 2, "write 'train table' first"),
         (("train", "spiral", "--hidden", "ten"), 2, "expected integers separated by commas"),
         (("train", "spiral", "--hidden", "0"), 1, "each of sizes must be a positive integer, got 0"),
         (("train", "spiral", "--epochs", "0"), 2, "expected a positive integer, got '0'"),
