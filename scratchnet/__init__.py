@@ -20,6 +20,7 @@ from .backends import get_num_threads, set_num_threads
 if TYPE_CHECKING:
     from . import (
         base_model,
+        callbacks,
         dataset,
         export,
         functions,
@@ -92,6 +93,7 @@ __all__ = [
     "TwoLayerNet",
     "__version__",
     "base_model",
+    "callbacks",
     "config",
     "dataset",
     "export",
@@ -118,7 +120,8 @@ __all__ = [
 # Modules that are imported on first use; the names above by the modules that define them.
 _MODULES = frozenset(
     (
-        *("base_model", "dataset", "export", "functions", "gradient", "layers", "models", "np", "optimizer"),
+        *("base_model", "callbacks", "dataset", "export", "functions", "gradient", "layers", "models", "np"),
+        "optimizer",
         *("plotting", "time_layers", "trainer", "util"),
     )
 )

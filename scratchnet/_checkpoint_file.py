@@ -24,7 +24,7 @@ from ._files import open_file, whole_file
 from ._fit_state import FitState, is_count
 from ._npz import Archive, Header
 from .optimizer import Optimizer
-from .util import remove_duplicate, to_cpu
+from .util import layers_of, remove_duplicate, to_cpu
 
 _FORMAT = "scratchnet checkpoint 1"
 _TEXTS = ("format", "optimizer", "rng", "trainer", "callbacks")
@@ -56,6 +56,7 @@ def _entries(trainer: Any) -> dict[str, Array]:
         "rng": {"numpy": _streams.state_of(None), "own": state.own_stream},
         "trainer": {
             "class": type(trainer).__name__,
+            "layers": _layer_names(model),
             "sizes": state.sizes,
             "epochs": state.epochs,
             "window": state.window,
@@ -66,6 +67,11 @@ def _entries(trainer: Any) -> dict[str, Array]:
     }
     written = {name: np.array(_json(name, value)) for name, value in texts.items()}
     return {"format": np.array(_FORMAT)} | written | arrays
+
+
+def _layer_names(model: Any) -> list[str]:
+    """Return the classes of a model's layers, which its parameters do not tell; not of layers within layers."""
+    return sorted(type(layer).__name__ for layer in layers_of(model))
 
 
 def _json(name: str, value: Any) -> str:
@@ -142,6 +148,8 @@ def read_checkpoint(path: Path, trainer: Any) -> CheckpointContent:
             told = json.loads(_text(archive, "trainer"))
             if told["class"] != type(trainer).__name__:
                 raise _MisfitError(f"it is of a {told['class']}, expected a {type(trainer).__name__}")
+            if told["layers"] != (names := _layer_names(trainer.model)):
+                raise _MisfitError(f"its model has the layers {told['layers']}; this one has {names}")
             _check_model(headers, trainer.model)
             values = {name: json.loads(_text(archive, name)) for name in ("optimizer", "rng", "callbacks")}
             arrays = {name: archive.read(name) for name in headers if name not in _TEXTS}

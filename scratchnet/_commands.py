@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,14 @@ from .trainer import Trainer
 from .util import class_indices
 from .weights import write_params
 
+# From one checkpoint to the next, at least: a small network's epoch takes less than writing one.
+_SAVE_SECONDS = 1.0
+
 Data = tuple[Array, Array, Array, Array]  # x and t for training, x and t for the test
 
 WEIGHTS = "weights.npz"
 LEARNED_NOTHING = "the network has learned nothing: {} does as well. Try another --lr or --init, or more --epochs"
+CHECKPOINT = "checkpoint.npz"
 OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "sgd": SGD,
     "momentum": Momentum,
@@ -98,6 +102,12 @@ def add_options(parser: argparse.ArgumentParser, **defaults: str) -> None:
     add("--device", "where to train; cuda is an NVIDIA GPU (cpu)", choices=("cpu", "cuda"), default="cpu")
     add("--dtype", "dtype of the weights (float32)", choices=("float32", "float64"), default="float32")
     add("--eval-interval", "steps between log lines", type=as_count, metavar="N")
+    add(
+        "--resume",
+        f"go on from {CHECKPOINT} in --out, if it is there: it is written after each epoch, at most once a "
+        "second; --epochs counts those before",
+        action="store_true",
+    )
     add("--quiet", "print only the result", action="store_true")
     add("--out", "where the files go", type=Path, metavar="FOLDER")
 
@@ -119,7 +129,7 @@ def _rates() -> str:
 
 
 def _fill_in(options: argparse.Namespace) -> None:
-    """Set the omitted options according to the data, the activation, the depth and the optimizer."""
+    """Set the omitted options, but for lr, according to the data, the activation and the depth."""
     for setting, value in DEFAULTS[options.data].items():
         if getattr(options, setting) is None:
             setattr(options, setting, value)
@@ -127,8 +137,6 @@ def _fill_in(options: argparse.Namespace) -> None:
     if options.init is None:
         is_book_s = options.data == "spiral" and len(options.hidden) <= 1 and not is_relu
         options.init = 0.01 if is_book_s else "he" if is_relu else "xavier"
-    if options.lr is None:
-        options.lr = LEARNING_RATES[options.data][options.optimizer] * (RELU_RATE if is_relu else 1)
     if options.out is None:
         options.out = Path(f"scratchnet-{options.data}")
 
@@ -201,9 +209,10 @@ def _train(options: argparse.Namespace) -> int:
         x,
         t,
         options,
+        LEARNING_RATES[options.data][options.optimizer] * (RELU_RATE if options.activation == "relu" else 1),
         result,
+        [report] if separate_test and not options.quiet else [],
         validation=(x_test, t_test) if separate_test else None,
-        callbacks=[report] if separate_test and not options.quiet else [],
     )
 
 
@@ -212,18 +221,37 @@ def train_and_write(
     x: Array,
     t: Array,
     options: argparse.Namespace,
+    rate: float,
     result: Callable[[], None],
+    callbacks: Sequence[Callable[[Trainer], Any]],
     texts: dict[str, str] | None = None,
     **fit: Any,
 ) -> int:
     """Train a network as the options say, print the result, write the files, and return the exit code.
 
-    `result` prints how good the network is; `texts` go into the weights file, and `fit` to Trainer.fit.
+    `rate` is the learning rate where --lr is left out; `result` prints how good the network is; `texts` go into
+    the weights file, and `fit` to Trainer.fit.
     """
     model.to(options.device)
-    trainer = Trainer(model, OPTIMIZERS[options.optimizer](options.lr))
+    trainer = Trainer(model, OPTIMIZERS[options.optimizer](rate if options.lr is None else options.lr))
     options.out.mkdir(parents=True, exist_ok=True)
-    check_replaceable(options.out / WEIGHTS)  # now, not after the training
+    path = options.out / CHECKPOINT
+    for file in (options.out / WEIGHTS, path):
+        check_replaceable(file)  # now, not after the training
+    if options.resume and path.exists():
+        trainer.load_checkpoint(path)
+        if options.lr is not None:
+            trainer.optimizer.lr = options.lr
+        if not options.quiet:
+            print(f"goes on after {trainer.current_epoch} epochs")
+    before, saved_at = trainer.current_epoch, -float("inf")
+
+    def save(trainer: Trainer) -> None:
+        nonlocal saved_at
+        if time.monotonic() - saved_at >= _SAVE_SECONDS:
+            trainer.save_checkpoint(path)
+            saved_at = time.monotonic()
+
     code = 0
     start = time.perf_counter()
     try:
@@ -235,17 +263,19 @@ def train_and_write(
             options.max_grad,
             options.eval_interval,
             verbose=not options.quiet,
+            callbacks=[*callbacks, save],
             **fit,
         )
+        trainer.save_checkpoint(path)
     except KeyboardInterrupt:
         code = 130
         if trainer.current_epoch == 0:
             say("Ctrl-C in the first epoch; nothing was written")
             return code
-        say(f"Ctrl-C after {trainer.current_epoch} epochs; what was learned is kept")
+        say(f"Ctrl-C after {trainer.current_epoch} epochs; what was learned is kept, and --resume goes on")
     seconds = time.perf_counter() - start
     result()
-    print(f"{trainer.current_epoch} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
+    print(f"{trainer.current_epoch - before} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
     model.to("cpu")
     written = [write_params(model, options.out / WEIGHTS, texts=texts), *_pictures(trainer, model, x, t, options)]
     print("wrote " + ", ".join(str(path) for path in written))

@@ -116,12 +116,16 @@ class LiveLoss:
 
     def __init__(self, ylim: tuple[float, float] | None = None) -> None:
         self.ylim = None if ylim is None else _limits(ylim)
-        self.before_fit(None)
+        self._begin()
 
-    def before_fit(self, trainer: Any) -> None:
-        """Begin a new picture."""
+    def _begin(self) -> None:
         self._shown: Any = None
         self._drawn_at, self._epoch = -np.inf, -1
+
+    def before_fit(self, trainer: Any) -> None:
+        """Begin a new picture; ImportError if something is missing."""
+        _drawing()
+        self._begin()
 
     def __call__(self, trainer: Any) -> None:
         """Draw the curve, if the last picture is old enough."""
@@ -134,16 +138,8 @@ class LiveLoss:
             self._draw(trainer)
 
     def _draw(self, trainer: Any) -> None:
-        try:
-            from IPython.display import Image, display
-        except ImportError:
-            raise ImportError("LiveLoss requires IPython: it draws in notebooks (pip install ipython)") from None
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise _no_matplotlib() from error
-
-        figure = Figure(layout="constrained")
+        Figure, Image, display = _drawing()
+        figure = Figure()
         plot_loss(trainer, self.ylim, ax=figure.add_subplot())
         file = io.BytesIO()
         figure.savefig(file, format="png")
@@ -153,6 +149,19 @@ class LiveLoss:
         else:
             self._shown.update(picture)
         self._drawn_at, self._epoch = time.monotonic(), trainer.current_epoch
+
+
+def _drawing() -> tuple[Any, Any, Any]:
+    """Return what draws in a notebook: matplotlib's Figure, and IPython's Image and display."""
+    try:
+        from IPython.display import Image, display
+    except ImportError:
+        raise ImportError("LiveLoss requires IPython: it draws in notebooks (pip install ipython)") from None
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise _no_matplotlib() from error
+    return Figure, Image, display
 
 
 def _limits(ylim: Any) -> tuple[float, float]:

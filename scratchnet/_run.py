@@ -10,8 +10,9 @@ import numpy as np
 from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
 from ._engines import Layers, Planned, choose_engine
 from ._training import check_trainable
+from .evaluation import has_train_flg
 from .plan import Job, NoPlanError
-from .util import accuracy, flatten, has_classes, has_train_flg, layers_of, row_blocks
+from .util import accuracy, flatten, has_classes, layers_of, row_blocks
 
 
 class FitRun:
@@ -22,10 +23,10 @@ class FitRun:
     trainer
         Its model and optimizer are trained.
     x, t, validation, batch_size, max_grad, metric
-        The arguments of fit.
+        The arguments of fit. They are checked here; the model has predicted a sample of the validation data then.
     """
 
-    engine: Layers | Planned
+    engine: Layers | Planned  # from `start` on
 
     def __init__(
         self,
@@ -38,10 +39,18 @@ class FitRun:
         metric: Callable[[Any, Any, Any], Any] | None,
     ) -> None:
         self._trainer, self._metric = trainer, metric
-        self._given = x, t, None if validation is None else _checked_validation(trainer.model, *validation)
+        self._given = x, t, None if validation is None else _checked_validation(*validation)
         self.is_validated = validation is not None
         self._batch_size, self._max_grad = batch_size, max_grad
+        self._scores: tuple[int, ...] = ()  # shape of a sample's
+        if self._given[2] is not None:
+            sample = to_side(self._given[2][0][:1], to_gpu=_is_on_gpu(trainer.model))
+            self._scores = np.shape(trainer.model.predict(sample))  # raises now if something does not fit
         self._labels = _labels_for(trainer.model, t)
+
+    def start(self) -> None:
+        """Choose the engine."""
+        trainer = self._trainer
         self._arrange()
         kept, trainer._kept = trainer._kept, None  # a fit in a callback creates its own
         try:
@@ -59,7 +68,7 @@ class FitRun:
         self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad)
         if validation is not None:
             samples, labels = validation[0], _labels_for(model, validation[1])
-            self._has_classes = _has_classes(model, samples, labels)
+            self._has_classes = _has_classes(model, self._scores, labels)
             self._validation = to_side(samples, to_gpu=on_gpu), to_side(labels, to_gpu=on_gpu)
 
     def train(self, rows: Array, log: Any, interrupted: Callable[[], None]) -> None:
@@ -117,7 +126,7 @@ def _labels_for(model: Any, t: Array) -> Array:
     return labels.copy() if labels is t else labels  # checked once: a callback may change the caller's
 
 
-def _checked_validation(model: Any, x: Any, t: Any) -> tuple[Array, Array]:
+def _checked_validation(x: Any, t: Any) -> tuple[Array, Array]:
     x, t = as_array(x, "fit: validation's x"), as_array(t, "fit: validation's t")
     if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
         samples, labels = (len(a) if a.ndim else 0 for a in (x, t))
@@ -125,7 +134,6 @@ def _checked_validation(model: Any, x: Any, t: Any) -> tuple[Array, Array]:
             f"fit: validation has {samples} samples and {labels} labels, expected the same number of both, "
             "at least one"
         )
-    model.predict(to_side(x[:1], to_gpu=_is_on_gpu(model)))  # raises now if something does not fit
     return x, t
 
 
@@ -134,20 +142,21 @@ def _are_same(labels: Array, before: Array) -> bool:
     return labels is before or is_on_gpu(labels) or np.array_equal(labels, before)
 
 
-def _has_classes(model: Any, x: Array, t: Array) -> bool:
+def _has_classes(model: Any, scores: tuple[int, ...], t: Array) -> bool:
     """Whether labels are of classes, so that a share of them is right; a model may define its own accuracy."""
     if hasattr(model, "prepare_labels"):  # scratchnet's networks
         return has_classes(model, t)
     own = getattr(model, "accuracy", None)
     if own is not None and not str(getattr(own, "__module__", "")).startswith("scratchnet."):
         return True
-    names = {type(layer).__name__ for layer in layers_of(model)}  # also of a reader's own
-    if names & {"SoftmaxWithLoss", "IdentityWithLoss"}:
-        return "SoftmaxWithLoss" in names
-    scores = as_array(model.predict(to_side(x[:1], to_gpu=_is_on_gpu(model))))
-    if scores.ndim != 2 or scores.shape[1] < 2:
+    layers = layers_of(model)
+    if not all(getattr(layer, "has_classes", True) for layer in layers):  # a loss of numbers
         return False
-    if t.shape == (len(x), scores.shape[1]):  # one-hot, or numbers for each output
+    if any(type(layer).__name__ == "SoftmaxWithLoss" for layer in layers):  # also a reader's own
+        return True
+    if len(scores) != 2 or scores[1] < 2:
+        return False
+    if t.ndim == 2 and t.shape[1] == scores[1]:  # one-hot, or numbers for each output
         return bool(((t == 0) | (t == 1)).all() and (t.sum(axis=1) == 1).all())
     return t.dtype.kind in "biu"
 

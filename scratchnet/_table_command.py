@@ -84,8 +84,6 @@ def _train(options: argparse.Namespace) -> int:
         delimiter=as_delimiter(options.delimiter),
     )
     is_relu = options.activation == "relu"
-    if options.lr is None:
-        options.lr = LEARNING_RATES[options.optimizer] * (RELU_RATE if is_relu else 1)
     np.random.seed(options.seed)
     order = np.random.permutation(len(table.x))
     validated = _validated(len(order), options.validation)
@@ -112,10 +110,11 @@ def _train(options: argparse.Namespace) -> int:
         x,
         t,
         options,
+        LEARNING_RATES[options.optimizer] * (RELU_RATE if is_relu else 1),
         lambda: _print_result(model, columns, (x, t), (x_val, t_val) if validated else None),
+        [EarlyStopping(patience=options.patience)] if validated else [],
         {"table": columns.as_text()},
         validation=(x_val, t_val) if validated else None,
-        callbacks=[EarlyStopping(patience=options.patience)] if validated else [],
     )
 
 

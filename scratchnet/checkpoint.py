@@ -101,6 +101,8 @@ def begin_fit(
 ) -> FitState:
     """Return the state from which a fit begins or goes on, after everything has been restored.
 
+    Its is_loaded is for the fit to clear, when nothing else can be refused.
+
     Parameters
     ----------
     trainer
@@ -139,7 +141,6 @@ def begin_fit(
             _streams.set_state(stream, own_stream)
         state.stream, state.live = stream, live
         state.is_stopped &= resume
-        state.is_loaded = False
         fresh = [c for c in callbacks if not any(c is other for other in live)]
     else:
         if checkpoint:

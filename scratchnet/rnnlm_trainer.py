@@ -166,6 +166,7 @@ class RnnlmTrainer(ResumableTrainer):
         path = checked_checkpoint(checkpoint, resume)
         sizes = {"words": len(xs), "batch_size": batch_size, "time_size": time_size}
         state = begin_fit(self, sizes, None, (), path, resume=resume)
+        state.is_loaded = False
         if not state.epochs:
             self.time_idx, self.ppl_list = 0, []
         self.eval_interval = None if eval_interval is None else int(eval_interval)

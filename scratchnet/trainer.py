@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from ._engines import Planned
 from ._fit_state import FitState, are_entries, are_numbers, is_count, is_interval
 from ._orders import Orders
 from ._progress import show_progress
+from ._proof import streams_put_back
 from ._run import FitRun
 from ._training import LogLines, check_numbers, finish_step_on_interrupt
 from ._watching import LossWatch, check_links
@@ -196,10 +198,14 @@ class Trainer(ResumableTrainer):
         steps = len(x) // batch_size
         stream = random_stream("fit: rng", rng)
         sizes = {"samples": len(x), "batch_size": batch_size}
+        goes_on = self._fit_state is not None and self._fit_state.is_loaded
+        with streams_put_back() if goes_on else nullcontext():  # a model may draw when it predicts
+            run = FitRun(self, x, t, validation, batch_size, max_grad, metric)
         state = begin_fit(self, sizes, None if rng is None else stream, callbacks, path, resume=resume)
         left = 0 if state.is_stopped else max(0, int(max_epoch) - state.epochs)
         orders = Orders(stream.permutation, len(x), state.order)
-        run = FitRun(self, x, t, validation, batch_size, max_grad, metric)
+        run.start()
+        state.is_loaded = False
         self.eval_interval = None if eval_interval is None else int(eval_interval)
         with show_progress(progress, left * steps) as bar, finish_step_on_interrupt() as interrupted:
             log = _LossLog(self, state, steps, bar, verbose)

@@ -66,7 +66,8 @@ def test_train_spiral_prints_the_book_s_lines_and_the_result(trained):
 def test_train_writes_weights_and_pictures_whole(trained):
     folder, _ = trained
     out = folder / "scratchnet-spiral"
-    assert sorted(path.name for path in out.iterdir()) == ["decision_boundary.png", "loss.png", "weights.npz"]
+    names = ["checkpoint.npz", "decision_boundary.png", "loss.png", "weights.npz"]
+    assert sorted(path.name for path in out.iterdir()) == names
     for name in ("loss.png", "decision_boundary.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 
@@ -172,6 +173,7 @@ def test_help_shows_the_settings(capsys):
         "spiral 10, mnist 50",
         "adam 0.003",
         "spiral as the book, mnist 1984",
+        "go on from checkpoint.npz",
     ):
         assert words in text
 
@@ -299,6 +301,40 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
     assert "what was learned is kept" in err and "Traceback" not in err
     assert "wrote" in out
     scratchnet.TwoLayerNet(2, 10, 3).load_params(tmp_path / "scratchnet-spiral" / "weights.npz")
+
+
+def test_resume_goes_on_to_the_same_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "_pictures", lambda *arguments: [])
+    options = ("--epochs", 20, "--optimizer", "adam", "--seed", 3)
+
+    def weights(folder):
+        with np.load(tmp_path / folder / "weights.npz") as stored:
+            return {name: stored[name].tobytes() for name in stored.files}
+
+    def train(*more):
+        return run_here("train", "spiral", *options, *more)
+
+    assert train("--out", tmp_path / "whole") == 0
+    monkeypatch.setattr(commands, "_SAVE_SECONDS", 0)
+    own = scratchnet.Trainer.save_checkpoint
+    monkeypatch.setattr(
+        scratchnet.Trainer, "save_checkpoint", lambda tr, path: own(tr, path) if tr.current_epoch < 8 else 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):  # stands for a kill
+        train("--out", tmp_path / "parts", "--resume")
+    monkeypatch.undo()
+    monkeypatch.setattr(commands, "_pictures", lambda *arguments: [])
+    capsys.readouterr()
+    assert train("--out", tmp_path / "parts", "--resume") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "goes on after 7 epochs" and lines[1].startswith("| epoch 8 |")
+    assert "13 epochs in" in lines[-2]
+    assert weights("parts") == weights("whole")
+    assert train("--out", tmp_path / "parts", "--resume", "--quiet") == 0  # nothing is left to do
+    assert weights("parts") == weights("whole") and "0 epochs in" in capsys.readouterr().out
+    assert train("--out", tmp_path / "parts", "--resume", "--hidden", 5) == 1
+    assert "checkpoint.npz does not fit: it has parameters (2, 10) float32" in capsys.readouterr().err
+    assert weights("parts") == weights("whole")
 
 
 def test_ctrl_c_in_the_first_epoch_writes_nothing(tmp_path, capsys, monkeypatch):

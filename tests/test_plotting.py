@@ -2,13 +2,14 @@
 
 import sys
 import tracemalloc
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from processes import fresh
 
-from scratchnet.plotting import decision_regions, plot_decision_boundary, plot_descent, plot_loss
+from scratchnet import SGD, Trainer, TwoLayerNet
+from scratchnet.plotting import LiveLoss, decision_regions, plot_decision_boundary, plot_descent, plot_loss
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,86 @@ def test_a_language_model_s_curve_is_its_perplexity():
     trainer.ppl_list = []
     with pytest.raises(ValueError, match="no perplexity to plot yet: ppl_list is empty"):
         plot_loss(trainer)
+
+
+def test_validation_is_drawn_beside_training_at_the_ends_of_epochs():
+    history = [{"epoch": n, "loss": 1.0 / n, "val_loss": 2.0 / n} for n in (1, 2, 3)]
+    run = SimpleNamespace(loss_list=[1.0, 0.9, 0.6, 0.5, 0.4, 0.3], eval_interval=5, history=history)
+    ax = plot_loss(run)
+    train, validation = ax.get_lines()
+    np.testing.assert_array_equal(train.get_ydata(), run.loss_list)
+    np.testing.assert_array_equal(validation.get_xdata(), [1, 3, 5])
+    np.testing.assert_array_equal(validation.get_ydata(), [2.0, 1.0, 2.0 / 3])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["train", "validation"]
+    del history[1]["val_loss"]  # a fit without, between two with
+    np.testing.assert_array_equal(plot_loss(run).get_lines()[1].get_xdata(), [1, 5])
+
+
+def test_without_lines_the_epochs_are_drawn():
+    history = [{"epoch": n, "loss": 1.0 / n} for n in (1, 2)]
+    ax = plot_loss(SimpleNamespace(loss_list=[], eval_interval=None, history=history))
+    (line,) = ax.get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), [1.0, 0.5])
+    assert ax.get_xlabel() == "Epochs"
+
+
+class Display:
+    """IPython's display, as far as it is used: keeps what it was given."""
+
+    def __init__(self):
+        self.shown, self.updates = [], 0
+
+    def display(self, picture, *, display_id):
+        assert display_id is True
+        self.shown.append(picture)
+        return self
+
+    def update(self, picture):
+        self.shown.append(picture)
+        self.updates += 1
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """A display, and a clock that stands still unless it is set."""
+    display = Display()
+    module = ModuleType("IPython.display")
+    module.display, module.Image = display.display, lambda data, format: (format, data)
+    package = ModuleType("IPython")
+    package.version_info = (9, 0)  # matplotlib asks for it
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    display.now = 100.0
+    monkeypatch.setattr("scratchnet._curves.time", SimpleNamespace(monotonic=lambda: display.now))
+    return display
+
+
+def test_a_live_curve_is_redrawn_at_most_twice_a_second(notebook, plt):
+    drawn = []
+
+    def pass_time(trainer):
+        drawn.append(len(notebook.shown))
+        notebook.now += 0.2
+
+    trainer = Trainer(TwoLayerNet(2, 3, 3, rng=0), SGD(1.0))
+    x, t = points()
+    live = LiveLoss(ylim=(0, 2))
+    trainer.fit(x, t, 7, len(x), verbose=False, validation=(x, t), callbacks=[live, pass_time])
+    assert drawn == [1, 1, 1, 2, 2, 2, 3]  # at 0.0, 0.6 and 1.2 seconds
+    assert len(notebook.shown) == 3 and notebook.updates == 2  # the last epoch is in the last picture
+    assert all(kind == "png" and data.startswith(b"\x89PNG") for kind, data in notebook.shown)
+    assert plt.get_fignums() == []
+    trainer.fit(x, t, 2, len(x), verbose=False, callbacks=[live, pass_time])
+    assert len(notebook.shown) == 5 and notebook.updates == 3  # a new picture; at its end the whole curve
+
+
+def test_a_live_curve_says_what_it_requires(monkeypatch):
+    with pytest.raises(ValueError, match="ylim must be two numbers"):
+        LiveLoss(ylim=3)
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    x, t = points()
+    with pytest.raises(ImportError, match="LiveLoss requires IPython"):
+        Trainer(TwoLayerNet(2, 3, 3), SGD()).fit(x, t, 1, len(x), callbacks=[LiveLoss(), pytest.fail])
 
 
 def test_losses_that_are_no_longer_finite_leave_a_gap():

@@ -37,6 +37,12 @@ def test_readme_s_examples_run(name, tmp_path, monkeypatch, capsys):
     assert names["network"].accuracy(names["x"], names["t"]) > 0.95
     assert "(10, 30, 12, 12)" in printed
     assert names["classifier"].accuracy(names["features"], names["table"].t) > 0.85
+    assert names["watched"].history[-1].keys() >= {"val_loss", "val_metric"} and Path("log.csv").exists()
+    np.random.seed(0)
+    whole = names["Trainer"](names["TwoLayerNet"](2, 10, 3), names["SGD"](lr=1.0))
+    whole.fit(names["x"], names["t"], 20, 30, verbose=False)
+    np.random.set_state(state)
+    assert names["resumed"].history == whole.history
     assert names["language"].ppl_list[0] > 7 and names["language"].ppl_list[-1] < 1.1
 
 

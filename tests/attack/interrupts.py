@@ -64,6 +64,7 @@ KINDS: dict[str, Kind] = {
     "a reader's class, compiled": fitting(3, 10, chain, True),
     "callbacks": fitting(10, 10, callbacks=[lambda tr: None]),
     "a fit in a callback": fitting(3, 10, callbacks=[a_fit_within]),
+    "checkpoints": fitting(5, 10, checkpoint="run"),
     "validation": fitting(3, 10, validation=(X, T)),
     "lines": fitting(20, 10, verbose=True, eval_interval=1),
     "nothing": fitting(0, 30),
