@@ -13,6 +13,7 @@ from ._commands import LEARNED_NOTHING, RELU_RATE, add_options, as_count, train_
 from ._predict_command import add_reading, as_delimiter
 from ._start import say
 from .callbacks import EarlyStopping
+from .dataset._lines import names_in_short
 from .dataset.table import Columns, Table, read_table
 from .models import MultiLayerNet, Network
 from .util import to_cpu
@@ -138,11 +139,11 @@ def _validated(rows: int, share: float) -> int:
 
 def _summary(table: Table, trained: int, validated: int) -> str:
     columns = table.columns
-    if columns.classes is None:
-        goal = f"{columns.target}, a number"
-    else:
-        goal = f"{columns.target}, {len(columns.classes)} classes"
-    return f"{len(columns.features)} features to predict {goal}; {trained} rows to train, {validated} to validate"
+    kind = "a number" if columns.classes is None else f"{len(columns.classes)} classes"
+    return (
+        f"{columns.target}, {kind}, from {len(columns.features)} columns: {names_in_short(columns.features)}\n"
+        f"{trained} rows to train, {validated} to validate"
+    )
 
 
 def _print_result(

@@ -215,7 +215,9 @@ def test_classes_from_the_command_line(write, capsys):
     write(flowers(300)), write(flowers(100), "new.csv")
     assert run("train", "table", "data.csv", "--target", "kind", "--quiet", "--out", "net") == 0
     out, err = capsys.readouterr()
-    assert err == "" and "2 features to predict kind, 2 classes; 240 rows to train, 60 to validate" in out
+    assert (
+        err == "" and "kind, 2 classes, from 2 columns: length, width\n240 rows to train, 60 to validate\n" in out
+    )
     assert float(out.split("accuracy ")[2].split()[0]) > 0.9 and "on the validation rows" in out
     assert run("predict", "net/weights.npz", "new.csv", "--probabilities") == 0
     out, err = capsys.readouterr()

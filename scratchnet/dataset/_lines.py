@@ -142,3 +142,8 @@ def text_in(cell: str) -> str:
 def shortened(cell: str) -> str:
     """Return a cell as an error shows it."""
     return repr(cell if len(cell) <= 40 else cell[:37] + "...")
+
+
+def names_in_short(names: list[str]) -> str:
+    """Return the names of columns, or of the first of many."""
+    return ", ".join(names[:10]) + (f", ... ({len(names)} in all)" if len(names) > 10 else "")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._lines import Lines, number_in, shortened, text_in
+from ._lines import Lines, names_in_short, number_in, shortened, text_in
 
 __all__ = ["Columns", "Table", "read_features", "read_table"]
 
@@ -79,7 +79,7 @@ class Columns:
         """Return features (N, D) as the network takes them: minus the mean, over the standard deviation."""
         n = len(self.features)
         if x.ndim != 2 or x.shape[1] != n:
-            raise ValueError(f"x has shape {x.shape}, expected (N, {n}): columns {_shown(self.features)}")
+            raise ValueError(f"x has shape {x.shape}, expected (N, {n}): columns {names_in_short(self.features)}")
         return (x - self.mean[:n]) / self.std[:n]
 
     def standardized_target(self, t: Floats) -> Floats:
@@ -251,7 +251,9 @@ def _columns(lines: Lines, target: str, ignore: tuple[str, ...], regression: boo
             hint = _other_delimiter(names[0]) if len(names) == 1 else ""
             if any(number is not None for number in first):
                 hint = ". If the first line has no names, give the column's number, from 1"
-            raise ValueError(f"{what}: {lines.path} has no column {name!r}; its columns are {_shown(names)}{hint}")
+            raise ValueError(
+                f"{what}: {lines.path} has no column {name!r}; its columns are {names_in_short(names)}{hint}"
+            )
         raise ValueError(
             f"{what}: {lines.path} has no column {name!r}: its first line has numbers, not names, so columns are "
             f"counted from 1 to {len(names)}"
@@ -281,7 +283,7 @@ def _found_again(lines: Lines, columns: Columns) -> Columns:
         if missing:
             raise ValueError(
                 f"{lines.path} has no column {missing[0]!r}, which the network was trained on; its columns are "
-                f"{_shown(names)}"
+                f"{names_in_short(names)}"
             )
         places = [names.index(name) for name in columns.features]
         target = names.index(columns.target) if columns.target in names else -1
@@ -336,10 +338,6 @@ def _known(labels: list[str], columns: Columns) -> Any:
     index = {name: k for k, name in enumerate(columns.classes)}
     found = [index.get(label) for label in labels]
     return None if None in found else np.array(found, np.int64)
-
-
-def _shown(names: list[str]) -> str:
-    return ", ".join(names[:10]) + (f", ... ({len(names)} in all)" if len(names) > 10 else "")
 
 
 def _other_delimiter(line: str) -> str:
