@@ -213,6 +213,9 @@ def _normalize(graph: _Graph, layer: Any) -> None:
     statistics = [getattr(layer, name) for name in layer.buffers]
     mean, var = (np.zeros(size) if values is None else values for values in statistics)
     size = max(size, np.size(mean))
+    sizes = graph.shape[1:]
+    if size == 1 and not any(isinstance(known, str) for known in sizes):  # numbers, for each column
+        size = prod(sizes)
     rows = [
         np.broadcast_to(graph.numbers(values).reshape(-1), (size,))
         for values in (layer.gamma, layer.beta, mean, var)
@@ -331,6 +334,11 @@ def _serialized(onnx: Any, graph: _Graph, entered: Shape, dtype: np.dtype[Any]) 
         producer_version=__version__,
         doc_string="scores: what predict returns, before the softmax or sigmoid of the loss",
     )
-    onnx.checker.check_model(description, full_check=True)
+    try:
+        onnx.checker.check_model(description, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ValueError(
+            f"to_onnx: the layers do not fit together, or their arrays do not fit them: {error}"
+        ) from None
     content: bytes = description.SerializeToString()
     return content

@@ -95,6 +95,10 @@ MODELS = {
         lambda: Sequential([Affine(normal(4, 6).T, 0.5), Relu()], IdentityWithLoss()),
         (6,),
     ),
+    "numbers as gamma and beta": (
+        lambda: Sequential([affine(6, 4), BatchNormalization(2.0, 0.5), Tanh()], IdentityWithLoss()),
+        (6,),
+    ),
     "only an activation": (lambda: Sequential([Tanh()], IdentityWithLoss()), (6,)),
     "images": (
         lambda: Sequential(
@@ -232,6 +236,10 @@ class Mine(Relu):
         (
             lambda: (Sequential([Pooling(2, 2), batch_normalization(3)], Relu()),),
             "layer 2, BatchNormalization may be for channels or for pixels",
+        ),
+        (
+            lambda: (Sequential([affine(3, 4), batch_normalization(5)], Relu()),),
+            "the layers do not fit together",
         ),
         (
             lambda: (Sequential([Affine(np.full((2, 2), 1e300), 0.0)], Relu()),),
