@@ -65,6 +65,10 @@ def _predict(options: argparse.Namespace) -> int:
     else:
         x = _read_samples(Path(options.data))
     scores = model.predict(x)
+    outputs = None if columns is None else 1 if columns.classes is None else len(columns.classes)
+    if scores.ndim != 2 or outputs not in (None, scores.shape[1]):
+        wanted = "one row for each sample" if outputs is None else f"({len(x)}, {outputs}), as its table has it"
+        raise ValueError(f"{options.weights}: the network's output has shape {scores.shape}, expected {wanted}")
     finite = np.isfinite(scores).all(axis=1)
     if not finite.all():
         raise ValueError(

@@ -101,7 +101,7 @@ def _train(options: argparse.Namespace) -> int:
         options.hidden,
         len(columns.classes) if columns.classes else 1,
         options.activation,
-        options.init or ("he" if is_relu else "xavier"),
+        ("he" if is_relu else "xavier") if options.init is None else options.init,
         dtype=np.dtype(options.dtype),
         loss="softmax" if columns.classes else "identity",
     )
@@ -155,7 +155,7 @@ def _print_result(
         errors = {name: _rmse(model, x, t) * columns.std[-1] for name, (x, t) in parts.items()}
         print(", ".join(f"RMSE {error:.6g} on the {name}" for name, error in errors.items()))
         x, t = trained
-        if _rmse(model, x, t) >= float(np.sqrt(np.mean(t**2))):
+        if not _rmse(model, x, t) < float(np.sqrt(np.mean(t**2))):  # which NaN is not
             say(LEARNED_NOTHING.format("always predicting the mean"))
         return
     shares = {name: model.accuracy(x, t) for name, (x, t) in parts.items()}

@@ -299,12 +299,20 @@ def test_predicting_with_the_wrong_data(write, capsys):
     assert run(*train, "--out", "net") == 0
     np.save("wide.npy", np.zeros((2, 3)))
     np.save("huge.npy", np.full((2, 2), 1e200))
-    np.savez("said.npz", **{**np.load("net/weights.npz"), "table": np.array("{}")})
+    held = dict(np.load("net/weights.npz"))
+    fewer = str(held["table"]).replace(', "virginica"]', "]")
+    np.savez("fewer.npz", **{**held, "table": np.array(fewer)})
+    np.savez("said.npz", **{**held, "table": np.array("{}")})
     for data, message, weights in [
         ("spiral", "is of a table, not of spiral; expected a .csv or .npy file", "net/weights.npz"),
         ("wide.npy", "x has shape (2, 3), expected (N, 2): columns length, width", "net/weights.npz"),
         ("huge.npy", "sample 1 are not finite", "net/weights.npz"),
         ("nothing.csv", "there is no file nothing.csv", "net/weights.npz"),
+        (
+            "data.csv",
+            "fewer.npz: the network's output has shape (4, 3), expected (4, 2), as its table",
+            "fewer.npz",
+        ),
         ("data.csv", "said.npz: what it says of the table's columns is invalid", "said.npz"),
     ]:
         capsys.readouterr()
