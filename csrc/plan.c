@@ -64,58 +64,203 @@ static void gather(sn_type type, sn_size B, sn_size D, const void *data, sn_data
     }
 }
 
-static double forward(const sn_plan *plan)
+/* to[n,b,a] = from[n,a,b]: the channels of images become the columns of rows, or back */
+#define TRANSPOSE(TYPE) \
+    for (sn_size i = 0; i < n; i++) \
+        for (sn_size k = 0; k < b; k++) \
+            for (sn_size j = 0; j < a; j++) \
+                ((TYPE *)to)[(i * b + k) * a + j] = ((const TYPE *)from)[(i * a + j) * b + k];
+
+static void transpose(sn_type type, sn_size n, sn_size a, sn_size b, const void *from, void *to)
+{
+    if (type == SN_FLOAT64)
+        TRANSPOSE(double)
+    else
+        TRANSPOSE(float)
+}
+
+/* average[n] = momentum average + (1 - momentum) x */
+#define MOVE(TYPE) \
+    for (sn_size i = 0; i < n; i++) \
+        ((TYPE *)average)[i] = (TYPE)momentum * ((TYPE *)average)[i] + (TYPE)(1 - momentum) * ((const TYPE *)x)[i];
+
+static void move_average(sn_type type, sn_size n, const void *x, double momentum, void *average)
+{
+    if (type == SN_FLOAT64)
+        MOVE(double)
+    else
+        MOVE(float)
+}
+
+static inline void *at(const sn_plan *plan, const void *array, sn_size i)
+{
+    return (char *)array + (size_t)i * (plan->type == SN_FLOAT64 ? sizeof(double) : sizeof(float));
+}
+
+/* ---- what each kind does; x is the output of the layer before, or the batch -------------------------------- */
+
+static void convolution_forward(const sn_plan *plan, const sn_layer *l, const void *x)
+{
+    const sn_size inputs = l->C * l->H * l->W, K = l->C * l->P * l->Q, L = l->Y * l->X;
+    for (sn_size i = 0; i < plan->batch; i += l->at_once) {
+        const sn_size N = plan->batch - i < l->at_once ? plan->batch - i : l->at_once;
+        sn_im2col(plan->type, N, l->C, l->H, l->W, l->P, l->Q, l->Y, l->X, at(plan, x, i * inputs), l->stride, l->pad,
+                  l->cache[0]);
+        sn_convolution_forward(plan->type, N, K, L, l->M, l->cache[0], l->weights, l->b, at(plan, l->out, i * l->M * L));
+    }
+}
+
+static void convolution_backward(const sn_plan *plan, const sn_layer *l, const void *x, const void *dout, void *dx)
+{
+    const sn_size inputs = l->C * l->H * l->W, K = l->C * l->P * l->Q, L = l->Y * l->X;
+    memset(l->dW, 0, (size_t)((char *)at(plan, l->dW, l->M * K) - (char *)l->dW));
+    memset(l->db, 0, (size_t)((char *)at(plan, l->db, l->M) - (char *)l->db));
+    for (sn_size i = 0; i < plan->batch; i += l->at_once) {
+        const sn_size N = plan->batch - i < l->at_once ? plan->batch - i : l->at_once;
+        sn_im2col(plan->type, N, l->C, l->H, l->W, l->P, l->Q, l->Y, l->X, at(plan, x, i * inputs), l->stride, l->pad,
+                  l->cache[0]);
+        sn_convolution_backward(plan->type, N, K, L, l->M, at(plan, dout, i * l->M * L), l->cache[0], l->weights,
+                                l->cache[1], l->dW, l->db);
+        if (dx)
+            sn_col2im(plan->type, N, l->C, l->H, l->W, l->P, l->Q, l->Y, l->X, l->cache[1], l->stride, l->pad,
+                      at(plan, dx, i * inputs));
+    }
+}
+
+/* The columns are M channels of L pixels each, or all of a sample's numbers; cache: mean, var, std, xhat, and of
+ * channels rows of what comes and of what goes. */
+static void normalization_forward(const sn_plan *plan, const sn_layer *l, const void *x)
+{
+    const void *rows = l->L == 1 ? x : l->cache[4];
+    void *out = l->L == 1 ? l->out : l->cache[5];
+    if (l->L > 1)
+        transpose(plan->type, plan->batch, l->M, l->L, x, l->cache[4]);
+    sn_batch_normalization_forward(plan->type, plan->batch * l->L, l->M, rows, l->weights, l->b, 1e-6, l->cache[0],
+                                   l->cache[1], l->cache[2], l->cache[3], out);
+    if (l->L > 1)
+        transpose(plan->type, plan->batch, l->L, l->M, out, l->out);
+    move_average(plan->type, l->M, l->cache[0], l->number, l->running[0]);
+    move_average(plan->type, l->M, l->cache[1], l->number, l->running[1]);
+}
+
+static void normalization_backward(const sn_plan *plan, const sn_layer *l, const void *dout, void *dx)
+{
+    if (l->L > 1)
+        transpose(plan->type, plan->batch, l->M, l->L, dout, l->cache[4]);
+    sn_batch_normalization_backward(plan->type, plan->batch * l->L, l->M, l->L == 1 ? dout : l->cache[4], l->cache[3],
+                                    l->weights, l->cache[2], l->L == 1 ? dx : l->cache[5], l->dW, l->db);
+    if (l->L > 1)
+        transpose(plan->type, plan->batch, l->L, l->M, l->cache[5], dx);
+}
+
+static double loss_forward(const sn_plan *plan, const void *x)
+{
+    switch (plan->loss) {
+    case SN_SOFTMAX_LOSS:
+        return sn_softmax_cross_entropy_forward(plan->type, plan->batch, plan->outputs, x, plan->t, 1e-7, 0, plan->y);
+    case SN_SIGMOID_LOSS:
+        return sn_sigmoid_cross_entropy_forward(plan->type, plan->batch * plan->outputs, x, plan->t, 1e-7, 0, plan->y);
+    default:
+        return sn_squared_error_forward(plan->type, plan->batch, plan->outputs, x, plan->y);
+    }
+}
+
+/* masks[batch, ...]: those of the step, one dropout layer's after the other's */
+static double forward(const sn_plan *plan, const void *masks)
 {
     const void *x = plan->x;
     for (int k = 0; k < plan->layers; k++) {
         const sn_layer *l = &plan->layer[k];
-        sn_affine_forward(plan->type, plan->batch, l->D, l->M, x, l->W, l->b, l->out);
-        if (l->activation == SN_SIGMOID)
-            sn_sigmoid_forward(plan->type, plan->batch * l->M, l->out, l->out);
-        else if (l->activation == SN_RELU)
-            sn_relu_forward(plan->type, plan->batch * l->M, l->out, l->out);
+        const sn_size n = plan->batch * l->M;
+        switch (l->kind) {
+        case SN_AFFINE: sn_affine_forward(plan->type, plan->batch, l->D, l->M, x, l->weights, l->b, l->out); break;
+        case SN_SIGMOID: sn_sigmoid_forward(plan->type, n, x, l->out); break;
+        case SN_RELU: sn_relu_forward(plan->type, n, x, l->out); break;
+        case SN_TANH: sn_tanh_forward(plan->type, n, x, l->out); break;
+        case SN_DROPOUT: sn_multiply_by_mask(plan->type, n, x, at(plan, masks, l->D), l->out); break;
+        case SN_CONVOLUTION: convolution_forward(plan, l, x); break;
+        case SN_POOLING:
+            sn_max_pool_forward(plan->type, plan->batch, l->C, l->H, l->W, l->Y, l->X, x, l->P, l->Q, l->stride,
+                                l->out, l->cache[0]);
+            break;
+        case SN_NORMALIZATION: normalization_forward(plan, l, x); break;
+        }
         x = l->out;
     }
-    return sn_softmax_cross_entropy_forward(plan->type, plan->batch, plan->layer[plan->layers - 1].M, x, plan->t,
-                                            1e-7, 0, plan->y);
+    return loss_forward(plan, x);
 }
 
-static void backward(const sn_plan *plan)
+static void loss_backward(const sn_plan *plan, void *dout)
+{
+    const void *scores = plan->layer[plan->layers - 1].out;
+    switch (plan->loss) {
+    case SN_SOFTMAX_LOSS:
+        sn_softmax_cross_entropy_backward(plan->type, plan->batch, plan->outputs, plan->y, plan->t, 1, dout);
+        break;
+    case SN_SIGMOID_LOSS:
+        sn_sigmoid_cross_entropy_backward(plan->type, plan->batch * plan->outputs, plan->y, plan->t, 1, dout);
+        break;
+    case SN_SQUARED_LOSS:
+        sn_squared_error_backward(plan->type, plan->batch, plan->outputs, scores, plan->y, 1, dout);
+    }
+}
+
+static void backward(const sn_plan *plan, const void *masks)
 {
     void *dout = plan->dout, *dx = plan->dx;
-    sn_softmax_cross_entropy_backward(plan->type, plan->batch, plan->layer[plan->layers - 1].M, plan->y, plan->t, 1,
-                                      dout);
-    for (int k = plan->layers - 1; k >= 0; k--) {
+    loss_backward(plan, dout);
+    for (int k = plan->layers - 1; k >= plan->first; k--) {
         const sn_layer *l = &plan->layer[k];
+        const void *x = k ? plan->layer[k - 1].out : plan->x;
         const sn_size n = plan->batch * l->M;
-        if (l->activation == SN_SIGMOID)
-            sn_sigmoid_backward(plan->type, n, dout, l->out, dout);
-        else if (l->activation == SN_RELU)
-            sn_relu_backward(plan->type, n, dout, l->out, dout);
-        sn_affine_backward(plan->type, plan->batch, l->D, l->M, dout, k ? plan->layer[k - 1].out : plan->x, l->W,
-                           k ? dx : NULL, l->dW, l->db);
+        switch (l->kind) {
+        case SN_SIGMOID: sn_sigmoid_backward(plan->type, n, dout, l->out, dout); continue;
+        case SN_RELU: sn_relu_backward(plan->type, n, dout, l->out, dout); continue;
+        case SN_TANH: sn_tanh_backward(plan->type, n, dout, l->out, dout); continue;
+        case SN_DROPOUT: sn_multiply_by_mask(plan->type, n, dout, at(plan, masks, l->D), dout); continue;
+        case SN_AFFINE:
+            sn_affine_backward(plan->type, plan->batch, l->D, l->M, dout, x, l->weights, k > plan->first ? dx : NULL,
+                               l->dW, l->db);
+            break;
+        case SN_CONVOLUTION: convolution_backward(plan, l, x, dout, k > plan->first ? dx : NULL); break;
+        case SN_POOLING:
+            sn_max_pool_backward(plan->type, plan->batch, l->C, l->H, l->W, l->Y, l->X, dout, l->cache[0], dx);
+            break;
+        case SN_NORMALIZATION: normalization_backward(plan, l, dout, dx);
+        }
         void *freed = dout;
         dout = dx;
         dx = freed;
     }
 }
 
+/* 0.5 decay sum of W^2 for the loss, and its gradient. */
+static double penalty(const sn_plan *plan)
+{
+    double squares = 0;
+    for (int k = 0; k < plan->gradients; k++)
+        if (plan->gradient[k].decayed)
+            squares += sn_squared_norm(plan->type, plan->gradient[k].n, plan->gradient[k].decayed);
+    return 0.5 * plan->decay * squares;
+}
+
+static void add_decay(const sn_plan *plan)
+{
+    for (int k = 0; k < plan->gradients; k++)
+        if (plan->gradient[k].decayed)
+            sn_sgd_update(plan->type, plan->gradient[k].n, plan->gradient[k].g, plan->gradient[k].decayed, -plan->decay);
+}
+
 /* Book 2, ch. 6.1.4, array by array as util.clip_grads does. */
 static void clip(const sn_plan *plan)
 {
     double squares = 0;
-    for (int k = 0; k < plan->layers; k++) {
-        const sn_layer *l = &plan->layer[k];
-        squares += sn_squared_norm(plan->type, l->D * l->M, l->dW);
-        squares += sn_squared_norm(plan->type, l->M, l->db);
-    }
+    for (int k = 0; k < plan->gradients; k++)
+        squares += sn_squared_norm(plan->type, plan->gradient[k].n, plan->gradient[k].g);
     const double rate = plan->max_grad / (sqrt(squares) + 1e-6);
     if (rate < 1)
-        for (int k = 0; k < plan->layers; k++) {
-            const sn_layer *l = &plan->layer[k];
-            sn_scale(plan->type, l->D * l->M, l->dW, rate);
-            sn_scale(plan->type, l->M, l->db, rate);
-        }
+        for (int k = 0; k < plan->gradients; k++)
+            sn_scale(plan->type, plan->gradient[k].n, plan->gradient[k].g, rate);
 }
 
 static void update(const sn_plan *plan, double rate)
@@ -125,15 +270,31 @@ static void update(const sn_plan *plan, double rate)
         sn_update(plan->type, plan->optimizer, &plan->parameter[k], numbers);
 }
 
-void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
-                 sn_size row_bytes, const sn_label *labels, const double *rates, double *loss)
+/* The labels of the batch, or as rows of numbers its targets. */
+static void gather_labels(const sn_plan *plan, const sn_labels *labels, const sn_label *order)
 {
-    for (sn_size step = 0; step < steps; step++, order += plan->batch) {
-        gather(plan->type, plan->batch, plan->layer[0].D, data, data_type, row_bytes, order, plan->x);
-        for (sn_size i = 0; i < plan->batch; i++)
-            plan->t[i] = labels[order[i]];
-        loss[step] = forward(plan);
-        backward(plan);
+    if (plan->loss == SN_SQUARED_LOSS) {
+        gather(plan->type, plan->batch, plan->outputs, labels->targets, labels->type, labels->row_bytes, order, plan->y);
+        return;
+    }
+    const sn_size each = plan->loss == SN_SIGMOID_LOSS ? plan->outputs : 1;
+    for (sn_size i = 0; i < plan->batch; i++)
+        for (sn_size j = 0; j < each; j++)
+            plan->t[i * each + j] = labels->t[order[i] * each + j];
+}
+
+void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
+                 sn_size row_bytes, const sn_labels *labels, const void *masks, const double *rates, double *loss)
+{
+    for (sn_size step = 0; step < steps; step++, order += plan->batch, masks = at(plan, masks, plan->masks)) {
+        gather(plan->type, plan->batch, plan->inputs, data, data_type, row_bytes, order, plan->x);
+        gather_labels(plan, labels, order);
+        loss[step] = forward(plan, masks);
+        if (plan->decay != 0)
+            loss[step] += penalty(plan);
+        backward(plan, masks);
+        if (plan->decay != 0)
+            add_decay(plan);
         if (plan->max_grad >= 0)
             clip(plan);
         update(plan, rates[step]);

@@ -55,19 +55,35 @@ void sn_shuffle(uint32_t (*next)(void *state), void *state, sn_size n, sn_label 
 
 /* ---- plan.c: whole training steps of a chain of layers -------------------------------------- */
 
-typedef enum { SN_NO_ACTIVATION, SN_SIGMOID, SN_RELU } sn_activation;
+typedef enum {
+    SN_AFFINE, SN_SIGMOID, SN_RELU, SN_TANH, SN_DROPOUT, SN_CONVOLUTION, SN_POOLING, SN_NORMALIZATION
+} sn_kind;
+typedef enum { SN_SOFTMAX_LOSS, SN_SIGMOID_LOSS, SN_SQUARED_LOSS } sn_loss;
 typedef enum {
     SN_DATA_BOOL,                    /* a byte; nonzero counts as 1 */
     SN_DATA_U8, SN_DATA_I8, SN_DATA_I16, SN_DATA_I32, SN_DATA_I64, SN_DATA_F32, SN_DATA_F64
 } sn_data;
 
-typedef struct {                     /* out = activation(x W + b), with x the layer before or the batch */
-    sn_size D, M;
-    sn_activation activation;
-    const void *W, *b;               /* [D,M], [M] */
-    void *dW, *db;                   /* likewise */
-    void *out;                       /* [batch,M] */
+typedef struct {                     /* out from x, the output of the layer before or the batch */
+    sn_kind kind;
+    sn_size D, M;                    /* affine: of W; dropout: D is the offset of its mask; M numbers of a sample;
+                                        convolution: M filters; normalization: M columns */
+    sn_size C, H, W, P, Q, Y, X, stride, pad; /* images and windows */
+    sn_size L;                       /* normalization: pixels of a channel, or 1 */
+    sn_size at_once;                 /* convolution: images */
+    const void *weights, *b;         /* or gamma, beta */
+    void *dW, *db;
+    void *running[2];                /* mean and variance, changed in place */
+    double number;                   /* normalization: momentum */
+    void *cache[6];                  /* what backward needs, and room to work */
+    void *out;                       /* may be x where nothing needs that unchanged */
 } sn_layer;
+
+typedef struct {                     /* a parameter's gradient; `decayed` is the parameter if weight decay is for it */
+    sn_size n;
+    void *g;
+    const void *decayed;
+} sn_gradient;
 
 typedef struct {                     /* coalesced parameters: adjacent in memory */
     sn_size n;
@@ -79,24 +95,36 @@ void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *paramet
 
 typedef struct {
     sn_type type;
-    sn_size batch;
-    int layers, parameters;
-    sn_layer *layer;                 /* the last one has no activation: softmax and cross entropy follow */
-    sn_parameter *parameter;
+    sn_size batch, inputs, outputs;  /* samples; numbers of each, and scores */
+    int layers, first;               /* the first layer with parameters: backward ends there */
+    int parameters, gradients;
+    sn_layer *layer;
+    sn_parameter *parameter;         /* coalesced */
+    sn_gradient *gradient;           /* one by one, in the model's order */
     sn_optimizer optimizer;
-    double numbers[3];               /* its kernel's, after the learning rate */
+    sn_loss loss;
+    double numbers[3];               /* the optimizer's kernel's, after the learning rate */
     double max_grad;                 /* largest norm of all gradients; negative means no clipping */
-    void *x;                         /* [batch, first D]: the gathered samples */
-    sn_label *t;                     /* [batch] */
-    void *y;                         /* [batch, last M]: probabilities */
-    void *dout, *dx;                 /* [batch, largest M]: gradients of the current layer and of its input */
+    double decay;                    /* 0.5 decay sum of W^2 is added to the loss */
+    sn_size masks;                   /* numbers of all masks of a step */
+    void *x;                         /* [batch,inputs]: the gathered samples */
+    sn_label *t;                     /* [batch], with the sigmoid [batch,outputs] */
+    void *y;                         /* [batch,outputs]: probabilities, or the gathered targets */
+    void *dout, *dx;                 /* [batch, most numbers]: gradients of the current layer and of its input */
 } sn_plan;
+
+typedef struct {                     /* of all samples: class indices, or targets as rows of numbers */
+    const sn_label *t;
+    const void *targets;
+    sn_data type;
+    sn_size row_bytes;
+} sn_labels;
 
 /* Run `steps` training steps, each on the next `batch` entries of order[steps * batch], which index the rows
  * of data (`row_bytes` apart, of type `data_type`, cast on the way) and labels, each with its learning rate
- * from rates[steps]; loss[steps] = the mean loss of each batch before its update. The same kernels in the same order
- * as the layers' own calls. */
+ * from rates[steps] and its masks from masks[steps, plan->masks]; loss[steps] = the mean loss of each batch before
+ * its update. The same kernels in the same order as the layers' own calls. */
 void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
-                 sn_size row_bytes, const sn_label *labels, const double *rates, double *loss);
+                 sn_size row_bytes, const sn_labels *labels, const void *masks, const double *rates, double *loss);
 
 #endif

@@ -188,6 +188,8 @@ class Planned:
 
     def epochs_at_once(self, steps: int) -> int:
         """Return how many epochs of this many steps to train in one call of `train`."""
+        if self.plan.draws:  # from the stream of the epochs' orders, in turn with them
+            return 1
         return max(1, min(self._steps // steps, self.MAX_ROWS // (steps * self.batch_size)))
 
     def train(self, rows: Array) -> list[float]:

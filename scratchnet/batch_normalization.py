@@ -171,6 +171,7 @@ class BatchNormalization(_BatchNormalization):
     1e-6 is added to the variance. Source: S. Ioffe and C. Szegedy, *Batch normalization*, 2015; book 1, ch. 6.3.
     """
 
+    step_role = "batch_normalization"
     gamma = Held("params", 0, "The scale, `params[0]`.")
     beta = Held("params", 1, "The shift, `params[1]`.")
 

@@ -147,6 +147,7 @@ class Convolution(_Convolution):
     Source: book 1, ch. 7.4.4.
     """
 
+    step_role = "convolution"
     W = Held("params", 0, "The filters, `params[0]`.")
     b = Held("params", 1, "The bias, `params[1]`.")
 
@@ -194,6 +195,7 @@ class Pooling(Layer):
         Position of the maximum in each window, in the order of the book; created on access.
     """
 
+    step_role = "pooling"
     pool_h: int
     pool_w: int
     stride: int = 2
@@ -270,6 +272,7 @@ class Flatten(Layer):
     Source: book 1, ch. 7.5.
     """
 
+    step_role = "flatten"
     _shape: tuple[int, ...] | None = None
     _like: Array | None = None  # an empty array of the output's dtype
 

@@ -232,6 +232,7 @@ class Tanh(Layer):
     Source: *Deep Learning from Scratch* 2, ch. 5.3.
     """
 
+    step_role = "tanh"
     out: Array | None = None
 
     def __init__(self) -> None:
@@ -365,6 +366,7 @@ class Dropout(Layer):
     Source: *Deep Learning from Scratch* 1, ch. 6.4.3; 2, ch. 6.5.2.
     """
 
+    step_role = "dropout"
     mask: Any = None
     _shown: ClassVar[tuple[str, ...]] = ("dropout_ratio",)
 

@@ -129,6 +129,7 @@ class SigmoidWithLoss(_Loss):
     Source: *Deep Learning from Scratch* 2, ch. 4.2.
     """
 
+    step_role = "sigmoid_cross_entropy"
     loss: Any = None
 
     def forward(self, x: Any, t: Any) -> float:
@@ -181,6 +182,7 @@ class IdentityWithLoss(Layer):
     Source: *Deep Learning from Scratch* 1, ch. 3.5.1 and 4.2.1.
     """
 
+    step_role = "squared_error"
     has_classes = False
     y: Any = None
     t: Any = None

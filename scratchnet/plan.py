@@ -1,9 +1,10 @@
 """Whole-step training: recognises a chain of layers and prepares steps that run without Python between them.
 
 Layers, models and optimizers describe themselves (`step_role`, `step_chain`, `step_state`), so that this module
-needs to know none of them. A chain is Affine and Sigmoid or Relu in turn, ending in SoftmaxWithLoss. Anything
-else than such a chain of plain float32 or float64 arrays has no plan, and is trained layer by layer: the same
-arithmetic in the same order, bit for bit. With parameters on the GPU the steps run there.
+needs to know none of them. A chain is any of scratchnet's layers that `_steps.py` knows, ending in an Affine layer
+and one of the losses. Anything else than such a chain of plain float32 or float64 arrays has no plan, and is
+trained layer by layer: the same arithmetic in the same order, bit for bit. With parameters on the GPU the steps
+run there, of Affine and Sigmoid or Relu in turn, ending in SoftmaxWithLoss.
 
 A plan gives the same result as the model's own code. So it is built only from objects that do what their classes'
 source says (`_as_written.py`), or from a chain that has been verified (`_proof.py`), and `is_current` tells
@@ -13,7 +14,9 @@ whether nothing has changed after user code has run. Replaced functions of modul
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Sequence
+from math import prod
 from operator import is_not
 from typing import Any, NamedTuple
 
@@ -21,11 +24,21 @@ import numpy as np
 
 from ._arrays import Array, is_carray, is_on_gpu
 from ._as_written import is_as_written, unmodified_chain
+from ._steps import LOSSES, chain_steps, computes_before_cast
 from .backends import address_of, place_of, runner_for
 from .util import class_indices
 
 _DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 _NOTHING = np.empty(0)
+_SETTINGS = (
+    "stride",
+    "pad",
+    "pool_h",
+    "pool_w",
+    "delta",
+    "running_mean",
+    "running_var",
+)  # of layers, part of a plan
 
 
 class NoPlanError(ValueError):
@@ -94,33 +107,70 @@ class Plan:
         Something in the chain, the parameters, the optimizer or the data cannot be part of a plan.
     """
 
+    MAX_MASK_BYTES = 1 << 20  # of the masks of dropout that are drawn ahead
+
     def __init__(self, job: Job, recorded: Sequence[Any] | None = None) -> None:
         self._recorded = recorded
         layers = self._layers_of(job.model)
-        chain = match_chain(layers)
-        self.classes = chain[-1].W.shape[1]
+        roles = [_role(layer) for layer in layers]
+        own = ("softmax_cross_entropy",) if recorded is not None else LOSSES
+        if not roles or roles[-1] not in own:
+            raise NoPlanError(
+                "the chain does not end with SoftmaxWithLoss" + " or another loss" * (recorded is None)
+            )
+        self._loss = roles[-1]
+        if len({id(layer) for layer in layers}) != len(layers):
+            raise NoPlanError("a layer is used twice, and keeps only what its last call was given")
+        if getattr(layers[-1], "delta", 1e-7) != 1e-7:
+            raise NoPlanError(f"{type(layers[-1]).__name__} has another delta than 1e-7")
+        params, grads = _check_arrays(layers[:-1], job.model)
+        self.is_on_gpu = is_on_gpu(params[0])
+        if roles[-2] != "affine" or len(params) < 2 or params[-2].ndim != 2:
+            raise NoPlanError(f"{type(layers[-1]).__name__} does not follow an Affine layer")
+        self.classes = params[-2].shape[1]
         if recorded is not None:
-            labels = class_indices("t", job.t, self.classes)
-            if labels is job.t:
-                labels = labels.copy()  # checked once: a callback may change the caller's
-            job = job._replace(t=labels)
+            job = self._with_checked_labels(job)
         self._job: Job = job
-        _check_arrays(chain, job.model)
-        self.is_on_gpu = is_on_gpu(chain[0].W)
-        self._runner_class = runner_for(chain[0].W)
-        _check_data(self._runner_class, job)
+        self._runner_class = runner_for(params[0])
         kernel, states = _state(job)
+        self._normalized = [
+            layer for layer, role in zip(layers, roles, strict=True) if role == "batch_normalization"
+        ]
+        self._dropped = [layer for layer, role in zip(layers, roles, strict=True) if role == "dropout"]
+        kept = [getattr(layer, name) for layer in self._normalized for name in layer.buffers]
         try:
-            parameters = coalesce(job.model.params, job.model.grads, states)
-            self._runner = self._runner_class(chain, parameters, kernel, job.batch_size, job.max_grad)
+            parameters = coalesce(params, grads, states)
+            if self.is_on_gpu:
+                chain = match_chain(layers)
+                if recorded is None and job.model.weight_decay:
+                    raise NoPlanError("on the GPU whole steps have no weight decay")
+                self._runner = self._runner_class(chain, parameters, kernel, job.batch_size, job.max_grad)
+                widths = [chain[0].W.shape[0], *(link.W.shape[1] for link in chain)]
+                self.nbytes = 4 * sum(widths) * job.batch_size * params[0].itemsize
+            else:
+                self._steps = chain_steps(layers[:-1], roles[:-1], job.x.shape[1:], job.batch_size)
+                decay = float(job.model.weight_decay) if recorded is None else 0.0
+                self._runner = self._runner_class(
+                    self._steps, self._loss, parameters, kernel, job.batch_size, job.max_grad, decay
+                )
+                self.nbytes = self._runner.nbytes
             self._set_data(job)
         except ValueError as error:
             raise NoPlanError(str(error)) from None
-        widths = [chain[0].W.shape[0], *(link.W.shape[1] for link in chain)]
-        self.nbytes = 4 * sum(widths) * job.batch_size * chain[0].W.itemsize
-        self.arrays: list[Array] = [*job.model.params, *job.model.grads, *(a for state in states for a in state)]
+        self.arrays: list[Array] = [*params, *grads, *(a for state in states for a in state), *kept]
         self._parts = self._what_decides(layers, kernel, states)
         self._places = list(map(place_of, self.arrays))
+
+    def _with_checked_labels(self, job: Job) -> Job:
+        labels = class_indices("t", job.t, self.classes)
+        if labels is job.t:
+            labels = labels.copy()  # checked once: a callback may change the caller's
+        return job._replace(t=labels)
+
+    @property
+    def draws(self) -> bool:
+        """Whether its steps draw from NumPy's global stream, as those of dropout do."""
+        return bool(self._dropped)
 
     def _layers_of(self, model: Any) -> Sequence[Any]:
         if self._recorded is None:
@@ -135,7 +185,9 @@ class Plan:
         lists = [model.params, model.grads, *states]
         lists += [arrays for layer in layers for arrays in (layer.params, layer.grads)]
         objects = [model, optimizer, *layers]
-        return [kernel, *objects, *map(type, objects), *itertools.chain.from_iterable(lists)]
+        settings = [getattr(layer, name, None) for layer in layers for name in _SETTINGS]
+        settings.append(getattr(model, "weight_decay", None) if self._recorded is None else None)
+        return [kernel, *objects, *map(type, objects), *settings, *itertools.chain.from_iterable(lists)]
 
     def is_current(self, model: Any, optimizer: Any) -> bool:
         """Whether these are the model and the optimizer of the plan, unchanged in everything that it relies on."""
@@ -160,9 +212,8 @@ class Plan:
             The data cannot be trained on in whole steps.
         """
         same = (job.batch_size, job.max_grad) == (self._job.batch_size, self._job.max_grad)
-        if not same or not self._is_for(job.model, job.optimizer):
+        if not same or job.x.shape[1:] != self._sample or not self._is_for(job.model, job.optimizer):
             return False
-        _check_data(self._runner_class, job)
         try:
             self._set_data(job)
         except ValueError as error:
@@ -170,8 +221,25 @@ class Plan:
         return True
 
     def _set_data(self, job: Job) -> None:
-        self._runner.set_data(job.x, job.t)
-        self._job, self._place_of_data = job, place_of(job.x)
+        """Train on a job's samples and labels from now on.
+
+        Raises
+        ------
+        ValueError
+            C cannot gather them.
+        """
+        rows = _as_rows(job.x)
+        if rows is None or not self._runner_class.takes(rows):
+            raise NoPlanError(
+                f"the samples, of shape {job.x.shape} and dtype {job.x.dtype}, are not rows of plain numbers"
+            )
+        if self._loss != "squared_error" and (job.t.dtype != np.int64 or not job.t.flags.c_contiguous):
+            raise NoPlanError("the labels are not class indices")
+        is_cast = rows.dtype != job.model.params[0].dtype
+        if is_cast and not self.is_on_gpu and computes_before_cast(self._steps):
+            raise NoPlanError(f"a layer computes with the samples' own dtype, {rows.dtype}")
+        self._runner.set_data(rows, job.t)
+        self._job, self._place_of_data, self._sample = job, place_of(job.x), job.x.shape[1:]
 
     def forget_data(self) -> None:
         """Release the samples and labels."""
@@ -186,18 +254,36 @@ class Plan:
 
     def run(self, order: Array) -> list[float]:
         """Train on the rows in `order`, batch after batch; return the loss of each step."""
-        optimizer = self._job.optimizer
-        losses: list[float] = self._runner.run(order, *optimizer.step_numbers(len(order) // self._job.batch_size))
+        optimizer, size = self._job.optimizer, self._job.batch_size
+        rest: tuple[Any, ...] = ()
+        if self._dropped or self._normalized:
+            order = order[: size * self._most_steps()]
+            rest = self._masks(len(order) // size), [layer._share() for layer in self._normalized]
+        losses: list[float] = self._runner.run(order, *optimizer.step_numbers(len(order) // size), *rest)
         optimizer.count_steps(len(losses))
         return losses
+
+    def _most_steps(self) -> int:
+        each = sum(size for _, size in self._runner.masks) * 8
+        return max(1, self.MAX_MASK_BYTES // each) if each else sys.maxsize
+
+    def _masks(self, steps: int) -> Array | None:
+        """Draw what dropout keeps, in the order in which its layers would: step after step, layer after layer."""
+        sizes, ratios = [size for _, size in self._runner.masks], [layer._ratio() for layer in self._dropped]
+        if not sizes:
+            return None
+        drawn = np.random.rand(steps, sum(sizes))
+        masks = np.empty(drawn.shape, self._job.model.params[0].dtype)
+        ends = np.cumsum(sizes).tolist()
+        for ratio, end, size in zip(ratios, ends, sizes, strict=True):
+            masks[:, end - size : end] = drawn[:, end - size : end] > ratio
+        return masks
 
 
 def _own_layers(model: Any) -> Sequence[Any]:
     layers = unmodified_chain(model)
     if layers is None:
         raise NoPlanError(f"{type(model).__name__} is not one of scratchnet's own models, or it has been changed")
-    if model.weight_decay:
-        raise NoPlanError("the model has a weight decay")
     return layers
 
 
@@ -251,10 +337,11 @@ def match_chain(layers: Sequence[Any]) -> list[ChainLink]:
     return chain
 
 
-def _check_arrays(chain: Sequence[ChainLink], model: Any) -> None:
-    """The chain's arrays are exactly the model's parameters and gradients, all apart, of one compiled dtype."""
-    params = [a for link in chain for a in (link.W, link.b)]
-    grads = [a for link in chain for a in (link.dW, link.db)]
+def _check_arrays(layers: Sequence[Any], model: Any) -> tuple[list[Array], list[Array]]:
+    """Return the parameters and gradients: the model's are the layers', all apart, of one compiled dtype."""
+    params, grads = ([a for layer in layers for a in getattr(layer, name)] for name in ("params", "grads"))
+    if not params or len(params) != len(grads) or not all(map(_is_array, (*params, *grads))):
+        raise NoPlanError("the layers do not have arrays as parameters, and a gradient for each")
     for ours, theirs, what in ((params, model.params, "params"), (grads, model.grads, "grads")):
         if not isinstance(theirs, list | tuple) or len(ours) != len(theirs) or any(map(is_not, ours, theirs)):
             raise NoPlanError(f"the model's {what} are not those of its layers, in order")
@@ -265,19 +352,26 @@ def _check_arrays(chain: Sequence[ChainLink], model: Any) -> None:
         )
     if len({is_on_gpu(a) for a in (*params, *grads)}) != 1:
         raise NoPlanError("some parameters or gradients are on the GPU, others are not")
-    if not all(is_carray(a) for a in (*params, *grads)):
+    kept = [getattr(layer, name) for layer in layers for name in layer.buffers]
+    arrays = [a for a in (*params, *grads, *kept) if _is_array(a)]
+    if not all(is_carray(a) for a in arrays):
         raise NoPlanError("a parameter or gradient is not contiguous, or is read-only")
-    spans = sorted((address_of(a), a.nbytes) for a in (*params, *grads))
+    spans = sorted((address_of(a), a.nbytes) for a in arrays)
     if any(start + size > following for (start, size), (following, _) in itertools.pairwise(spans)):
         raise NoPlanError("layers share parameters")
+    return params, grads
 
 
-def _check_data(runner_class: Any, job: Job) -> None:
-    x, t = job.x, job.t
-    if not runner_class.takes(x):
-        raise NoPlanError(f"the samples, of shape {x.shape} and dtype {x.dtype}, are not rows of plain numbers")
-    if t.dtype != np.int64 or t.ndim != 1 or not t.flags.c_contiguous:
-        raise NoPlanError("the labels are not class indices")
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or is_on_gpu(value)
+
+
+def _as_rows(x: Array) -> Array | None:
+    """View samples [rows,...] as [rows,D]; None if they would have to be copied."""
+    if x.ndim <= 2 or is_on_gpu(x):
+        return x
+    rows = x.reshape(len(x), prod(x.shape[1:]))
+    return rows if np.may_share_memory(rows, x) else None
 
 
 def coalesce(

@@ -47,8 +47,8 @@ class Trainer(ResumableTrainer):
     compile : None, False or True
         Whether whole training steps run in C, without Python between the layers (the same numbers, faster).
         None: for scratchnet's own models, where it can be done. True: for any model whose forward is a chain
-        of scratchnet's Affine, Sigmoid and Relu layers with SoftmaxWithLoss at its end, if it can be verified
-        (see the notes). False: never.
+        of scratchnet's layers with SoftmaxWithLoss at its end, if it can be verified (see the notes). False:
+        never.
     lang : None, "en" or "ko"
         Language of the log lines; None means the environment variable SCRATCHNET_LANG, else English.
 

@@ -371,7 +371,7 @@ class NoLayers:
         (Rounded, "dtypes .*float32.*, expected only float32 or only float64"),
         (Listed, "params are not those of its layers, in order"),
         (a_layer_with_a_forward_of_its_own, "the layer Sigmoid has a forward of its own"),
-        (lambda: chain(Sigmoid, Relu), "Relu does not follow an Affine layer"),
+        (lambda: chain(Sigmoid, Relu), "SoftmaxWithLoss does not follow an Affine layer"),
         (lambda: chain(Relu), "SoftmaxWithLoss does not follow an Affine layer"),
         (NoLayers, "none of scratchnet's layers"),
     ],

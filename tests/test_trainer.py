@@ -388,7 +388,7 @@ def test_the_steps_of_a_call_are_estimated_from_what_was_done(monkeypatch, secon
     asked = []
 
     class Plan:
-        is_on_gpu = False
+        is_on_gpu = draws = False
 
         def run(self, order):
             asked.append(len(order))

@@ -118,19 +118,31 @@ def shuffle_epochs(bit_generator: np.random.BitGenerator, order: _Array, epochs:
 
 @final
 class PlanRunner:
+    nbytes: int
+    masks: list[tuple[int, int]]
+
     def __new__(
         cls,
-        layers: list[tuple[_Array, _Array, _Array, _Array, str | None]],
+        layers: list[Any],
+        loss: str,
         parameters: list[tuple[_Array, _Array, list[_Array]]],
         optimizer: str,
         batch: int,
         max_grad: float | None,
+        decay: float = 0.0,
     ) -> PlanRunner: ...
     @staticmethod
     def takes(data: object) -> bool: ...
     def set_data(self, data: _Array, labels: _Array) -> None: ...
     def forget_data(self) -> None: ...
-    def run(self, order: _Array, rates: list[float], others: Sequence[float]) -> list[float]: ...
+    def run(
+        self,
+        order: _Array,
+        rates: list[float],
+        others: Sequence[float],
+        masks: _Array | None = None,
+        momenta: Sequence[float] = (),
+    ) -> list[float]: ...
 
 def bias_corrected_rates(lr: float, beta1: float, beta2: float, updates: int, steps: int) -> list[float]: ...
 

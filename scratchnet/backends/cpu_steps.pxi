@@ -4,17 +4,14 @@ cimport cython
 from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 
-_ACTIVATIONS = {None: SN_NO_ACTIVATION, "sigmoid": SN_SIGMOID, "relu": SN_RELU}
+_KINDS = {"affine": SN_AFFINE, "sigmoid": SN_SIGMOID, "relu": SN_RELU, "tanh": SN_TANH, "dropout": SN_DROPOUT,
+          "convolution": SN_CONVOLUTION, "pooling": SN_POOLING, "batch_normalization": SN_NORMALIZATION}
+_LOSSES = {"softmax_cross_entropy": SN_SOFTMAX_LOSS, "sigmoid_cross_entropy": SN_SIGMOID_LOSS,
+           "squared_error": SN_SQUARED_LOSS}
 _DATA_TYPES = {np.dtype(name): code for name, code in (
     ("uint8", SN_DATA_U8), ("bool", SN_DATA_BOOL), ("int8", SN_DATA_I8), ("int16", SN_DATA_I16),
     ("int32", SN_DATA_I32), ("int64", SN_DATA_I64), ("float32", SN_DATA_F32), ("float64", SN_DATA_F64),
 )}
-
-
-def _refuse(str name, *values):
-    """Raise an error about plain arrays that a kernel of the steps does not support."""
-    _prepared(name, *values)
-    raise ValueError(f"PlanRunner: an array has a dtype or layout that {name} does not support")
 
 
 @cython.final
@@ -24,8 +21,10 @@ cdef class PlanRunner:
 
     Parameters
     ----------
-    layers : list of (W, b, dW, db, activation)
-        One for each layer, in order; activation is "sigmoid", "relu" or None.
+    layers : list of Step
+        The layers in order, as `plan.py` describes them.
+    loss : str
+        The loss's role.
     parameters : list of (p, g, states)
         What the optimizer updates: the coalesced parameters, flat, with their gradients and states.
     optimizer : str
@@ -34,6 +33,15 @@ cdef class PlanRunner:
         Samples per step.
     max_grad : float or None
         Largest norm of all gradients together; None means no clipping.
+    decay : float
+        Weight decay, of the weights of affine layers and convolutions.
+
+    Attributes
+    ----------
+    nbytes : int
+        Size of what is allocated here.
+    masks : list of (int, int)
+        Of each dropout layer the place in `layers` and the numbers of its mask in a step.
 
     Raises
     ------
@@ -44,73 +52,128 @@ cdef class PlanRunner:
     cdef sn_plan plan
     cdef list held                  # every array that C points into
     cdef cnp.ndarray data           # samples [rows, D]
-    cdef const int64_t[::1] labels  # [rows]
+    cdef cnp.ndarray labels         # [rows], [rows, outputs] or targets
+    cdef sn_labels labels_
     cdef sn_data data_type
+    cdef object dtype
+    cdef readonly object nbytes
+    cdef readonly list masks
 
-    def __cinit__(self, layers, parameters, optimizer, batch, max_grad):
-        if batch < 1:
-            raise ValueError(f"PlanRunner: batch must be at least 1, got {batch}")
-        dtype = layers[0][0].dtype
-        self.held = [layers, parameters]
-        x = self.scratch((batch, layers[0][0].shape[0]), dtype)
-        self.plan.x = cnp.PyArray_DATA(x)
-        self.plan.t = <sn_label *>cnp.PyArray_DATA(self.scratch((batch,), np.int64))
-        widest = max(W.shape[1] for W, *_ in layers)
-        self.plan.dout = cnp.PyArray_DATA(self.scratch((batch, widest), dtype))
-        self.plan.dx = cnp.PyArray_DATA(self.scratch((batch, widest), dtype))
-        self.plan.y = cnp.PyArray_DATA(self.scratch((batch, layers[len(layers) - 1][0].shape[1]), dtype))
+    def __cinit__(self, list layers not None, loss, parameters, optimizer, batch, max_grad, decay=0.0):
+        cdef sn_size width
+        cdef void *out
+        if batch < 1 or not layers:
+            raise ValueError(f"PlanRunner: batch must be at least 1, got {batch}, and there must be layers")
+        self.held, self.nbytes, self.masks = [layers, parameters], 0, []
+        self.dtype = parameters[0][0].dtype
+        self.plan.type = SN_FLOAT64 if self.dtype == np.float64 else SN_FLOAT32
         self.plan.batch = batch
+        self.plan.inputs, self.plan.outputs = layers[0].inputs, layers[len(layers) - 1].outputs
+        self.plan.loss = _LOSSES[loss]
         self.plan.max_grad = -1 if max_grad is None else max_grad
+        self.plan.decay = decay
         self.plan.optimizer = _UPDATES[optimizer]
+        self.plan.x = self.numbers(batch * self.plan.inputs)
+        each = self.plan.outputs if self.plan.loss == SN_SIGMOID_LOSS else 1
+        self.plan.t = <sn_label *>self.room(batch * each, np.int64)
+        self.plan.y = self.numbers(batch * self.plan.outputs)
+        width = max([max(layer.inputs, layer.outputs) for layer in layers])
+        self.plan.dout, self.plan.dx = self.numbers(batch * width), self.numbers(batch * width)
         self.plan.layers = len(layers)
-        self.plan.layer = <sn_layer *>cnp.PyArray_DATA(self.scratch((len(layers) * sizeof(sn_layer),), np.uint8))
-        for k, (W, b, dW, db, activation) in enumerate(layers):
-            out = self.scratch((batch, W.shape[1]), dtype)
-            self.set_layer(&self.plan.layer[k], x, W, b, dW, db, out)
-            self.plan.layer[k].activation = _ACTIVATIONS[activation]
-            x = out
+        self.plan.layer = <sn_layer *>self.room(len(layers) * sizeof(sn_layer), np.uint8)
+        self.plan.first = -1
+        self.plan.gradient = <sn_gradient *>self.room(2 * len(layers) * sizeof(sn_gradient), np.uint8)
+        out = self.plan.x
+        for k, layer in enumerate(layers):
+            if k and layer.inputs != layers[k - 1].outputs:
+                raise ValueError("PlanRunner: a layer does not take what the one before it gives")
+            self.set_layer(k, layer, out)
+            out = self.plan.layer[k].out
+        if self.plan.first < 0:
+            raise ValueError("PlanRunner: there are no parameters")
         self.plan.parameters = len(parameters)
-        self.plan.parameter = <sn_parameter *>cnp.PyArray_DATA(
-            self.scratch((len(parameters) * sizeof(sn_parameter),), np.uint8))
+        self.plan.parameter = <sn_parameter *>self.room(len(parameters) * sizeof(sn_parameter), np.uint8)
         for k, (p, g, states) in enumerate(parameters):
             self.set_parameter(&self.plan.parameter[k], p, g, states)
 
-    cdef cnp.ndarray scratch(self, shape, dtype):
-        cdef cnp.ndarray array = np.zeros(shape, dtype)
+    cdef void *room(self, sn_size count, dtype) except NULL:
+        cdef cnp.ndarray array = np.zeros(max(count, 1), dtype)
         self.held.append(array)
-        return array
+        self.nbytes += array.nbytes
+        return cnp.PyArray_DATA(array)
 
-    cdef object plain(self, array):
-        """The same data as a plain array, kept alive: a parameter may be a memory map, say."""
-        array = np.asarray(array)
-        self.held.append(array)
-        return array
+    cdef void *numbers(self, sn_size count) except NULL:
+        return self.room(count, self.dtype)
 
-    cdef int set_layer(self, sn_layer *layer, x, W, b, dW, db, out) except -1:
-        """Point at the arrays of a layer, checked by the contracts of its two products."""
-        cdef Call c
-        W, b, dW, db = self.plain(W), self.plain(b), self.plain(dW), self.plain(db)
-        dx = np.empty_like(x)
-        if not bind(&_affine_forward, [<PyObject *>x, <PyObject *>W, <PyObject *>b, <PyObject *>out], &c):
-            _refuse("affine_forward", x, W, b, out)
-        layer.W, layer.b, layer.out = c.data[1], c.data[2], c.data[3]
-        if not bind(&_affine_backward, [<PyObject *>out, <PyObject *>x, <PyObject *>W,
-                                        <PyObject *>dx, <PyObject *>dW, <PyObject *>db], &c):
-            _refuse("affine_backward", out, x, W, dx, dW, db)
-        layer.dW, layer.db = c.data[4], c.data[5]
-        layer.D, layer.M = c.size[D], c.size[M]
-        self.plan.type = c.type
+    cdef void *own(self, array, sn_size count) except NULL:
+        """The memory of an array of the model's, kept alive: checked to have so many numbers in a row."""
+        plain = np.asarray(array)
+        if plain.dtype != self.dtype or not plain.flags.carray or plain.size != count:
+            raise ValueError("PlanRunner: an array has a dtype, layout or size that the steps do not support")
+        self.held.append(plain)
+        return cnp.PyArray_DATA(<cnp.ndarray>plain) if count else self.numbers(1)
+
+    cdef int set_layer(self, int k, given, void *x) except -1:
+        """Fill in a layer, whose input is at x."""
+        cdef sn_layer *to = &self.plan.layer[k]
+        cdef sn_size N = self.plan.batch
+        cdef sn_size weights = 0, columns = 0
+        sizes = given.sizes
+        to.kind = _KINDS[given.kind]
+        to.M = given.outputs
+        if to.kind == SN_AFFINE:
+            to.D, weights, columns = given.inputs, given.inputs * given.outputs, given.outputs
+        elif to.kind == SN_DROPOUT:
+            to.D = self.plan.masks
+            self.plan.masks += N * to.M
+            self.masks.append((k, N * to.M))
+        elif to.kind == SN_CONVOLUTION:
+            to.C, to.H, to.W, to.M, to.P, to.Q, to.Y, to.X, to.stride, to.pad, to.at_once = sizes
+            weights, columns = to.M * to.C * to.P * to.Q, to.M
+            if to.C * to.H * to.W != given.inputs or to.M * to.Y * to.X != given.outputs or to.at_once < 1:
+                raise ValueError("PlanRunner: a convolution's sizes do not fit")
+            to.cache[0] = self.numbers(min(N, to.at_once) * to.C * to.P * to.Q * to.Y * to.X)
+            to.cache[1] = self.numbers(min(N, to.at_once) * to.C * to.P * to.Q * to.Y * to.X)
+        elif to.kind == SN_POOLING:
+            to.C, to.H, to.W, to.P, to.Q, to.Y, to.X, to.stride = sizes
+            if to.C * to.H * to.W != given.inputs or to.C * to.Y * to.X != given.outputs:
+                raise ValueError("PlanRunner: a pooling's sizes do not fit")
+            to.cache[0] = self.room(N * to.C * to.Y * to.X, np.int64)
+        elif to.kind == SN_NORMALIZATION:
+            to.M, to.L = sizes
+            if to.M * to.L != given.outputs:
+                raise ValueError("PlanRunner: a normalization's sizes do not fit")
+            weights = columns = to.M
+            for i in range(3):
+                to.cache[i] = self.numbers(to.M)
+            to.cache[3] = self.numbers(N * given.outputs)
+            if to.L > 1:
+                to.cache[4], to.cache[5] = self.numbers(N * given.outputs), self.numbers(N * given.outputs)
+            for i in range(2):
+                to.running[i] = self.own(given.arrays[4 + i], to.M)
+        if weights or columns:
+            W, b, dW, db = given.arrays[:4]
+            to.weights, to.dW = self.own(W, weights), self.own(dW, weights)
+            to.b, to.db = self.own(b, columns), self.own(db, columns)
+            self.add_gradient(weights, to.dW, to.weights if to.kind != SN_NORMALIZATION else NULL)
+            self.add_gradient(columns, to.db, NULL)
+            if self.plan.first < 0:
+                self.plan.first = k
+        to.out = x if given.in_place else self.numbers(N * given.outputs)
+        return 0
+
+    cdef int add_gradient(self, sn_size count, void *g, const void *decayed) except -1:
+        cdef sn_gradient *gradient = &self.plan.gradient[self.plan.gradients]
+        gradient.n, gradient.g, gradient.decayed = count, g, decayed
+        self.plan.gradients += 1
         return 0
 
     cdef int set_parameter(self, sn_parameter *parameter, p, g, states) except -1:
-        """Point at a parameter with its gradient and states, checked by the contract of Adam's update."""
-        cdef Call c
-        s1, s2 = [*states, np.empty_like(p), np.empty_like(p)][:2]
-        p, g, s1, s2 = self.plain(p), self.plain(g), self.plain(s1), self.plain(s2)
-        if not bind(&_adam_update, [<PyObject *>p, <PyObject *>g, <PyObject *>s1, <PyObject *>s2], &c):
-            _refuse("adam_update", p, g, s1, s2, 0, 0, 0, 0)
-        parameter.n, parameter.p, parameter.g = c.size[n], c.data[0], c.data[1]
-        parameter.state[0], parameter.state[1] = c.data[2], c.data[3]
+        """Point at a parameter with its gradient and states."""
+        parameter.n = p.size
+        parameter.p, parameter.g = self.own(p, p.size), self.own(g, p.size)
+        for i in range(2):
+            parameter.state[i] = self.own(states[i], p.size) if i < len(states) else NULL
         return 0
 
     @staticmethod
@@ -120,24 +183,38 @@ cdef class PlanRunner:
                 and data.flags.aligned
                 and (data.shape[1] <= 1 or data.strides[1] == data.itemsize))
 
-    def set_data(self, cnp.ndarray data not None, const int64_t[::1] labels not None):
-        """Train with these samples from now on, [rows, D], and checked class indices, [rows].
+    def set_data(self, cnp.ndarray data not None, cnp.ndarray labels not None):
+        """Train with these samples from now on, [rows, D], and their labels.
+
+        Labels are checked class indices, int64 [rows], for the sigmoid 0 or 1, [rows, outputs]; for the squared
+        error rows of numbers [rows, outputs].
 
         Raises
         ------
         ValueError
-            Their sizes do not match each other or the first layer.
+            Their sizes do not match each other or the layers.
         """
-        if not self.takes(data) or data.shape[1] != self.plan.layer[0].D or data.shape[0] != labels.shape[0]:
+        cdef bint are_targets = self.plan.loss == SN_SQUARED_LOSS
+        each = 1 if self.plan.loss == SN_SOFTMAX_LOSS else self.plan.outputs
+        plain = labels.dtype == np.int64 and labels.flags.c_contiguous and labels.flags.aligned
+        fit = self.takes(labels) if are_targets else plain
+        if (not self.takes(data) or data.shape[1] != self.plan.inputs or not fit or labels.ndim == 0
+                or labels.shape[0] != data.shape[0] or labels.size != data.shape[0] * each):
             raise ValueError("set_data: these steps cannot train on these samples and labels")
         self.data, self.labels = data, labels
         self.data_type = _DATA_TYPES[data.dtype]
+        if are_targets:
+            self.labels_.targets, self.labels_.type = cnp.PyArray_DATA(labels), _DATA_TYPES[labels.dtype]
+            self.labels_.row_bytes = cnp.PyArray_STRIDE(labels, 0)
+        else:
+            self.labels_.t = <const sn_label *>cnp.PyArray_DATA(labels)
 
     def forget_data(self):
         """Release the samples and labels."""
         self.data = self.labels = None
 
-    def run(self, const int64_t[::1] order not None, list rates not None, others):
+    def run(self, const int64_t[::1] order not None, list rates not None, others, cnp.ndarray masks=None,
+            momenta=()):
         """Train on the rows in order, batch after batch, and return the loss of each step.
 
         Parameters
@@ -147,28 +224,43 @@ cdef class PlanRunner:
         rates
             The learning rate of each step.
         others
-            The scalars that the optimizer's kernel takes after the learning rate, at most two.
+            The scalars that the optimizer's kernel takes after the learning rate, at most three.
+        masks
+            The numbers that dropout multiplies by, [steps, numbers of a step], if there is dropout.
+        momenta
+            The momentum of each batch normalization.
 
         Raises
         ------
         IndexError
             An entry of order is out of range.
         ValueError
-            No data has been set, or there are too few rates.
+            No data has been set, or there are too few rates or masks.
         """
         cdef sn_size steps = order.shape[0] // self.plan.batch
         cdef cnp.ndarray of_steps  # losses and learning rates
         cdef double *losses
         cdef double *step_rates
+        cdef const void *masks_ = NULL
         cdef Py_ssize_t step
+        cdef int k
         if self.data is None:
             raise ValueError("run: call set_data first")
         if steps == 0:
             return []
-        if sn_find_label_outside(order.shape[0], &order[0], self.labels.shape[0]) != -1:
+        if sn_find_label_outside(order.shape[0], &order[0], self.data.shape[0]) != -1:
             raise IndexError("run: order contains an out-of-range row index")
         if len(rates) < steps:
             raise ValueError(f"run: there are {len(rates)} learning rates for {steps} steps")
+        if self.plan.masks:
+            if (masks is None or masks.dtype != self.dtype or not masks.flags.c_contiguous
+                    or masks.size < steps * self.plan.masks):
+                raise ValueError("run: there are too few masks, or of another dtype")
+            masks_ = cnp.PyArray_DATA(masks)
+        momenta = iter(momenta)
+        for k in range(self.plan.layers):
+            if self.plan.layer[k].kind == SN_NORMALIZATION:
+                self.plan.layer[k].number = next(momenta)
         self.plan.numbers[0], self.plan.numbers[1], self.plan.numbers[2] = (*others, 0.0, 0.0, 0.0)[:3]
         of_steps = np.empty((2, steps))
         losses = <double *>cnp.PyArray_DATA(of_steps)
@@ -177,7 +269,7 @@ cdef class PlanRunner:
             step_rates[step] = rates[step]
         with nogil:
             sn_plan_run(&self.plan, steps, &order[0], cnp.PyArray_DATA(self.data), self.data_type,
-                        cnp.PyArray_STRIDE(self.data, 0), &self.labels[0], step_rates, losses)
+                        cnp.PyArray_STRIDE(self.data, 0), &self.labels_, masks_, step_rates, losses)
         return of_steps[0].tolist()
 
 

@@ -14,10 +14,19 @@ cdef extern from "scratchnet.h" nogil:
 
     void sn_shuffle(uint32_t (*next)(void *state) noexcept nogil, void *state, sn_size n, sn_label *order)
 
-    ctypedef enum sn_activation:
-        SN_NO_ACTIVATION
+    ctypedef enum sn_kind:
+        SN_AFFINE
         SN_SIGMOID
         SN_RELU
+        SN_TANH
+        SN_DROPOUT
+        SN_CONVOLUTION
+        SN_POOLING
+        SN_NORMALIZATION
+    ctypedef enum sn_loss:
+        SN_SOFTMAX_LOSS
+        SN_SIGMOID_LOSS
+        SN_SQUARED_LOSS
     ctypedef enum sn_data:
         SN_DATA_BOOL
         SN_DATA_U8
@@ -28,13 +37,20 @@ cdef extern from "scratchnet.h" nogil:
         SN_DATA_F32
         SN_DATA_F64
     ctypedef struct sn_layer:
-        sn_size D, M
-        sn_activation activation
-        const void *W
+        sn_kind kind
+        sn_size D, M, C, H, W, P, Q, Y, X, stride, pad, L, at_once
+        const void *weights
         const void *b
         void *dW
         void *db
+        void *running[2]
+        double number
+        void *cache[6]
         void *out
+    ctypedef struct sn_gradient:
+        sn_size n
+        void *g
+        const void *decayed
     ctypedef struct sn_parameter:
         sn_size n
         void *p
@@ -45,19 +61,28 @@ cdef extern from "scratchnet.h" nogil:
 
     ctypedef struct sn_plan:
         sn_type type
-        sn_size batch
-        int layers, parameters
+        sn_size batch, inputs, outputs
+        int layers, first, parameters, gradients
         sn_layer *layer
         sn_parameter *parameter
+        sn_gradient *gradient
         sn_optimizer optimizer
+        sn_loss loss
         double numbers[3]
         double max_grad
+        double decay
+        sn_size masks
         void *x
         sn_label *t
         void *y
         void *dout
         void *dx
+    ctypedef struct sn_labels:
+        const sn_label *t
+        const void *targets
+        sn_data type
+        sn_size row_bytes
 
     void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data,
-                     sn_data data_type, sn_size row_bytes, const sn_label *labels, const double *rates,
-                     double *loss)
+                     sn_data data_type, sn_size row_bytes, const sn_labels *labels, const void *masks,
+                     const double *rates, double *loss)

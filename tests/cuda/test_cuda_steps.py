@@ -8,6 +8,7 @@ import emulator
 import numpy as np
 import pytest
 
+from scratchnet._steps import Step
 from scratchnet.backends import PlanRunner as CPURunner
 from scratchnet.backends import cuda, cuda_steps
 from scratchnet.backends.cuda_steps import PlanRunner
@@ -69,10 +70,20 @@ def make_data(D, C, rows=23, dtype=np.float64, seed=1):
     ), rng.integers(0, C, rows)
 
 
+def steps_of(layers):
+    """The same chain as C's steps take it."""
+    steps = []
+    for W, b, dW, db, activation in layers:
+        steps.append(Step("affine", *W.shape, (W, b, dW, db)))
+        if activation is not None:
+            steps.append(Step(activation, len(b), len(b), in_place=True))
+    return steps
+
+
 def check_alike(cupy, net, data, labels, *, way, batch=5, max_grad=None, steps=3, runs=2):
     """The same runs on both: the same losses, parameters, gradients and states."""
     layers, parameters, expected = net.arrays(np.copy)
-    cpu = CPURunner(layers, parameters, net.optimizer, batch, max_grad)
+    cpu = CPURunner(steps_of(layers), "softmax_cross_entropy", parameters, net.optimizer, batch, max_grad)
     layers, parameters, buffers = net.arrays(cupy.asarray)
     gpu = PlanRunner(layers, parameters, net.optimizer, batch, max_grad, way=way)
     rng = np.random.default_rng(2)
@@ -171,7 +182,8 @@ def test_data_on_the_device_and_other_data_later(cupy, way):
     net = Net((6, 5, 3), ["relu"], "sgd_update", np.float64)
     layers, parameters, _ = net.arrays(cupy.asarray)
     steps = PlanRunner(layers, parameters, "sgd_update", 4, None, way=way)
-    cpu = CPURunner(*net.arrays(np.asarray)[:2], "sgd_update", 4, None)
+    layers, parameters, _ = net.arrays(np.asarray)
+    cpu = CPURunner(steps_of(layers), "softmax_cross_entropy", parameters, "sgd_update", 4, None)
     for seed, rows in ((1, 10), (2, 30)):
         data, labels = make_data(6, 3, rows, seed=seed)
         steps.set_data(cupy.asarray(data), cupy.asarray(labels))

@@ -60,7 +60,7 @@ void test_batch_normalization(sn_type type, sn_size N, sn_size D); /* normalizat
 void test_lstm(sn_type type, sn_size N, sn_size D); /* recurrent.c */
 void test_gru(sn_type type, sn_size N, sn_size D); /* recurrent.c */
 void test_updates(sn_type type, sn_size n); /* updates.c */
-void test_plan(sn_type type, sn_data data_type, sn_activation activation); /* plan.c */
+void test_plan(sn_type type, sn_data data_type, sn_kind activation); /* plan.c */
 void test_shuffle(sn_size n); /* shuffle.c */
 void test_threads(void); /* threads.c */
 

@@ -16,7 +16,7 @@ static net make_net(sn_type type, sn_size B, sn_size D, sn_size H, sn_size C, ui
                   output(type, B * H), output(type, B * C) };
 }
 
-void test_plan(sn_type type, sn_data data_type, sn_activation activation)
+void test_plan(sn_type type, sn_data data_type, sn_kind activation)
 {
     enum { ROWS = 11, B = 3, D = 5, H = 7, C = 4, STEPS = 3, PAD = 9 };
     static const size_t bytes[] = { 1, 1, 1, 2, 4, 8, 4, 8 };
@@ -41,9 +41,16 @@ void test_plan(sn_type type, sn_data data_type, sn_activation activation)
     const sn_label *t = labels(ROWS, C), *order = labels(STEPS * B, ROWS);
     const net a = make_net(type, B, D, H, C, 7), b = make_net(type, B, D, H, C, 7);
 
-    sn_layer layer[2] = {
-        { D, H, activation, a.W1.data, a.b1.data, a.dW1.data, a.db1.data, a.out1.data },
-        { H, C, SN_NO_ACTIVATION, a.W2.data, a.b2.data, a.dW2.data, a.db2.data, a.out2.data },
+    sn_layer layer[3] = {
+        { .kind = SN_AFFINE, .D = D, .M = H, .weights = a.W1.data, .b = a.b1.data, .dW = a.dW1.data, .db = a.db1.data,
+          .out = a.out1.data },
+        { .kind = activation, .M = H, .out = a.out1.data },
+        { .kind = SN_AFFINE, .D = H, .M = C, .weights = a.W2.data, .b = a.b2.data, .dW = a.dW2.data, .db = a.db2.data,
+          .out = a.out2.data },
+    };
+    sn_gradient gradient[4] = {
+        { D * H, a.dW1.data, a.W1.data }, { H, a.db1.data, NULL },
+        { H * C, a.dW2.data, a.W2.data }, { C, a.db2.data, NULL },
     };
     sn_parameter parameter[4] = {
         { D * H, a.W1.data, a.dW1.data, { NULL, NULL } }, { H, a.b1.data, a.db1.data, { NULL, NULL } },
@@ -51,13 +58,15 @@ void test_plan(sn_type type, sn_data data_type, sn_activation activation)
     };
     sn_label batch_t[B];
     sn_plan plan = {
-        .type = type, .batch = B, .layers = 2, .parameters = 4, .layer = layer, .parameter = parameter,
-        .optimizer = SN_SGD, .max_grad = 0.5, .x = output(type, B * D).data, .t = batch_t,
+        .type = type, .batch = B, .inputs = D, .outputs = C, .layers = 3, .parameters = 4, .gradients = 4,
+        .layer = layer, .parameter = parameter, .gradient = gradient, .optimizer = SN_SGD, .loss = SN_SOFTMAX_LOSS,
+        .max_grad = 0.5, .decay = 0.1, .x = output(type, B * D).data, .t = batch_t,
         .y = output(type, B * C).data, .dout = output(type, B * H).data, .dx = output(type, B * H).data,
     };
     const double rates[STEPS] = { 0.1, 0.05, 0.2 };
     double losses[STEPS];
-    sn_plan_run(&plan, STEPS, order, data, data_type, (sn_size)row, t, rates, losses);
+    const sn_labels given = { .t = t };
+    sn_plan_run(&plan, STEPS, order, data, data_type, (sn_size)row, &given, NULL, rates, losses);
 
     const array x = output(type, B * D), y = output(type, B * C), dy = output(type, B * C), dh = output(type, B * H);
     const array *grads[] = { &b.dW1, &b.db1, &b.dW2, &b.db2 }, *params[] = { &b.W1, &b.b1, &b.W2, &b.b2 };
@@ -72,7 +81,10 @@ void test_plan(sn_type type, sn_data data_type, sn_activation activation)
         else
             sn_relu_forward(type, B * H, b.out1.data, b.out1.data);
         sn_affine_forward(type, B, H, C, b.out1.data, b.W2.data, b.b2.data, b.out2.data);
-        const double loss = sn_softmax_cross_entropy_forward(type, B, C, b.out2.data, bt, 1e-7, 0, y.data);
+        double decayed = sn_squared_norm(type, D * H, b.W1.data);
+        decayed += sn_squared_norm(type, H * C, b.W2.data);
+        const double loss = sn_softmax_cross_entropy_forward(type, B, C, b.out2.data, bt, 1e-7, 0, y.data)
+                            + 0.5 * 0.1 * decayed;
         if (loss != losses[step])
             fail("plan_run's loss", type, step, losses[step], loss);
         sn_softmax_cross_entropy_backward(type, B, C, y.data, bt, 1, dy.data);
@@ -82,6 +94,8 @@ void test_plan(sn_type type, sn_data data_type, sn_activation activation)
         else
             sn_relu_backward(type, B * H, dh.data, b.out1.data, dh.data);
         sn_affine_backward(type, B, D, H, dh.data, x.data, b.W1.data, NULL, b.dW1.data, b.db1.data);
+        sn_sgd_update(type, D * H, b.dW1.data, b.W1.data, -0.1);
+        sn_sgd_update(type, H * C, b.dW2.data, b.W2.data, -0.1);
         double squares = 0;
         for (int k = 0; k < 4; k++)
             squares += sn_squared_norm(type, grads[k]->n, grads[k]->data);
