@@ -13,6 +13,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -451,7 +452,7 @@ KINDS: dict[str, Callable[..., str | None]] = {
     "MNIST": mnist_folder,
     "sequences": text_of_sequences,
     "a table": table,
-    ".safetensors": safetensors_file,
+    **({".safetensors": safetensors_file} if find_spec("safetensors") else {}),
     "CSV": lambda *rest: predictions(*rest, csv=True),
     "npy": lambda *rest: predictions(*rest, csv=False),
 }
