@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         base_model,
         callbacks,
         dataset,
+        export,
         functions,
         gradient,
         layers,
@@ -95,6 +96,7 @@ __all__ = [
     "callbacks",
     "config",
     "dataset",
+    "export",
     "functions",
     "get_num_threads",
     "gradient",
@@ -118,7 +120,8 @@ __all__ = [
 # Modules that are imported on first use; the names above by the modules that define them.
 _MODULES = frozenset(
     (
-        *("base_model", "callbacks", "dataset", "functions", "gradient", "layers", "models", "np", "optimizer"),
+        *("base_model", "callbacks", "dataset", "export", "functions", "gradient", "layers", "models", "np"),
+        "optimizer",
         *("plotting", "time_layers", "trainer", "util"),
     )
 )
@@ -174,7 +177,9 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
 
     from .backends import cuda, isa, isas, reference_uses
 
-    optional = {name: find_spec(name) is not None for name in ("matplotlib", "pooch", "tqdm")}
+    optional = {
+        name: find_spec(name) is not None for name in ("matplotlib", "onnx", "pooch", "safetensors", "tqdm")
+    }
     configuration: dict[str, Any] = {
         "scratchnet": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""The command line: `scratchnet train spiral`, `predict`, `run`, `info`; also `python -m scratchnet`.
+"""The command line: `scratchnet train`, `predict`, `run`, `info`; also `python -m scratchnet`.
 
 `run` starts without what only the other commands need: a script pays for what it imports.
 """
@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:] if argv is None else list(argv)
         options = _plain_run(arguments)
         if options is None:
+            if arguments[:2] == ["train", "table"]:  # a command of its own: it has a file, and other settings
+                arguments[:2] = ["train table"]
             options = _parser(only_run=arguments[:1] == ["run"]).parse_args(arguments)
         command: Callable[[Any], int] = options.run
         if command is not _run:
@@ -105,9 +107,10 @@ def _parser(*, only_run: bool) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"scratchnet {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     if not only_run:
-        from ._commands import add_to
+        from . import _commands, _predict_command, _table_command
 
-        add_to(commands)
+        for module in (_commands, _table_command, _predict_command):
+            module.add_to(commands)
     script = commands.add_parser(
         "run", help="run a script from the books, with common and dataset taken from scratchnet"
     )

@@ -195,11 +195,11 @@ class Network(Linked):
         return describe(self)
 
     def save_params(self, path: str | os.PathLike[str], dtype: Any = None) -> Path:
-        """Write the parameters to an .npz file; see `weights.save_params`."""
+        """Write the parameters to an .npz or .safetensors file; see `weights.save_params`."""
         return save_params(self, path, dtype)
 
     def load_params(self, path: str | os.PathLike[str]) -> None:
-        """Read the parameters from an .npz file; see `weights.load_params`."""
+        """Read the parameters from an .npz or .safetensors file; see `weights.load_params`."""
         load_params(self, path)
 
     @property

@@ -12,7 +12,7 @@ from ._engines import Layers, Planned, choose_engine
 from ._training import check_trainable
 from .evaluation import has_train_flg
 from .plan import Job, NoPlanError
-from .util import accuracy, flatten, has_classes, has_train_flg, layers_of, row_blocks
+from .util import accuracy, flatten, has_classes, layers_of, row_blocks
 
 
 class FitRun:

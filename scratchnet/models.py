@@ -266,8 +266,9 @@ def load(path: str | os.PathLike[str]) -> Network:
     Parameters
     ----------
     path
-        A file of a TwoLayerNet, a MultiLayerNet, or a Sequential of scratchnet's layers; `.npz` is appended if
-        missing. Nothing in it is run. The parameters have the file's dtype, float32 if that is float16.
+        A file of a TwoLayerNet, a MultiLayerNet, or a Sequential of scratchnet's layers; `.npz` is appended unless
+        it ends in that or in `.safetensors`. Nothing in it is run. The parameters have the file's dtype, float32
+        if that is float16.
 
     Raises
     ------
@@ -283,9 +284,14 @@ def load(path: str | os.PathLike[str]) -> Network:
     -----
     What is allocated is bounded by the file's size, as in `weights.read_weights`.
     """
+    return load_with_texts(path)[0]
+
+
+def load_with_texts(path: str | os.PathLike[str]) -> tuple[Network, dict[str, str]]:
+    """Return what `load` does, and the file's texts by name."""
     stored = read_weights(path)
     try:
-        return _made_of(stored)
+        return _made_of(stored), {name: str(stored[name]) for name in TEXTS & stored.keys()}
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 

@@ -1,19 +1,20 @@
-"""Parameters in a file: NumPy's .npz without pickle, written atomically, checked before they are loaded."""
+"""Parameters in a file, .npz without pickle or .safetensors: written atomically, checked before loading."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from io import BytesIO
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ._arrays import Array, is_on_gpu, is_writable, to_side
 from ._files import as_path, open_file, whole_file
+from ._npz import Archive, Header
+from ._safetensors import SafetensorsFile, dump
 from .util import named_buffers, named_params, to_cpu
 
 __all__ = ["load_params", "read_weights", "save_params"]
@@ -21,15 +22,15 @@ __all__ = ["load_params", "read_weights", "save_params"]
 Shapes = dict[str, tuple[int, ...]]
 
 _MOST_EXPANDED = 100  # how many times larger than their file weights may be: random numbers hardly compress
-_MOST_HEADER = 10_000  # bytes of NumPy's header before an array's data
-_MOST_TEXT = {"activation": 400, "architecture": 1_000_000}  # bytes of each
+# Bytes of each as NumPy's text. The table is what its columns mean (`dataset.table.Columns`).
+_MOST_TEXT = {"activation": 400, "architecture": 1_000_000, "table": 4_000_000}
 
 TEXTS = frozenset(_MOST_TEXT)
 """The entries of a weights file that are not arrays of numbers."""
 
 
 def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> Path:
-    """Write a model's parameters to an .npz file.
+    """Write a model's parameters to an .npz file, or a .safetensors file (extra: safetensors).
 
     Parameters
     ----------
@@ -38,8 +39,9 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         networks have. The statistics that its layers keep (`buffers`) are stored too, and its `activation` and
         what `models.load` needs (`architecture`), if it has them.
     path
-        File to write; `.npz` is appended if missing. The file appears under its name only once it is complete; an
-        existing file stays unchanged until then. Its permissions are kept, and a link stays a link.
+        File to write; `.npz` is appended unless it ends in that or in `.safetensors`. The file appears under its
+        name only once it is complete; an existing file stays unchanged until then. Its permissions are kept, and a
+        link stays a link.
     dtype
         float16, float32 or float64; None keeps each parameter's own. float16 halves the file with almost
         no loss of accuracy (book 2, ch. 1.5.1).
@@ -55,7 +57,16 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         The model has no `params`, a weight is too large for the dtype, or the path is not a valid path.
     OSError
         The file cannot be written: its folder is missing, it is read-only, or the path is not a regular file.
+    ImportError
+        The package safetensors is needed and missing.
     """
+    return write_params(model, path, dtype)
+
+
+def write_params(
+    model: Any, path: str | os.PathLike[str], dtype: Any = None, *, texts: Mapping[str, str] | None = None
+) -> Path:
+    """Write what `save_params` does, and texts with names of `TEXTS`."""
     params = {**named_params(_params_of(model, "save_params")), **_buffers(model)}
     if dtype is not None and np.dtype(dtype) not in (np.float16, np.float32, np.float64):
         raise ValueError(f"save_params: dtype must be float16, float32 or float64, got {np.dtype(dtype)}")
@@ -69,15 +80,24 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         arrays[name] = checked_cast(
             f"save_params: {name}", array, array.dtype if dtype is None else np.dtype(dtype)
         )
+    texts = dict(texts or {})
     if isinstance(getattr(model, "activation", None), str):
-        arrays["activation"] = np.array(model.activation)
+        texts["activation"] = model.activation
     architecture = getattr(model, "architecture", None)
     described = architecture() if callable(architecture) else None
     if described is not None:
-        arrays["architecture"] = np.array(json.dumps(described))
-    path = _npz("save_params", path)
+        texts["architecture"] = json.dumps(described)
+    for name, text in texts.items():
+        if np.array(text).nbytes > _MOST_TEXT[name]:
+            raise ValueError(f"save_params: the {name} is too long for a weights file: {len(text)} letters")
+    path = _weights_path("save_params", path)
+    if path.suffix == ".safetensors":
+        content = dump(arrays, texts)
+        with whole_file(path) as file:
+            file.write(content)
+        return path
     with whole_file(path) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        np.savez(file, **arrays, **{name: np.array(text) for name, text in texts.items()})  # type: ignore[arg-type]
     return path
 
 
@@ -90,7 +110,7 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
         Anything with `params`, of the shapes in the file, and the same statistics. Values are cast to the
         parameters' dtype.
     path
-        File to read; `.npz` is appended if missing.
+        File to read; `.npz` is appended unless it ends in that or in `.safetensors`.
 
     Raises
     ------
@@ -183,63 +203,39 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
 
 
 def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[str, Array]:
-    """Return the arrays of a weights file by name, and the file's size; first call `check` with their shapes."""
-    from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile  # not at import: it is slow to load
-
-    path = _npz(where, path)
+    """Return the arrays of a weights file by name; first call `check` with their shapes and the file's size."""
+    path = _weights_path(where, path)
     try:
         file = open_file(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no weights file {path}") from None
     with file:
         try:
-            try:
-                archive = ZipFile(file)
-            except BadZipFile:
-                raise ValueError("it is not an archive of arrays (.npz)") from None
-            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            if len(entries) < len(archive.infolist()):
-                raise ValueError("two entries have the same name")
-            shapes = {}
-            for name, entry in entries.items():
-                if entry.compress_type not in (
-                    ZIP_STORED,
-                    ZIP_DEFLATED,
-                ):  # others allocate what the file says
-                    raise ValueError(f"{name} uses a compression method that NumPy does not write")
-                with archive.open(entry) as stream:
-                    shapes[name] = _shape_of(name, stream)
-        except Exception as error:  # zipfile, zlib and NumPy each have their own errors for damage
+            archive = SafetensorsFile(path, TEXTS) if path.suffix == ".safetensors" else Archive(file)
+            shapes = {name: _shape_of(name, header) for name, header in archive.headers.items()}
+        except ImportError:
+            raise
+        except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own errors for damage
             raise _damaged(path, error) from None
         check(
             {name: shape for name, shape in shapes.items() if name not in TEXTS},
             os.fstat(file.fileno()).st_size,
         )
         try:
-            return {name: _array(archive, entry) for name, entry in entries.items()}
+            return {name: archive.read(name) for name in shapes}
         except Exception as error:
             raise _damaged(path, error) from None
 
 
-def _shape_of(name: str, stream: IO[bytes]) -> tuple[int, ...]:
+def _shape_of(name: str, header: Header) -> tuple[int, ...]:
     """Return an array's shape; ValueError unless it is what a weights file has under that name."""
-    head = BytesIO(stream.read(_MOST_HEADER))  # compressed data may have any length
-    version = np.lib.format.read_magic(head)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(head)
+    shape, dtype = header
     if name in TEXTS:
         if dtype.kind != "U" or shape != () or dtype.itemsize > _MOST_TEXT[name]:
             raise ValueError(f"{name} has dtype {dtype} and shape {shape}, expected a text")
     elif dtype.kind != "f":
         raise ValueError(f"{name} has dtype {dtype}")
     return shape
-
-
-def _array(archive: Any, entry: Any) -> Array:
-    with archive.open(entry) as stream:
-        array: Array = np.lib.format.read_array(stream, allow_pickle=False)
-        stream.read(1)  # at the end, this verifies the checksum
-    return array
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
@@ -262,11 +258,11 @@ def checked_cast(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
     return cast
 
 
-def _npz(where: str, given: Any) -> Path:
+def _weights_path(where: str, given: Any) -> Path:
     path = as_path(where, given)
     if not path.name:
         raise ValueError(f"{where}: expected the name of a weights file, got {str(path)!r}")
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    return path if path.suffix in (".npz", ".safetensors") else path.with_name(path.name + ".npz")
 
 
 def _list(shapes: Shapes) -> str:

@@ -16,7 +16,7 @@ from processes import fresh
 import scratchnet
 
 PACKAGE = Path(scratchnet.__file__).parent
-OPTIONAL = {"matplotlib", "tqdm", "pooch", "cupy", "IPython"}
+OPTIONAL = {"matplotlib", "tqdm", "pooch", "cupy", "IPython", "onnx", "safetensors"}
 
 # Modules of the package that each module may import. NumPy and the standard library are open to all, and so is
 # the ground floor: `_arrays`, what every room needs of arrays, and `_compute`, the dtype that is computed in.
@@ -48,13 +48,23 @@ ALLOWED = {
         "_start",
         "dataset/mnist",
         "dataset/spiral",
-        "functions",
         "models",
         "optimizer",
         "plotting",
         "trainer",
         "util",
         "weights",
+    },
+    "_predict_command": {"_commands", "_start", "dataset/table", "functions", "layers", "models"},
+    "_table_command": {
+        "_commands",
+        "_predict_command",
+        "_start",
+        "callbacks",
+        "dataset/_lines",
+        "dataset/table",
+        "models",
+        "util",
     },
     "_links": set(),
     "_start": {"backends/__init__"},
@@ -89,7 +99,7 @@ ALLOWED = {
     "evaluation": set(),
     "util": {"_unpickle", "backends/__init__", "evaluation", "language"},
     "gradient": {"_as_written", "util"},
-    "weights": {"_files", "util"},
+    "weights": {"_files", "_npz", "_safetensors", "util"},
     "_architecture": {"layers", "util"},
     "_devices": {"util"},
     "_network": {
@@ -114,6 +124,18 @@ ALLOWED = {
     "_training": {"plotting"},
     "_progress": set(),
     "_npz": set(),
+    "_safetensors": {"_npz"},
+    "export": {
+        "_files",
+        "_version",
+        "batch_normalization",
+        "book1/layers",
+        "book1/multi_layer_net",
+        "book1/multi_layer_net_extend",
+        "layers",
+        "models",
+        "util",
+    },
     "_streams": set(),  # random ones
     "_model_state": {"util"},
     "_fit_state": {"_streams"},
@@ -160,7 +182,9 @@ ALLOWED = {
     "np": {"backends/__init__", "config"},
     "_unpickle": {"_files"},
     "_version": set(),
-    "dataset/__init__": {"dataset/mnist", "dataset/ptb", "dataset/sequence", "dataset/spiral"},
+    "dataset/__init__": {"dataset/mnist", "dataset/ptb", "dataset/sequence", "dataset/spiral", "dataset/table"},
+    "dataset/_lines": {"_files"},
+    "dataset/table": {"dataset/_lines"},
     "dataset/_files": set(),
     "dataset/ptb": {"dataset/_files"},
     "dataset/sequence": {"_files", "dataset/_files"},

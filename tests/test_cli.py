@@ -15,6 +15,7 @@ from processes import PYTHON, fresh
 
 import scratchnet
 import scratchnet._commands as commands
+import scratchnet._predict_command as predict_command
 from scratchnet.__main__ import main
 
 COMMAND = [*PYTHON, "-m", "scratchnet"]
@@ -221,6 +222,7 @@ def test_version(tmp_path):
     [
         ((), 2, "COMMAND"),
         (("train", "cifar"), 2, "invalid choice"),
+        (("train", "--epochs", "3", "table", "x.csv"), 2, "write 'train table' first"),
         (("train", "spiral", "--hidden", "ten"), 2, "expected integers separated by commas"),
         (("train", "spiral", "--hidden", "0"), 1, "each of sizes must be a positive integer, got 0"),
         (("train", "spiral", "--epochs", "0"), 2, "expected a positive integer, got '0'"),
@@ -345,8 +347,8 @@ def test_ctrl_c_in_the_first_epoch_writes_nothing(tmp_path, capsys, monkeypatch)
     assert run_here("train", "spiral", "--out", tmp_path) == 130
     assert capsys.readouterr().err == "scratchnet: Ctrl-C in the first epoch; nothing was written\n"
     assert (tmp_path / "weights.npz").read_bytes() == b"trained before"
-    monkeypatch.setattr(commands, "_load", interrupted)
-    monkeypatch.setattr(commands, "load", interrupted)
+    monkeypatch.setattr(commands, "load_data", interrupted)
+    monkeypatch.setattr(predict_command, "load_with_texts", interrupted)
     monkeypatch.setattr(commands, "show_config", interrupted)
     for arguments in (("train", "spiral"), ("predict", "w.npz", "spiral"), ("info",)):
         assert run_here(*arguments) == 130

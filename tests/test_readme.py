@@ -9,6 +9,9 @@ import matplotlib
 import numpy as np
 import pytest
 
+from scratchnet import TwoLayerNet
+from scratchnet.__main__ import main
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -33,6 +36,7 @@ def test_readme_s_examples_run(name, tmp_path, monkeypatch, capsys):
     assert names["model"].accuracy(names["x"], names["t"]) > 0.95
     assert names["network"].accuracy(names["x"], names["t"]) > 0.95
     assert "(10, 30, 12, 12)" in printed
+    assert names["classifier"].accuracy(names["features"], names["table"].t) > 0.85
     assert names["watched"].history[-1].keys() >= {"val_loss", "val_metric"} and Path("log.csv").exists()
     np.random.seed(0)
     whole = names["Trainer"](names["TwoLayerNet"](2, 10, 3), names["SGD"](lr=1.0))
@@ -40,6 +44,39 @@ def test_readme_s_examples_run(name, tmp_path, monkeypatch, capsys):
     np.random.set_state(state)
     assert names["resumed"].history == whole.history
     assert names["language"].ppl_list[0] > 7 and names["language"].ppl_list[-1] < 1.1
+
+
+@pytest.mark.parametrize("package", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_readme_s_examples_for_other_packages_give_the_model_s_scores(
+    name, package, tmp_path, monkeypatch, capsys
+):
+    if not (ROOT / name).exists():
+        pytest.skip("no README here: the tests run against an installed package")
+    pytest.importorskip(package, reason=f"{package} is not installed: its example in the README is not run")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(rf"```python {package}\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)
+    model = TwoLayerNet(2, 10, 3, weight_init_std=1.0, rng=0)
+    model.save_params("weights.npz", dtype="float16")
+    model.load_params("weights.npz")
+    x = np.random.default_rng(0).standard_normal((5, 2))
+    exec(compile(block, name, "exec"), {"np": np, "model": model, "x": x})
+    printed = np.array(re.findall(r"-?\d+\.\d*(?:e-?\d+)?", capsys.readouterr().out), float).reshape(3, 3)
+    np.testing.assert_allclose(printed, model.predict(x[:3]), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_readme_s_table_is_learned_and_predicted(name, tmp_path, monkeypatch, capsys):
+    if not (ROOT / name).exists():
+        pytest.skip("no README here: the tests run against an installed package")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / name).read_text("utf-8")
+    table = re.search(r"((?:    [\w.]+,.*\n)+)", text)[1]
+    Path("flowers.csv").write_text(re.sub("(?m)^    ", "", table), "utf-8")
+    for command in re.findall(r"^    scratchnet (.*flowers\.csv[^#]*)#", text, re.MULTILINE):
+        assert main(command.split()) == 0
+    kinds = capsys.readouterr().out.split("weights.npz")[1].split()[-6:]
+    assert set(kinds) <= {"setosa", "versicolor", "virginica"} and kinds[:2] == ["setosa", "setosa"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])

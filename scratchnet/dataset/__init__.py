@@ -1,12 +1,12 @@
-"""Data sets: the books' spiral, sequences and Penn Treebank; MNIST or anything else in IDX files."""
+"""Data sets: the books' spiral, sequences and Penn Treebank; MNIST or anything else in IDX files; tables."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import mnist, ptb, sequence, spiral
+    from . import mnist, ptb, sequence, spiral, table
 
-__all__ = ["mnist", "ptb", "sequence", "spiral"]
+__all__ = ["mnist", "ptb", "sequence", "spiral", "table"]
 
 
 def __getattr__(name: str) -> Any:

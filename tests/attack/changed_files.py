@@ -10,17 +10,17 @@ import pickle
 import re
 import struct
 import tempfile
-import time
-import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
-from judge import changed, snapshot
+from changed_tables import safetensors_file, table
+from judge import outcome
 
 from scratchnet import Adam, MultiLayerNet, Trainer, layers, models
 from scratchnet.__main__ import main as command_line
@@ -28,8 +28,6 @@ from scratchnet.base_model import BaseModel
 from scratchnet.dataset import mnist, sequence
 from scratchnet.util import load_pickle
 from scratchnet.weights import read_weights
-
-SECONDS, BYTES = 5.0, 100 << 20  # that reading a file of some kilobytes may take
 
 Rng = np.random.Generator
 
@@ -442,31 +440,6 @@ def csv_rows(data: bytes) -> np.ndarray | None:
     return None
 
 
-def outcome(load: Callable[[], Any], right: Callable[[], str | None], model: Any) -> str | None:
-    """Load a changed file: what is wrong, or None."""
-    before, began = snapshot(model), time.monotonic()
-    tracemalloc.start()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            load()
-        refused = None
-    except (ValueError, OSError) as error:
-        refused = error
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error)[:300]}"
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    seconds = time.monotonic() - began
-    if seconds > SECONDS or peak > BYTES:
-        return f"took {seconds:.1f} s and {peak >> 20} MB"
-    if refused is None:
-        return right()
-    where = changed(before, snapshot(model))
-    return None if where is None else f"a refusal has changed {where}: {refused}"
-
-
 KINDS: dict[str, Callable[..., str | None]] = {
     "weights": weights_file,
     "weights of any names": weights_of_any_names,
@@ -478,6 +451,8 @@ KINDS: dict[str, Callable[..., str | None]] = {
     "IDX": idx_file,
     "MNIST": mnist_folder,
     "sequences": text_of_sequences,
+    "a table": table,
+    **({".safetensors": safetensors_file} if find_spec("safetensors") else {}),
     "CSV": lambda *rest: predictions(*rest, csv=True),
     "npy": lambda *rest: predictions(*rest, csv=False),
 }

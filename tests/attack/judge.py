@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +14,8 @@ from typing import Any
 import numpy as np
 from odd import Draw, Refused
 from tolerances import BOUNDS, chain_bound, unit
+
+SECONDS, BYTES = 5.0, 100 << 20  # that reading a file of some kilobytes may take
 
 
 @dataclass
@@ -198,3 +202,28 @@ def _outcome(result: Any, refusal: Exception | None) -> str:
     if refusal is not None:
         return f"{type(refusal).__name__}: {str(refusal)[:300]}"
     return f"returned {result!r:.200}"
+
+
+def outcome(load: Callable[[], Any], right: Callable[[], str | None], model: Any) -> str | None:
+    """Load a changed file: what is wrong, or None."""
+    before, began = snapshot(model), time.monotonic()
+    tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            load()
+        refused = None
+    except (ValueError, OSError) as error:
+        refused = error
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:300]}"
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    seconds = time.monotonic() - began
+    if seconds > SECONDS or peak > BYTES:
+        return f"took {seconds:.1f} s and {peak >> 20} MB"
+    if refused is None:
+        return right()
+    where = changed(before, snapshot(model))
+    return None if where is None else f"a refusal has changed {where}: {refused}"
