@@ -2,13 +2,24 @@
 
 from .. import time_layers
 from ..functions import cross_entropy_error, sigmoid, softmax
+from ..layers import (
+    Affine,
+    Dropout,
+    Embedding,
+    MatMul,
+    Relu as Relu,
+    Repeat as Repeat,
+    Sigmoid,
+    SigmoidWithLoss,
+    Softmax,
+    SoftmaxWithLoss,
+    Sum as Sum,
+)
 from ..time_layers import *
-from . import layers
 from ._lookup import looked_up
-from .layers import *
 
 __all__ = ["GPU", "cross_entropy_error", "np", "sigmoid", "softmax"]
-__all__ += [name for name in layers.__all__ if name not in __all__]
+__all__ += ["Affine", "Dropout", "Embedding", "MatMul", "Sigmoid", "SigmoidWithLoss", "Softmax", "SoftmaxWithLoss"]
 __all__ += time_layers.__all__
 
 __getattr__ = looked_up(__name__)
