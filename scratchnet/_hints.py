@@ -8,6 +8,8 @@ from typing import Any
 from ._as_written import is_as_written
 from .util import layers_of
 
+_CANNOT_BE_PROVED = {None, "dropout", "batch_normalization"}  # by running a step twice
+
 _told: set[type] = set()
 
 
@@ -18,7 +20,7 @@ def hint_at_compile(model: Any) -> None:
         return
     layers = layers_of(model)
     roles = {getattr(layer, "step_role", None) if is_as_written(layer) else None for layer in layers}
-    if "softmax_cross_entropy" in roles and None not in roles:
+    if "softmax_cross_entropy" in roles and not roles & _CANNOT_BE_PROVED:
         _told.add(kind)
         print(
             f"scratchnet: Trainer(..., compile=True) may train {kind.__name__} in whole steps, many times as fast "

@@ -7,12 +7,18 @@ from ..layers import (
     Dropout,
     Embedding,
     MatMul,
-    Relu as Relu,
-    Repeat as Repeat,
     Sigmoid,
     SigmoidWithLoss,
     Softmax,
     SoftmaxWithLoss,
+)
+from ..layers import (
+    Relu as Relu,
+)
+from ..layers import (
+    Repeat as Repeat,
+)
+from ..layers import (
     Sum as Sum,
 )
 from ..time_layers import *
