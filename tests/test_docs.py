@@ -35,6 +35,7 @@ def public_classes(module):
     return {c for c in found if c.__module__ == module.__name__}
 
 
+@pytest.mark.long
 def test_every_layer_and_optimizer_of_both_books_has_a_page_with_its_kernels(layer_pages, tmp_path):
     written = layer_pages.write(tmp_path)
     rooms = (layers, loss_layers, image_layers, batch_normalization, time_layers, book1_layers, optimizer)

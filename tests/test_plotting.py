@@ -400,6 +400,7 @@ def test_each_pixel_of_the_image_is_centred_on_its_grid_point(h):
     assert right == pytest.approx(2.47, abs=1.5 * h)
 
 
+@pytest.mark.long
 def test_drawing_the_notes_grid_takes_little_memory():
     model = Returns(Net().predict)
     draw(plot_loss([1.0]))  # what matplotlib loads once is not counted

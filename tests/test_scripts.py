@@ -44,7 +44,12 @@ def check(folder, name, book, *arguments, bound=FLOAT64_LOSSES, **settings):
     return plain
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"])
+OF_THE_LONG_RUN = [
+    pytest.param(name, marks=pytest.mark.long) for name in ("Momentum", "Nesterov", "AdaGrad", "RMSprop")
+]
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", *OF_THE_LONG_RUN])
 def test_book_1_s_convolutional_network(tmp_path, optimizer):
     plain = check(tmp_path, "convnet.py", 1, optimizer)
     assert plain[19].startswith("test acc:") and plain[20] == "15" and plain[-2].startswith("b3 True")
@@ -67,6 +72,7 @@ def test_book_1_s_digits(digits):
     assert "W2 True" in plain
 
 
+@pytest.mark.long
 def test_book_1_s_comparisons(digits):
     pytest.importorskip("matplotlib")
     plain = check(digits, "comparisons.py", 1, SCRATCHNET_DATA=str(digits / "dataset"))

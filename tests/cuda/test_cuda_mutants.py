@@ -103,6 +103,7 @@ def plant(monkeypatch):
         yield planted
 
 
+@pytest.mark.long
 def test_without_a_bug_nothing_is_noticed(plant, monkeypatch):
     plant(plant.source)
     check(plant.device, KERNELS, monkeypatch)
