@@ -238,8 +238,12 @@ def train_and_write(
     path = options.out / CHECKPOINT
     for file in (options.out / WEIGHTS, path):
         check_replaceable(file)  # now, not after the training
+    epochs = options.epochs
     if options.resume and path.exists():
         trainer.load_checkpoint(path)
+        if trainer._fit_state is not None and trainer._fit_state.is_stopped:
+            epochs = trainer.current_epoch
+            say("the training had stopped by itself: nothing is left to do; without --resume it begins anew")
         if options.lr is not None:
             trainer.optimizer.lr = options.lr
         if not options.quiet:
@@ -258,7 +262,7 @@ def train_and_write(
         trainer.fit(
             x,
             t,
-            options.epochs,
+            epochs,
             options.batch_size,
             options.max_grad,
             options.eval_interval,

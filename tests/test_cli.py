@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import processes
@@ -410,3 +411,18 @@ def test_train_mnist(tmp_path):
     assert f"accuracy {test_accuracy} on 10000 samples" in run(
         "predict", "scratchnet-mnist/weights.npz", "mnist", cwd=tmp_path
     ).stdout  # fmt: skip
+
+
+def test_a_run_that_stopped_by_itself_is_not_trained_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = "\n".join(f"{i % 7},{i % 5},{'ab'[i % 2]}" for i in range(60))
+    Path("table.csv").write_text(f"x,y,kind\n{rows}\n")
+    command = ["train", "table", "table.csv", "--target", "kind", "--quiet", "--patience", "1", "--seed", "0"]
+    assert main(command) == 0
+    weights = Path("scratchnet-table/weights.npz")
+    before = {name: array.copy() for name, array in np.load(weights).items()}
+    capsys.readouterr()
+    assert main([*command, "--resume"]) == 0
+    assert "nothing is left to do" in capsys.readouterr().err
+    after = np.load(weights)
+    assert all(np.array_equal(before[name], after[name]) for name in before) and "W1" in before

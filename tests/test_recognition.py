@@ -678,3 +678,8 @@ def test_what_a_script_changes_in_its_class_stays_its_own(tmp_path, table):
 def test_definitions_with_doctests_run_as_they_are_written(readings):
     tested = FUNCTIONS.replace('"""Squash."""', '"""\n    >>> sigmoid(0.0)\n    0.5\n    """')
     assert [*readings(functions=tested).of("functions").examine().served] == ["softmax"]
+
+
+def test_a_script_s_own_class_by_a_name_of_the_books_is_said_to_be_the_reader_s(run):
+    said = run(TYPED.replace("1 /", "2 /") + "\nclass Mine:\n    pass\n")
+    assert said.stderr.splitlines()[0] == "scratchnet: script.py: yours: sigmoid (line 4: not the book's)"

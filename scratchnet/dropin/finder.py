@@ -181,13 +181,15 @@ class Finder(MetaPathFinder):
         return None
 
     def read_script(self, path: Path) -> Reading | None:
-        """Return the reading of a script, and say what is served in it; None if nothing is."""
+        """Return the reading of a script, and say what is served in it, or only looks so; None if nothing is."""
         reading = self.readings(None).script(path)
-        if not reading.served:
-            return None
-        self.has_served = True
-        self.say(f"{path.name}: compiled, since the books have the same: {', '.join(reading.served)}")
-        return reading
+        said = [f"compiled, since the books have the same: {', '.join(reading.served)}"] if reading.served else []
+        kept = [f"{name} ({why})" for name, why in reading.kept.items() if why != "new"]
+        said += [f"yours: {', '.join(kept)}"] if kept else []
+        if said:
+            self.say(f"{path.name}: {'; '.join(said)}")
+        self.has_served |= bool(reading.served)
+        return reading if reading.served else None
 
     def name_as_the_readers(self, module: str, reading: Reading) -> None:
         """Give what is served the name of the user's module: what is pickled opens without scratchnet."""
