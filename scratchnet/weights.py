@@ -212,6 +212,8 @@ def _read(where: str, path: Any, check: Callable[[Shapes, int], None]) -> dict[s
     with file:
         try:
             archive = SafetensorsFile(path, TEXTS) if path.suffix == ".safetensors" else Archive(file)
+            if "format" in archive.headers and "rng" in archive.headers:
+                raise ValueError("it is a checkpoint, which Trainer.load_checkpoint reads")
             shapes = {name: _shape_of(name, header) for name, header in archive.headers.items()}
         except ImportError:
             raise

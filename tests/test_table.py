@@ -342,3 +342,11 @@ def test_predicting_with_other_losses(write, capsys):
 @pytest.mark.parametrize("text", ["tab", "\\t", "\t"])
 def test_tabs(write, text):
     assert predict_command.as_delimiter(text) == "\t"
+
+
+def test_columns_without_scaling_say_what_is_missing(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,kind\n1,2,x\n3,4,y\n", "utf-8")
+    table = read_table(path, target="kind")
+    with pytest.raises(ValueError, match="with_scaling"):
+        table.columns.standardized(table.x)

@@ -78,17 +78,26 @@ class Columns:
     def standardized(self, x: Floats) -> Floats:
         """Return features (N, D) as the network takes them: minus the mean, over the standard deviation."""
         n = len(self.features)
+        self._check_scaling()
         if x.ndim != 2 or x.shape[1] != n:
             raise ValueError(f"x has shape {x.shape}, expected (N, {n}): columns {names_in_short(self.features)}")
         return (x - self.mean[:n]) / self.std[:n]
 
     def standardized_target(self, t: Floats) -> Floats:
         """Return a regression's targets as the network learns them."""
+        self._check_scaling()
         return (t - self.mean[-1]) / self.std[-1]
 
     def in_units_of_target(self, scores: NDArray[Any]) -> Floats:
         """Return a regression's scores in the units of the target."""
+        self._check_scaling()
         return scores.astype(np.float64) * self.std[-1] + self.mean[-1]
+
+    def _check_scaling(self) -> None:
+        if len(self.mean) < len(self.features):
+            raise ValueError(
+                "columns: they have no scaling yet; columns.with_scaling(x, t) returns some that have"
+            )
 
     def as_text(self) -> str:
         """Return this as JSON, for a weights file."""
