@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_float_array, as_labels, as_real_array, is_on_gpu
+from ._arrays import Array, as_float_array, as_labels, as_loss, as_real_array, is_on_gpu
 from .backends import backend_for, ops
 
 __all__ = [
@@ -113,7 +113,7 @@ def cross_entropy_error(y: Any, t: Any) -> float:
         raise ValueError("cross_entropy_error: y is a scalar, expected probabilities of shape (N, C)")
     rows = y.reshape(prod(y.shape[:-1]), y.shape[-1])
     labels = as_labels("cross_entropy_error: t", t, *rows.shape, on_gpu=is_on_gpu(y))
-    loss: float = backend_for(y).cross_entropy_forward(rows, labels, 1e-7, 0.0)
+    loss: float = as_loss(backend_for(y).cross_entropy_forward(rows, labels, 1e-7, 0.0))
     return loss
 
 
@@ -135,7 +135,7 @@ def sum_squared_error(y: Any, t: Any) -> Any:
     if y.shape != t.shape:
         raise ValueError(f"sum_squared_error: t has shape {t.shape}, expected {y.shape}, the shape of y")
     loss: Any = 0.5 * np.sum((y - t) ** 2)
-    return loss if is_on_gpu(loss) else float(loss)
+    return loss if is_on_gpu(loss) else np.float64(loss)
 
 
 sum_squares_error = sum_squared_error

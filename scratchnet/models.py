@@ -325,7 +325,8 @@ def _made_of(stored: dict[str, Array]) -> Network:
 def _dense_of(kind: str, arrays: dict[str, Array], activation: Any, loss: Any) -> Network:
     """Return a fully connected network of the sizes of these weights."""
     matrices = [arrays[name] for name in sorted(arrays, key=lambda n: (len(n), n)) if name.startswith("W")]
-    if not matrices or any(W.ndim != 2 for W in matrices):
+    is_chain = all(W.ndim == 2 for W in matrices) and all(a.shape[1] == b.shape[0] for a, b in pairwise(matrices))
+    if not (matrices and is_chain):
         raise ValueError("it does not contain the weights of a chain of fully connected layers")
     if activation is None:
         raise ValueError("it does not say what network it is of; create that one, and use its load_params")

@@ -430,3 +430,11 @@ def test_momentum_of_sgd_updates_a_dictionary_network_s_layers():
     before = W.copy()
     Trainer(model, SGD(0.5)).fit(POINTS, T, 1, 4, verbose=False)
     assert model.params[0] is W is model.layers[0].W and not np.array_equal(before, W)
+
+
+def test_a_file_whose_weights_do_not_follow_each_other_makes_no_network(tmp_path):
+    """Sizes from rows alone would ask for the product of two of the file's numbers: gigabytes for this one."""
+    W = np.zeros((20_000, 1), np.float32)
+    np.savez(tmp_path / "a.npz", activation=np.array("relu"), W1=W, W2=W, W3=W)
+    with pytest.raises(ValueError, match="chain of fully connected layers"):
+        models.load(tmp_path / "a.npz")

@@ -215,7 +215,7 @@ class Reading:
         if self.whole is not None:
             if name in self.kept:
                 return False
-            return True if hasattr(import_module(self.whole), name) else None
+            return _brings(self.whole, name)
         self.examine()
         if name in self._bindings.nodes and (self._is_being_examined or "__all__" in self._bindings.nodes):
             return False  # a circle of imports, whose end is not known yet; or a list of what a star brings
@@ -345,8 +345,14 @@ def _has(book: int, module: str, name: str) -> bool | None:
     """Whether our module of a book has a name: None if not."""
     for b in (book, 3 - book):
         if module in MODULES[b]["common"]:
-            return True if hasattr(import_module(f"{HOMES[b]['common']}.{module}"), name) else None
+            return _brings(f"{HOMES[b]['common']}.{module}", name)
     return None
+
+
+def _brings(module: str, name: str) -> bool | None:
+    """Whether a module of ours has a name of its own: None if not. That of `np` would look up any of NumPy's."""
+    ours = import_module(module)
+    return True if name in vars(ours) or name in ours.__all__ else None
 
 
 def may_have_some(source: bytes) -> bool:
