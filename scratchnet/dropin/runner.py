@@ -84,7 +84,7 @@ def run_script(
     code: CodeType | None = None
     begin = time.monotonic()
     try:
-        code = prepare(started, source, tree)
+        code = prepare(started, source, tree, names)
         exec(code, vars(main))
     except SystemExit:
         raise
@@ -109,7 +109,7 @@ class Started(NamedTuple):
     keep_own: bool
 
 
-def prepare(started: Started, source: bytes, tree: ast.Module) -> CodeType:
+def prepare(started: Started, source: bytes, tree: ast.Module, names: Sequence[str]) -> CodeType:
     """Serve what a script imports, and return its code with compiled definitions in the place of the books'."""
     path = Path(started.path)
     folder = os.path.dirname(os.path.realpath(path))
@@ -119,7 +119,7 @@ def prepare(started: Started, source: bytes, tree: ast.Module) -> CodeType:
     if started.float32:
         _compute.choose("float32")
     FINDER.replaced |= names_set_in_modules(tree)
-    for neighbour in neighbours(list(imports_in(tree)), Path(folder)):
+    for neighbour in neighbours(names, Path(folder)):
         text = neighbour.read_bytes()
         if may_set_names(text):
             FINDER.replaced |= names_set_in_modules(parsed(text))
