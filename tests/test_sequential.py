@@ -389,6 +389,7 @@ def test_copies_carry_the_statistics_and_train_alike(duplicate):
 
 @pytest.mark.parametrize("batchnorm", [False, True])
 def test_book_1_s_networks_are_checked_saved_and_drawn(tmp_path, batchnorm):
+    pytest.importorskip("matplotlib", reason="it is drawn, too")
     np.random.seed(0)
     made = [MultiLayerNetExtend(2, [5, 4], 3, weight_decay_lambda=0.1, use_batchnorm=batchnorm) for _ in range(2)]
     model, other = made if batchnorm else (Book1Net(2, [5], 3), Book1Net(2, [5], 3))
