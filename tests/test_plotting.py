@@ -298,6 +298,7 @@ def test_more_classes_than_a_byte_counts():
     assert set(classes.ravel()) == {7, 299}
 
 
+@pytest.mark.long
 def test_the_notes_grid_of_nearly_five_million_points_stays_small():
     model = Returns(Net().predict)
     tracemalloc.start()

@@ -90,6 +90,7 @@ def test_book_2_s_trainer_on_the_spiral(tmp_path):
     assert plain[-3].startswith("| epoch 70 |  iter 3 / 3 |")
 
 
+@pytest.mark.long
 def test_book_2_s_word_vectors(tmp_path):
     pytest.importorskip("matplotlib")
     plain = check(tmp_path, "word_vectors.py", 2, bound=FLOAT32_LOSSES)

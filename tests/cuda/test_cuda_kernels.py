@@ -55,7 +55,9 @@ def test_parity_under_every_schedule(device, name, dtype, schedule):
 
 
 @dtypes
-@kernels
+@pytest.mark.parametrize(
+    "name", [pytest.param(k, marks=pytest.mark.long if k.startswith("convolution") else ()) for k in KERNELS]
+)
 def test_parity_at_large_sizes(device, name, dtype):
     for sizes in EDGES[2:] + LARGE:
         every_backend.check_parity(make_case(name, sizes, dtype), device)
