@@ -85,7 +85,7 @@ def convolved(draw: Draw, cls: Any) -> Trial:
         if not a.size or not layer.W.size:
             s, z = layer.stride, layer.pad
             sides = [(n + 2 * z - w) // s + 1 for n, w in zip(a.shape[2:], layer.W.shape[2:], strict=True)]
-            return [Expected(np.zeros((len(a), len(layer.W), *sides)))]
+            return [Expected(np.broadcast_to(layer.b[:, None, None], (len(a), len(layer.W), *sides)))]
         with np.errstate(all="ignore"):
             out = layer.forward(a)
             size = layers1.Convolution(np.abs(layer.W), np.abs(layer.b), layer.stride, layer.pad).forward(
@@ -185,6 +185,8 @@ def normalized(draw: Draw, cls: Any) -> Trial:
     stage, N, D = draw.pick(STAGES), draw.size(low=2), max(draw.size(high=6), 1)
     gamma = draw.parameter((D,), calm=stage != "build")
     beta = draw.parameter((D,), calm=stage != "build")
+    if cls is lists.BatchNormalization and stage == "backward":
+        beta = beta.astype(gamma.dtype)  # whose gradient is in its dtype
     shape = (N, D) if draw.chance(0.7) or D % 2 or not D else (N, 2, 1, D // 2)
     x = draw.array(shape, calm=stage != "forward", extremes=False)
     training = stage == "backward" or draw.chance(0.7)
@@ -197,7 +199,8 @@ def normalized(draw: Draw, cls: Any) -> Trial:
         a = plain(x, own)
         if a.ndim < 2:
             raise Refused("shapes")
-        g, b = (as_bias(plain(v, own), int(np.prod(a.shape[1:]))) for v in (gamma, beta))
+        columns = int(np.prod(a.shape[1:])) or (a.shape[1] if a.ndim == 4 else 0)  # no pixels: one for each channel
+        g, b = (as_bias(plain(v, own), columns) for v in (gamma, beta))
         return own, layers1.BatchNormalization(g, b), a
 
     def forward(layer: Any) -> list[Any]:
@@ -207,7 +210,7 @@ def normalized(draw: Draw, cls: Any) -> Trial:
 
     def expect_forward() -> list[Expected]:
         own, layer, a = numbers()
-        if not len(a) or not is_fit(layer.gamma, layer.beta):
+        if not len(a) or (a.ndim == 4 and not a.size) or not is_fit(layer.gamma, layer.beta):
             return [Expected(np.zeros(np.shape(v)), np.inf) for v in (a, layer.gamma, layer.gamma)]
         with np.errstate(all="ignore"):
             for _ in range(calls):

@@ -15,6 +15,7 @@ NOT_CALLED = {
     "scratchnet.backends.cublas.*": "needs a GPU; tests/cuda calls all of it",
     "scratchnet.backends.cuda.*": "needs a GPU; tests/cuda calls all of it",
     "scratchnet.backends.cuda_steps.*": "needs a GPU; tests/cuda calls all of it",
+    "scratchnet.backends.gpu.*": "needs a GPU; tests/cuda calls all of it",
     "scratchnet.util.to_gpu": "needs a GPU",
     "scratchnet.book1.multi_layer_net*.to": "needs a GPU",
     "scratchnet._arrays.uploaded": "needs a GPU",
