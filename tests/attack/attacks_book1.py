@@ -199,7 +199,7 @@ def normalized(draw: Draw, cls: Any) -> Trial:
         a = plain(x, own)
         if a.ndim < 2:
             raise Refused("shapes")
-        columns = int(np.prod(a.shape[1:])) or (a.shape[1] if a.ndim == 4 else 0)  # no pixels: one for each channel
+        columns = int(np.prod(a.shape[1:])) or (a.shape[1] if a.ndim == 4 else 0)  # no pixels: one a channel
         g, b = (as_bias(plain(v, own), columns) for v in (gamma, beta))
         return own, layers1.BatchNormalization(g, b), a
 
