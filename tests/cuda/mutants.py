@@ -179,8 +179,8 @@ MUTANTS = (
     ),
     Mutant(
         "squared_norm: all blocks write one part",
-        "        parts[blockIdx.x] = sum;",
-        "        parts[0] = sum;",
+        "squares_of(g, n, shared);\n    if (threadIdx.x == 0)\n        parts[blockIdx.x] = sum;",
+        "squares_of(g, n, shared);\n    if (threadIdx.x == 0)\n        parts[0] = sum;",
         ("squared_norm",),
     ),
     # Arithmetic
