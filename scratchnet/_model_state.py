@@ -6,15 +6,12 @@ example ("running_mean", "running_var"). A stateful layer of the books keeps h f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ._arrays import Array, is_on_gpu, is_writable, to_side
-from .util import attributes_of, flatten
-
-_LEAVES = {type(None), bool, int, float, str, np.ndarray}
+from .util import flatten, layers_of
 
 Slot = tuple[Any, str]  # a layer, and the name of an attribute that is an array, or None as yet
 
@@ -30,31 +27,15 @@ def parameters(who: str, model: Any) -> list[Array]:
 
 def buffers(model: Any) -> list[Slot]:
     """Return where a model's buffers are: the same order for every model that is made by the same code."""
-    return [(layer, str(name)) for layer in _layers(model) for name in getattr(layer, "buffers", ())]
+    return [
+        (layer, str(name)) for layer in layers_of(model, nested=True) for name in getattr(layer, "buffers", ())
+    ]
 
 
 def states(model: Any) -> list[Slot]:
     """Return where the states of a model's stateful layers are."""
-    stateful = [layer for layer in _layers(model) if getattr(layer, "stateful", False)]
+    stateful = [layer for layer in layers_of(model, nested=True) if getattr(layer, "stateful", False)]
     return [(layer, name) for layer in stateful for name in ("h", "c") if hasattr(layer, name)]
-
-
-def _layers(model: Any) -> Iterator[Any]:
-    """Yield every object with forward and backward in a model, also in its layers, lists and dictionaries."""
-    seen = {id(model)}
-    todo = list(attributes_of(model).values())
-    while todo:
-        value = todo.pop()
-        if type(value) in _LEAVES or id(value) in seen:
-            continue
-        if isinstance(value, list | tuple):
-            todo += value
-        elif isinstance(value, dict):
-            todo += value.values()
-        elif hasattr(value, "forward") and hasattr(value, "backward") and hasattr(value, "__dict__"):
-            seen.add(id(value))
-            yield value
-            todo += attributes_of(value).values()
 
 
 def put_parameters(params: list[Array], values: list[Array]) -> None:

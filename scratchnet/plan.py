@@ -30,15 +30,8 @@ from .util import class_indices
 
 _DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 _NOTHING = np.empty(0)
-_SETTINGS = (
-    "stride",
-    "pad",
-    "pool_h",
-    "pool_w",
-    "delta",
-    "running_mean",
-    "running_var",
-)  # of layers, part of a plan
+# The attributes of layers that are a part of a plan.
+_SETTINGS = ("stride", "pad", "pool_h", "pool_w", "delta", "running_mean", "running_var")
 
 
 class NoPlanError(ValueError):

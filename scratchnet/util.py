@@ -206,13 +206,16 @@ def _listed(slots: Any) -> Sequence[str]:
 _LEAVES = {type(None), bool, int, float, str, np.ndarray}  # most of what a model holds besides its layers
 
 
-def layers_of(model: Any) -> list[Any]:
-    """Return every object with forward and backward that a model holds, also in lists, tuples and dicts."""
+def layers_of(model: Any, *, nested: bool = False) -> list[Any]:
+    """Return every object with forward and backward that a model holds, also in lists, tuples and dicts.
+
+    If nested, also those that are within such objects.
+    """
     found: dict[int, Any] = {}
     todo = list(attributes_of(model).values())
     while todo:
         value = todo.pop()
-        if type(value) in _LEAVES:
+        if type(value) in _LEAVES or id(value) in found or (nested and value is model):
             continue
         if isinstance(value, list | tuple):
             todo += value
@@ -220,6 +223,8 @@ def layers_of(model: Any) -> list[Any]:
             todo += value.values()
         elif hasattr(value, "forward") and hasattr(value, "backward") and hasattr(value, "__dict__"):
             found[id(value)] = value
+            if nested:
+                todo += attributes_of(value).values()
     return list(found.values())
 
 

@@ -220,7 +220,7 @@ ALLOWED = {
     "book2/layers": {"book2/_lookup", "functions", "layers"},
     "book2/np": {"np"},
     "book2/optimizer": {"backends/__init__", "book2/_lookup", "optimizer"},
-    "book2/time_layers": {"book2/_lookup", "functions", "layers", "time_layers"},
+    "book2/time_layers": {"book2/_lookup", "book2/layers", "functions", "time_layers"},
     "book2/trainer": {"book2/_lookup", "trainer", "util"},
     "book2/util": {"book2/_lookup", "util"},
 }

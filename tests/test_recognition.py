@@ -17,8 +17,11 @@ from processes import PYTHON
 
 import scratchnet.book1.layers
 import scratchnet.book2.layers
+import scratchnet.book2.optimizer
 import scratchnet.book2.time_layers
+import scratchnet.book2.trainer
 import scratchnet.dropin
+from scratchnet.dropin import chapters
 from scratchnet.dropin import table as table_of_editions
 from scratchnet.dropin.bindings import may_set_names, names_set_in_modules
 from scratchnet.dropin.editions import HOMES
@@ -683,3 +686,15 @@ def test_definitions_with_doctests_run_as_they_are_written(readings):
 def test_a_script_s_own_class_by_a_name_of_the_books_is_said_to_be_the_reader_s(run):
     said = run(TYPED.replace("1 /", "2 /") + "\nclass Mine:\n    pass\n")
     assert said.stderr.splitlines()[0] == "scratchnet: script.py: yours: sigmoid (line 4: not the book's)"
+
+
+def test_book_2_s_two_layers_are_trained_in_whole_steps():
+    """In float64, as the book's, from the numbers that the book draws."""
+    np.random.seed(1)
+    net = chapters.TwoLayerNet(2, 5, 3)
+    np.random.seed(1)
+    np.testing.assert_array_equal(net.params[0], 0.01 * np.random.randn(2, 5))
+    np.testing.assert_array_equal(net.params[2], 0.01 * np.random.randn(5, 3))
+    trainer = scratchnet.book2.trainer.Trainer(net, scratchnet.book2.optimizer.SGD(1.0))
+    trainer.fit(np.ones((6, 2)), np.arange(6) % 3, 2, 3, verbose=False)
+    assert trainer.engine == "plan" and net.params[0].dtype == np.float64

@@ -6,19 +6,13 @@ from ..layers import (
     Dropout,
     Embedding,
     MatMul,
+    Relu,
+    Repeat,
     Sigmoid,
     SigmoidWithLoss,
     Softmax,
     SoftmaxWithLoss,
-)
-from ..layers import (
-    Relu as Relu,
-)
-from ..layers import (
-    Repeat as Repeat,
-)
-from ..layers import (
-    Sum as Sum,
+    Sum,
 )
 from ._lookup import looked_up
 

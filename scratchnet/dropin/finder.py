@@ -78,9 +78,8 @@ class Finder(MetaPathFinder):
         match = PACKAGE.fullmatch(fullname)
         if not match:
             is_theirs = any(fullname in MODULES[book]["common"] for book in (1, 2))
-            return (self._from_common_itself(fullname) if is_theirs else None) or self._from_a_script(
-                fullname, path
-            )
+            own = self._from_common_itself(fullname) if is_theirs else None
+            return own or self._from_a_script(fullname, path)
         root, package, module = match["root"], match["package"], match["module"]
         self.has_found = True
         if module is None:

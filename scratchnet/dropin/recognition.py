@@ -215,7 +215,7 @@ class Reading:
         if self.whole is not None:
             if name in self.kept:
                 return False
-            return _brings(self.whole, name)
+            return _has(self.whole, name)
         self.examine()
         if name in self._bindings.nodes and (self._is_being_examined or "__all__" in self._bindings.nodes):
             return False  # a circle of imports, whose end is not known yet; or a list of what a star brings
@@ -244,7 +244,7 @@ class Reading:
         if neighbour is None:
             return False
         reading = self._readings.of(neighbour)
-        return _has(self._readings.book, neighbour, name) if reading is None else reading.provides(name)
+        return _ours_has(self._readings.book, neighbour, name) if reading is None else reading.provides(name)
 
     def _is_books_import(self, node: ast.AST, name: str) -> bool:
         """Whether a statement binds a name to what the books bind it to."""
@@ -341,16 +341,16 @@ class Readings:
         return Reading(path, None, None, self).examine()
 
 
-def _has(book: int, module: str, name: str) -> bool | None:
+def _ours_has(book: int, module: str, name: str) -> bool | None:
     """Whether our module of a book has a name: None if not."""
     for b in (book, 3 - book):
         if module in MODULES[b]["common"]:
-            return _brings(f"{HOMES[b]['common']}.{module}", name)
+            return _has(f"{HOMES[b]['common']}.{module}", name)
     return None
 
 
-def _brings(module: str, name: str) -> bool | None:
-    """Whether a module of ours has a name of its own: None if not. That of `np` would look up any of NumPy's."""
+def _has(module: str, name: str) -> bool | None:
+    """Whether a module of scratchnet has a name of its own: None if not; `np` would look up any of NumPy's."""
     ours = import_module(module)
     return True if name in vars(ours) or name in ours.__all__ else None
 

@@ -89,7 +89,8 @@ def run_script(
     except SystemExit:
         raise
     except BaseException as error:
-        _explain(error)
+        if isinstance(error, Exception):
+            _explain(error)
         _show_only(code)
         raise
     finally:
@@ -138,8 +139,8 @@ def say_if_nothing_was_served(script: str) -> None:
         FINDER.say(f"nothing of {script} was compiled{why}")
 
 
-def _explain(error: BaseException) -> None:
-    """Add to an error that was raised in a served definition whose file it is not from."""
+def _explain(error: Exception) -> None:
+    """Add to an error that was raised in a served definition in whose file's place it is."""
     inside, frames = False, error.__traceback__
     while frames is not None:
         was_inside, inside = inside, _is_ours(frames.tb_frame)
