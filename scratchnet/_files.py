@@ -71,8 +71,10 @@ def check_replaceable(path: Path) -> os.stat_result | None:
     _check_kind(path, older)
     if not older.st_mode & 0o222:  # which would not stop root
         raise PermissionError(errno.EACCES, "the file is read-only", str(path))
-    with open(path, "r+b"):  # as writing into it would ask
-        return older
+    if not os.access(path, os.W_OK):
+        with open(path, "r+b"):  # says why
+            pass
+    return older
 
 
 @contextmanager
