@@ -28,7 +28,7 @@ from ._shown import shown
 from .backends import backend_for
 from .layers import Affine, IdentityWithLoss, SigmoidWithLoss, SoftmaxWithLoss
 from .loss_layers import whole
-from .util import accuracy, class_indices, row_blocks, takes_train_flg, to_cpu
+from .util import accuracy, class_indices, has_argument, row_blocks, takes_train_flg, to_cpu
 from .weights import load_params, save_params
 
 
@@ -102,14 +102,20 @@ class Network(Linked):
         assert out is not None
         return out
 
-    def forward(self, x: Any, t: Any, train_flg: bool = True) -> float:
+    def forward(self, x: Any, t: Any, train_flg: bool = True, sample_weight: Any = None) -> float:
         """Return the loss of the samples x against the labels or targets t, as the loss layer takes them.
 
-        `train_flg` is for dropout and batch normalization, which work as in training or as after it.
+        `train_flg` is for dropout and batch normalization, which work as in training or as after it. With
+        `sample_weight`, one for each sample, the loss is the mean by these, to which weight decay is added.
         """
         # A subclass that changes the scores does so in `predict`, as in the books.
         scores = self._scores(x, train_flg) if type(self).predict is Network.predict else self.predict(x)
-        loss: float = self.loss_layer.forward(scores, t)
+        if sample_weight is None:
+            loss: float = self.loss_layer.forward(scores, t)
+        elif has_argument(self.loss_layer.forward, "sample_weight"):
+            loss = self.loss_layer.forward(scores, t, sample_weight=sample_weight)
+        else:
+            raise ValueError(f"forward: {type(self.loss_layer).__name__} takes no sample_weight")
         return loss + self._penalty() if self.weight_decay else loss
 
     def loss(self, x: Any, t: Any) -> float:

@@ -10,7 +10,8 @@ import numpy as np
 from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
 from ._engines import Layers, Planned, choose_engine
 from ._training import check_trainable
-from .evaluation import has_train_flg
+from .evaluation import has_argument
+from .loss_layers import as_weights
 from .plan import Job, NoPlanError
 from .util import accuracy, flatten, has_classes, layers_of, row_blocks
 
@@ -22,8 +23,10 @@ class FitRun:
     ----------
     trainer
         Its model and optimizer are trained.
-    x, t, validation, batch_size, max_grad, metric
+    x, t, validation, batch_size, max_grad, metric, sample_weight
         The arguments of fit. They are checked here; the model has predicted a sample of the validation data then.
+    epoch
+        Samples of an epoch.
     """
 
     engine: Layers | Planned  # from `start` on
@@ -37,8 +40,11 @@ class FitRun:
         batch_size: int,
         max_grad: float | None,
         metric: Callable[[Any, Any, Any], Any] | None,
+        sample_weight: Any,
+        epoch: int,
     ) -> None:
         self._trainer, self._metric = trainer, metric
+        self._weights, self._epoch = _checked_weights(trainer.model, sample_weight, len(x)), epoch
         self._given = x, t, None if validation is None else _checked_validation(*validation)
         self.is_validated = validation is not None
         self._batch_size, self._max_grad = batch_size, max_grad
@@ -65,7 +71,8 @@ class FitRun:
         x, _, validation = self._given
         on_gpu = _is_on_gpu(model)
         x, t = to_side(x, to_gpu=on_gpu), to_side(self._labels, to_gpu=on_gpu)
-        self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad)
+        weights = None if self._weights is None else to_side(self._weights, to_gpu=on_gpu)
+        self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad, weights, self._epoch)
         if validation is not None:
             samples, labels = validation[0], _labels_for(model, validation[1])
             self._has_classes = _has_classes(model, self._scores, labels)
@@ -78,9 +85,9 @@ class FitRun:
                 losses = self.engine.train(rows)
             except NoPlanError as difference:
                 raise RuntimeError(f"fit: compile=True, but in {log.place} {difference}") from None
-            made = len(losses) * self._batch_size
-            log.add(losses, self._given[0], rows[:made])
-            rows = rows[made:]
+            sizes = self._job.batches(len(rows), len(losses))
+            log.add(losses, self._given[0], rows, sizes)
+            rows = rows[sum(sizes) :]
             if len(rows):
                 interrupted()
 
@@ -101,7 +108,7 @@ class FitRun:
     def validate(self) -> dict[str, float]:
         """Return the validation data's loss and metric, and if there are classes both accuracies."""
         model, (x, t) = self._trainer.model, self._validation
-        flags = {"train_flg": False} if has_train_flg(model.forward) else {}
+        flags = {"train_flg": False} if has_argument(model.forward, "train_flg") else {}
         total = 0.0
         for part in row_blocks(len(x), self._batch_size):
             loss = as_number("fit: the model's loss", model.forward(x[part], t[part], **flags))
@@ -135,6 +142,22 @@ def _checked_validation(x: Any, t: Any) -> tuple[Array, Array]:
             "at least one"
         )
     return x, t
+
+
+def _checked_weights(model: Any, sample_weight: Any, rows: int) -> Array | None:
+    """Return a copy of the samples' weights as float64, or None."""
+    if sample_weight is None:
+        return None
+    if not has_argument(model.forward, "sample_weight"):
+        raise ValueError(
+            f"fit: with sample_weight the model is called as forward(x, t, sample_weight=...), which "
+            f"{type(model).__name__} does not accept"
+        )
+    given = to_side(as_array(sample_weight, "fit: sample_weight"), to_gpu=False)
+    weights = np.array(as_weights("fit: sample_weight", given, rows, np.empty(0)))
+    if not weights.any():
+        raise ValueError("fit: sample_weight is 0 for every sample, so that nothing would be learned")
+    return weights
 
 
 def _are_same(labels: Array, before: Array) -> bool:

@@ -143,7 +143,7 @@ ALLOWED = {
     "checkpoint": {"_checkpoint_file", "_files", "_fit_state", "_model_state", "_streams", "_training"},
     "callbacks": {"_files", "_model_state", "checkpoint"},
     "_hints": {"_as_written", "util"},
-    "_run": {"_engines", "_training", "evaluation", "plan", "util"},
+    "_run": {"_engines", "_training", "evaluation", "loss_layers", "plan", "util"},
     "trainer": {
         "_engines",
         "_fit_state",

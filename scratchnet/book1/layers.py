@@ -213,7 +213,7 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
         super().__init__()
         self.loss = None
 
-    def forward(self, x: Any, t: Any) -> float:
+    def forward(self, x: Any, t: Any) -> float:  # type: ignore[override]
         """Return the mean loss of the scores x (N, C) against class indices (N,) or one-hot labels (N, C)."""
         loss = self.loss = super().forward(x, t)
         self._indices, self.t = (t, self.t), t

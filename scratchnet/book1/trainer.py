@@ -134,7 +134,7 @@ class Trainer:
         self.optimizer.update(self.network.params, self.network.gradient(x, t))
         loss = float(self.network.loss(x, t))
         self.train_loss_list.append(loss)
-        self._watch.look([float(loss)], self.current_iter, self.x_train, batch)
+        self._watch.look([float(loss)], self.current_iter, self.x_train, batch, [len(batch)])
         self._print(f"train loss:{loss}")
         if self.current_iter % self.iter_per_epoch == 0:
             self._evaluate()
