@@ -24,7 +24,7 @@ import numpy as np
 
 from ._arrays import Array, is_carray, is_on_gpu
 from ._as_written import is_as_written, unmodified_chain
-from ._steps import LOSSES, chain_steps, computes_before_cast
+from ._steps import LOSSES, chain_steps, computes_before_cast, draw_masks
 from .backends import address_of, place_of, runner_for
 from .util import class_indices
 
@@ -283,29 +283,15 @@ class Plan:
             momenta = [layer._share() for layer in self._normalized]
             left = (len(rows) - 1) % job.samples + 1
             numbers = optimizer.step_numbers(len(sizes))
-            losses = self._runner.run(used, *numbers, self._masks(sizes), momenta, left)
+            ratios = [layer._ratio() for layer in self._dropped]
+            masks = draw_masks(sizes, [size for _, size in self._runner.masks], ratios, job.model.params[0].dtype)
+            losses = self._runner.run(used, *numbers, masks, momenta, left)
         optimizer.count_steps(len(losses))
         return losses
 
     def _most_steps(self) -> int:
         each = sum(size for _, size in self._runner.masks) * 8 * self._job.batch_size if self._dropped else 0
         return max(1, self.MAX_MASK_BYTES // each) if each else sys.maxsize
-
-    def _masks(self, batches: list[int]) -> Array | None:
-        """Draw what dropout keeps, in the order in which its layers would: step after step, layer after layer."""
-        if not self._dropped:
-            return None
-        sizes, ratios = [size for _, size in self._runner.masks], [layer._ratio() for layer in self._dropped]
-        drawn = []
-        for batch, steps in itertools.groupby(batches):
-            numbers = np.random.rand(len(list(steps)), batch * sum(sizes))
-            masks = np.empty(numbers.shape, self._job.model.params[0].dtype)
-            ends = np.cumsum(sizes) * batch
-            for ratio, end, size in zip(ratios, ends.tolist(), sizes, strict=True):
-                own = slice(end - batch * size, end)
-                masks[:, own] = numbers[:, own] > ratio
-            drawn.append(masks.reshape(-1))
-        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
 
 
 def _own_layers(model: Any) -> Sequence[Any]:

@@ -18,6 +18,7 @@ NOT_CALLED = {
     "scratchnet.backends.gpu.*": "needs a GPU; tests/cuda calls all of it",
     "scratchnet.util.to_gpu": "needs a GPU",
     "scratchnet.book1.multi_layer_net*.to": "needs a GPU",
+    "scratchnet.book1.simple_convnet.*": "a chain of layers that are attacked; tests/test_book1_steps.py",
     "scratchnet._arrays.uploaded": "needs a GPU",
     "scratchnet._arrays.random_like": "draws random numbers; the Dropout layers are attacked",
     "scratchnet._arrays.to_side": "from one side to the other; on one it is as_array",
