@@ -14,7 +14,6 @@ whether nothing has changed after user code has run. Replaced functions of modul
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Sequence
 from math import prod
 from operator import is_not
@@ -275,23 +274,29 @@ class Plan:
     def run(self, rows: Array, steps: int) -> list[float]:
         """Train on the next batches, so many at most, if these rows are left of some epochs; return the losses."""
         job, optimizer = self._job, self._job.optimizer
-        sizes = job.batches(len(rows), min(steps, self._most_steps()))
+        sizes = job.batches(len(rows), min(steps, self._most_steps()) if self._dropped else steps)
         used = rows[: sum(sizes)]
+        numbers = optimizer.step_numbers(len(sizes))
         if self.is_on_gpu:
-            losses: list[float] = self._runner.run(used, *optimizer.step_numbers(len(sizes)))
+            losses: list[float] = self._runner.run(used, *numbers)
         else:
-            momenta = [layer._share() for layer in self._normalized]
             left = (len(rows) - 1) % job.samples + 1
-            numbers = optimizer.step_numbers(len(sizes))
-            ratios = [layer._ratio() for layer in self._dropped]
-            masks = draw_masks(sizes, [size for _, size in self._runner.masks], ratios, job.model.params[0].dtype)
-            losses = self._runner.run(used, *numbers, masks, momenta, left)
+            losses = self._runner.run(used, *numbers, *self._draws(sizes), left)
         optimizer.count_steps(len(losses))
         return losses
 
+    def _draws(self, batches: Sequence[int]) -> tuple[Array | None, Sequence[float]]:
+        """Return the masks of dropout and the momenta of batch normalization for some steps."""
+        masks = None
+        if self._dropped:
+            ratios, dtype = [layer._ratio() for layer in self._dropped], self._job.model.params[0].dtype
+            masks = draw_masks(batches, [size for _, size in self._runner.masks], ratios, dtype)
+        return masks, [layer._share() for layer in self._normalized]
+
     def _most_steps(self) -> int:
-        each = sum(size for _, size in self._runner.masks) * 8 * self._job.batch_size if self._dropped else 0
-        return max(1, self.MAX_MASK_BYTES // each) if each else sys.maxsize
+        """Return for how many steps at most the masks are drawn ahead."""
+        each: int = sum(size for _, size in self._runner.masks) * 8 * self._job.batch_size
+        return max(1, self.MAX_MASK_BYTES // each)
 
 
 def _own_layers(model: Any) -> Sequence[Any]:
