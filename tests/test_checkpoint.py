@@ -450,6 +450,52 @@ def test_the_states_of_callbacks(tmp_path):
         fitted(trained, 1)
 
 
+class Counted:
+    """A callback of one's own, which counts its calls in a list and takes no state without one."""
+
+    def __init__(self, most=9):
+        self.most, self.calls, self.is_loaded = most, [], False
+
+    def __call__(self, trainer):
+        self.calls.append(trainer.current_epoch)
+
+    def state_dict(self):
+        return {"calls": self.calls or None}
+
+    def load_state_dict(self, state):
+        self.is_loaded = True
+        self.calls.extend(state["calls"])
+        if len(self.calls) > self.most:
+            raise ValueError(f"Counted: {len(self.calls)} calls are too many")
+
+
+@pytest.mark.parametrize("refusing", [0, 1, 2])
+def test_where_one_callback_s_state_is_refused_all_stay_as_they_were(tmp_path, refusing):
+    """The first may have counted in earlier fits, or not; each may change before it finds that the state is wrong."""
+
+    def callbacks():
+        return [EarlyStopping("loss"), Counted(), Counted()]
+
+    path = tmp_path / "run.npz"
+    fitted(trainer(), 3, callbacks=callbacks(), checkpoint=path)
+    for counted in ([], [7]):
+        given = callbacks()
+        given[1].calls[:] = counted
+        for other in given[1:]:
+            other.most = 9
+        if refusing:
+            given[refusing].most, match = 2, "calls are too many"
+        else:
+            given[0].monitor, match = "accuracy", "EarlyStopping: the state is of 'loss', expected 'accuracy'"
+        before = [dict(vars(one)) for one in given]
+        loaded = trainer()
+        loaded.load_checkpoint(path)
+        for trained, options in ((trainer(), dict(checkpoint=path, resume=True)), (loaded, {})):
+            unchanged_by(lambda trained=trained, o=options: fitted(trained, 5, callbacks=given, **o), trained, match)
+            assert [dict(vars(one)) for one in given] == before and given[1].calls == counted
+            assert given[1].calls is before[1]["calls"]
+
+
 # Damage: whatever is in a file, it is refused as a whole
 
 
