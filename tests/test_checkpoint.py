@@ -491,7 +491,9 @@ def test_where_one_callback_s_state_is_refused_all_stay_as_they_were(tmp_path, r
         loaded = trainer()
         loaded.load_checkpoint(path)
         for trained, options in ((trainer(), dict(checkpoint=path, resume=True)), (loaded, {})):
-            unchanged_by(lambda trained=trained, o=options: fitted(trained, 5, callbacks=given, **o), trained, match)
+            unchanged_by(
+                lambda trained=trained, o=options: fitted(trained, 5, callbacks=given, **o), trained, match
+            )
             assert [dict(vars(one)) for one in given] == before and given[1].calls == counted
             assert given[1].calls is before[1]["calls"]
 
