@@ -57,6 +57,7 @@ def _entries(trainer: Any) -> dict[str, Array]:
         "trainer": {
             "class": type(trainer).__name__,
             "layers": _layer_names(model),
+            "settings": _model_state.settings(model),
             "sizes": state.sizes,
             "epochs": state.epochs,
             "window": state.window,
@@ -150,6 +151,7 @@ def read_checkpoint(path: Path, trainer: Any) -> CheckpointContent:
                 raise _MisfitError(f"it is of a {told['class']}, expected a {type(trainer).__name__}")
             if told["layers"] != (names := _layer_names(trainer.model)):
                 raise _MisfitError(f"its model has the layers {told['layers']}; this one has {names}")
+            _check_settings(told.get("settings"), trainer.model)
             _check_model(headers, trainer.model)
             values = {name: json.loads(_text(archive, name)) for name in ("optimizer", "rng", "callbacks")}
             arrays = {name: archive.read(name) for name in headers if name not in _TEXTS}
@@ -172,6 +174,15 @@ def _text(archive: Archive, name: str) -> str:
     if dtype.kind != "U" or shape != ():
         raise ValueError(f"{name} has dtype {dtype} and shape {shape}, expected a text")
     return str(archive.read(name))
+
+
+def _check_settings(stored: dict[str, list[float]] | None, model: Any) -> None:
+    """Raise an error unless the settings are the model's; checkpoints of earlier versions have none."""
+    own = _model_state.settings(model)
+    for name in own | stored if stored is not None else ():
+        values = [", ".join(map(repr, of.get(name, ()))) or "none" for of in (stored or {}, own)]
+        if values[0] != values[1]:
+            raise _MisfitError(f"its model has {name} {values[0]}; this one has {values[1]}")
 
 
 def _check_model(headers: dict[str, Header], model: Any) -> None:

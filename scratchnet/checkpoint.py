@@ -66,7 +66,9 @@ class ResumableTrainer(BaseTrainer):
         """Restore a run that `save_checkpoint` or fit wrote; the next fit goes on from it.
 
         That fit's max_epoch counts the epochs of the whole run. NumPy's global random stream is restored, too. The
-        data must be the same: of other data of the same length nothing can be known.
+        data must be the same: of other data of the same length nothing can be known. The optimizer's settings, its
+        learning rate among them, are the checkpoint's; those of the model (dropout_ratio, weight_decay, and the
+        momentum of batch normalization) must be the same.
 
         Parameters
         ----------

@@ -161,7 +161,8 @@ class Trainer(ResumableTrainer):
         resume : bool
             Whether the run goes on from that file, if it exists: all is restored, random streams included, and the
             end is that of a run without interruption, to the bit. A run that a callback stopped is at its end.
-            The data must be the same; their number is checked, their content cannot be.
+            The data must be the same; their number is checked, their content cannot be. The optimizer's learning
+            rate and other settings are the file's; the model's dropout and weight decay must be those of the run.
 
         Raises
         ------

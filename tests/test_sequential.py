@@ -219,8 +219,9 @@ def test_a_decay_that_is_none_is_refused(decay):
             make()
 
 
-NO_DECAYS = {"text": "0.1", "nothing": None, "negative": -1, "nan": math.nan, "inf": np.inf, "an array": np.ones(1),
-             "a list": [0.1], "complex": 1j, "a bool": True, "a huge int": 10**400}  # fmt: skip
+NO_DECAYS = {"text": "0.1", "nothing": None, "negative": -1, "nan": math.nan, "inf": np.inf,
+             "an array": np.ones(1), "a list": [0.1], "complex": 1j, "a bool": True,
+             "a huge int": 10**400}  # fmt: skip
 
 
 @pytest.mark.parametrize("decay", NO_DECAYS.values(), ids=NO_DECAYS)
