@@ -48,6 +48,7 @@ ALLOWED = {
         "_start",
         "dataset/mnist",
         "dataset/spiral",
+        "dataset/table",
         "models",
         "optimizer",
         "plotting",

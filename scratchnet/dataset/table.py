@@ -44,6 +44,8 @@ class Columns:
         The classes in order; None for a regression.
     mean, std : list of float
         Of the features, and last, in a regression, of the target; of the rows that `with_scaling` was given.
+    source : str
+        Name of the file that was trained on, without its folder.
     """
 
     features: list[str]
@@ -55,6 +57,7 @@ class Columns:
     classes: list[str] | None
     mean: list[float]
     std: list[float]
+    source: str = ""
 
     def with_scaling(self, x: Floats, t: NDArray[Any]) -> Columns:
         """Return the same columns with the mean and standard deviation of these rows.
@@ -121,7 +124,7 @@ class Columns:
 
     def _check(self) -> None:
         scaled = len(self.features) + (self.classes is None)
-        texts = [self.features, [self.target], [] if self.classes is None else self.classes]
+        texts = [self.features, [self.target, self.source], [] if self.classes is None else self.classes]
         if (
             not all(isinstance(part, list) and all(isinstance(name, str) for name in part) for part in texts)
             or not all(type(place) is int for place in (*self.places, self.width, self.target_place))
@@ -276,7 +279,16 @@ def _columns(lines: Lines, target: str, ignore: tuple[str, ...], regression: boo
         raise ValueError(f"{lines.path} has no column beside the target {target!r} to predict it from{hint}")
     classes: list[str] | None = None if regression else []
     return Columns(
-        [names[k] for k in places], places, len(names), target, target_place, has_header, classes, [], []
+        [names[k] for k in places],
+        places,
+        len(names),
+        target,
+        target_place,
+        has_header,
+        classes,
+        [],
+        [],
+        lines.path.name,
     )
 
 
