@@ -197,8 +197,10 @@ class Network(Linked):
         """
         last: Any = self.layers[-1] if self.layers else None
         labels = as_array(t, "t")
-        if type(last) is not Affine or labels.ndim == 0:
+        if type(last) is not Affine:
             return labels
+        if labels.ndim == 0:
+            raise ValueError(f"t: expected labels, one for each sample, got a scalar {labels.dtype.name}")
         outputs, kind, rows = last.W.shape[1], type(self.loss_layer), len(labels)
         if kind is SoftmaxWithLoss:
             return class_indices("t", labels, outputs)

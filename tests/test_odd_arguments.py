@@ -290,6 +290,13 @@ def test_labels_that_are_names_are_told_how_to_become_numbers(labels):
     assert len(names) == 3
 
 
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid", "identity"])
+@pytest.mark.parametrize("labels", ["0.5", 1, {"t": [1]}])
+def test_labels_of_a_whole_set_are_not_one_thing(loss, labels):
+    with pytest.raises(ValueError, match="t: expected labels, one for each sample, got a scalar"):
+        net(1 if loss == "sigmoid" else 3, loss).prepare_labels(labels)
+
+
 def test_labels_that_are_other_than_names_are_told_astype():
     for labels in (T * 1.0, T.astype(object)):
         with pytest.raises(ValueError, match=r"got dtype \w+; .astype\(int\) converts them$"):
