@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import _model_state, _streams
-from ._arrays import Array, is_on_gpu
+from ._arrays import Array, described, is_on_gpu
 from ._files import open_file, whole_file
 from ._fit_state import FitState, is_count
 from ._npz import Archive, Header
@@ -49,6 +49,12 @@ def _entries(trainer: Any) -> dict[str, Array]:
             if getattr(layer, name) is not None:
                 arrays[f"{kind}/{i}"] = to_cpu(getattr(layer, name))
     state = (trainer._fit_state or FitState({})).refresh()
+    for callback in state.callbacks:
+        if not isinstance(callback["state"], dict):
+            raise ValueError(
+                f"save_checkpoint: state_dict of the callback {callback['type']} must return a dictionary, got "
+                f"{described(callback['state'])}"
+            )
     if state.order is not None:
         arrays["order"] = state.order
     texts: dict[str, Any] = {
@@ -78,7 +84,7 @@ def _layer_names(model: Any) -> list[str]:
 def _json(name: str, value: Any) -> str:
     def number(value: Any) -> Any:
         if isinstance(value, np.generic):
-            return value.item()
+            return float(value) if isinstance(value, np.floating) else value.item()  # a longdouble's is itself
         raise TypeError(f"a {type(value).__name__}")
 
     try:

@@ -16,6 +16,7 @@ from ._arrays import Array
 from ._files import check_replaceable, whole_file
 from ._start import say
 from .dataset import mnist, spiral
+from .dataset._lines import names_in_short
 from .dataset.table import Columns
 from .models import MultiLayerNet, Network, accuracy
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
@@ -302,9 +303,10 @@ def _check_same_data(path: Path, inputs: int, table: str | None) -> None:
         return
     W, own = stored.get("W1"), None if table is None else Columns.from_text(table)
     if theirs is not None:
-        if own is not None and (theirs.source, theirs.target) == (own.source, own.target):
+        if own is not None and theirs.is_same_table(own):
             return
-        whose = f"of the table {theirs.source}, with the target {theirs.target}"
+        names = names_in_short(theirs.features)
+        whose = f"of another table, {theirs.source}, with the target {theirs.target} and the columns {names}"
     elif own is not None:
         whose = "not of a table"
     elif W is not None and W.ndim == 2 and len(W) == inputs:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._arrays import as_number, as_real_array
+from ._arrays import as_number, as_real_array, described
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def axes_for(ax: Axes | None) -> Axes:
     """Return the axes to draw on: the given ones, those of an empty current figure, or new ones."""
     if ax is not None:
+        if not hasattr(ax, "plot"):
+            raise ValueError(f"ax must be axes of matplotlib, one of them, got {described(ax)}")
         return ax
     try:
         import matplotlib.pyplot as plt

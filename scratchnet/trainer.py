@@ -284,6 +284,9 @@ class Trainer(ResumableTrainer):
                 raise ValueError("fit: the model has no predict, which validation needs")
         if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
             raise ValueError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
+        for callback in callbacks:
+            if isinstance(callback, type):
+                raise ValueError(f"fit: the callback {callback.__name__} is a class; call it to create one")
         if metric is not None and (not callable(metric) or validation is None):
             what = "requires validation=(x, t)" if callable(metric) else f"must be a function, got {metric!r}"
             raise ValueError(f"fit: metric {what}; it is called as metric(model, x, t)")

@@ -46,6 +46,7 @@ ALLOWED = {
         "__init__",
         "_files",
         "_start",
+        "dataset/_lines",
         "dataset/mnist",
         "dataset/spiral",
         "dataset/table",

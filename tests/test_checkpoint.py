@@ -428,7 +428,7 @@ class Kept:
 
 def test_the_states_of_callbacks(tmp_path):
     state = {
-        "numbers": [1, 2.5, None, True, "네", np.float32(0.5)],
+        "numbers": [1, 2.5, None, True, "네", np.longdouble(0.5)],
         "arrays": {"a": np.arange(3), "b": [np.ones((1, 2), bool)]},
         "not": float("nan"),
         "nothing": {},
@@ -445,6 +445,8 @@ def test_the_states_of_callbacks(tmp_path):
         ({"array": "params/0"}, "must be a dictionary of names"),
         ({"a": {2, 3}}, "what a checkpoint cannot hold: a set"),
         ({"a": np.array([None])}, "is an array of object, expected numbers"),
+        (None, "state_dict of the callback Kept must return a dictionary, got None"),
+        ([("a", 1)], r"must return a dictionary, got \[\('a', 1\)\]"),
     ):
         trained = trainer()
         with pytest.raises(ValueError, match=match):
@@ -708,3 +710,12 @@ def test_an_optimizer_s_other_settings_come_back_too(tmp_path):
     other = trainer(optimizer=Momentum())
     other.load_checkpoint(tmp_path / "run")
     assert (other.optimizer.lr, other.optimizer.momentum) == (np.float32(0.1), 0.5)
+
+
+def test_a_layer_s_setting_that_no_float_holds_is_left_out(tmp_path):
+    class Huge(layers.Relu):
+        momentum = 10**400
+
+    model = Sequential([Huge(), layers.Affine(np.ones((2, 3)), np.zeros(3))], layers.SoftmaxWithLoss())
+    fitted(Trainer(model, SGD(0.1)), 1, checkpoint=tmp_path / "run")
+    fitted(Trainer(model, SGD(0.1)), 2, checkpoint=tmp_path / "run", resume=True)

@@ -663,3 +663,9 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
                 call()
         xx, _, _ = decision_regions(Net(), x, h=0.1)  # the numbers need no matplotlib
     assert xx.size > 1
+
+
+def test_axes_that_are_several_or_none_are_refused(plt):
+    for ax in (plt.subplots(1, 2)[1], 5):
+        with pytest.raises(ValueError, match="ax must be axes of matplotlib, one of them, got "):
+            plot_loss([1.0, 0.5], ax=ax)

@@ -374,10 +374,24 @@ def test_the_network_of_another_table_is_not_overwritten(write, capsys):
             capsys.readouterr()
             assert run(*given, "--out", "scratchnet-table", *more) == 1
             err = capsys.readouterr().err
-            assert "scratchnet-table/weights.npz is of the table data.csv, with the target kind" in err
+            assert (
+                "scratchnet-table/weights.npz is of another table, data.csv, with the target kind and the " in err
+            )
             assert "--out" in err and len(err.splitlines()) == 1 and content("scratchnet-table") == before
-    assert run(*TRAIN, "--seed", "1", "--hidden", "3") == 0  # the same table again, as with spiral
+    assert run(*TRAIN, "--seed", "1", "--ignore", "width") == 0  # the same table again, as with spiral
+    assert run(*TRAIN, "--seed", "1", "--hidden", "3") == 0
     assert content("scratchnet-table") != before
+
+
+def test_another_table_of_the_same_name_is_another_one(write, capsys):
+    write(flowers(40))
+    assert run(*TRAIN) == 0
+    _, *rows = flowers(40).splitlines()
+    for lines in (["length,depth,kind", *rows], ["id,length,width,kind", *(f"1,{row}" for row in rows)]):
+        write("\n".join(lines))
+        capsys.readouterr()
+        assert run(*TRAIN) == 1
+        assert "is of another table, data.csv" in capsys.readouterr().err
 
 
 def test_a_table_does_not_overwrite_other_weights(write, capsys):

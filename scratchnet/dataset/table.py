@@ -78,6 +78,13 @@ class Columns:
         std[std <= 1e-12 * np.abs(mean)] = 1.0  # equal but for rounding
         return replace(self, mean=mean.tolist(), std=std.tolist())
 
+    def is_same_table(self, other: Columns) -> bool:
+        """Whether both are of a table of the same file name, target and columns; some may have been left out."""
+        names = dict(zip(self.places, self.features, strict=True))
+        tables = [(columns.source, columns.target, columns.width) for columns in (self, other)]
+        pairs = zip(other.places, other.features, strict=True)
+        return tables[0] == tables[1] and all(names.get(place, name) == name for place, name in pairs)
+
     def standardized(self, x: Floats) -> Floats:
         """Return features (N, D) as the network takes them: minus the mean, over the standard deviation."""
         n = len(self.features)
