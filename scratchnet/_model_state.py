@@ -7,14 +7,14 @@ of its buffers, arrays that training changes without gradients, in `buffers`, fo
 
 from __future__ import annotations
 
+from contextlib import suppress
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ._arrays import Array, is_on_gpu, is_writable, to_side
 from .util import flatten, layers_of
-
-_LARGEST = 1e300  # of a setting: Python's integers may be too large for a float
 
 Slot = tuple[Any, str]  # a layer, and the name of an attribute that is an array, or None as yet
 
@@ -47,8 +47,9 @@ def settings(model: Any) -> dict[str, list[float]]:
     for thing in (model, *reversed(layers_of(model, nested=True))):
         for name in ("weight_decay", "dropout_ratio", "momentum"):
             value = getattr(thing, name, None)
-            if isinstance(value, int | float | np.integer | np.floating) and abs(value) < _LARGEST:
-                found.setdefault(name, []).append(float(value))
+            if isinstance(value, Real):
+                with suppress(OverflowError):  # Python's integers may be too large
+                    found[name] = [*found.get(name, ()), float(value)]
     return found
 
 

@@ -25,7 +25,7 @@ CLOSE = {
 class Plain:
     """The chain in plain NumPy: Affine, sigmoid or relu, ..., Affine, softmax with loss, and weight decay."""
 
-    def __init__(self, params: list[np.ndarray], activation: str, decay: float) -> None:
+    def __init__(self, params: list[np.ndarray], activation: str, decay: float = 0.0) -> None:
         self.decay = decay
         self.params = [np.array(p, np.float64) for p in params]
         self.activation = stable_sigmoid if activation == "sigmoid" else lambda x: np.maximum(x, 0)
