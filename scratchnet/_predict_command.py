@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from ._arrays import Array
-from ._commands import DEFAULTS, load_data
+from ._commands import DEFAULTS, WEIGHTS, load_data
 from ._start import say
 from .dataset.table import Columns, read_features
 from .functions import sigmoid, softmax
@@ -47,6 +47,8 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    if (options.weights / WEIGHTS).is_file():
+        raise ValueError(f"{options.weights} is a folder; the file in it is {options.weights / WEIGHTS}")
     model, texts = load_with_texts(options.weights)
     loss = type(model.loss_layer)
     if loss is IdentityWithLoss and options.probabilities:

@@ -299,6 +299,7 @@ def test_predicting_with_the_wrong_data(write, capsys):
     train = ("train", "table", "data.csv", "--target", "kind", "--epochs", "1", "--quiet", "--validation", "0")
     assert run(*train, "--out", "net") == 0
     np.save("wide.npy", np.zeros((2, 3)))
+    write(FLOWERS.replace(",", ";"), "semicolons.csv")
     np.save("huge.npy", np.full((2, 2), 1e200))
     held = dict(np.load("net/weights.npz"))
     fewer = str(held["table"]).replace(', "virginica"]', "]")
@@ -309,6 +310,8 @@ def test_predicting_with_the_wrong_data(write, capsys):
         ("wide.npy", "x has shape (2, 3), expected (N, 2): columns length, width", "net/weights.npz"),
         ("huge.npy", "sample 1 are not finite", "net/weights.npz"),
         ("nothing.csv", "there is no file nothing.csv", "net/weights.npz"),
+        ("semicolons.csv", "If cells are separated by ';', say so with --delimiter", "net/weights.npz"),
+        ("data.csv", "net is a folder; the file in it is net/weights.npz", "net"),
         (
             "data.csv",
             "fewer.npz: the network's output has shape (4, 3), expected (4, 2), as its table",

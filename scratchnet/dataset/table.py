@@ -311,7 +311,7 @@ def _found_again(lines: Lines, columns: Columns) -> Columns:
         if missing:
             raise ValueError(
                 f"{lines.path} has no column {missing[0]!r}, which the network was trained on; its columns are "
-                f"{names_in_short(names)}"
+                f"{names_in_short(names)}{_other_delimiter(names[0]) if len(names) == 1 else ''}"
             )
         places = [names.index(name) for name in columns.features]
         target = names.index(columns.target) if columns.target in names else -1
