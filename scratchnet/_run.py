@@ -49,10 +49,24 @@ class FitRun:
         self.is_validated = validation is not None
         self._batch_size, self._max_grad = batch_size, max_grad
         self._scores: tuple[int, ...] = ()  # shape of a sample's
-        if self._given[2] is not None:
-            sample = to_side(self._given[2][0][:1], to_gpu=_is_on_gpu(trainer.model))
-            self._scores = np.shape(trainer.model.predict(sample))  # raises now if something does not fit
         self._labels = _labels_for(trainer.model, t)
+        if self._given[2] is not None:  # what does not fit is refused now
+            self._scores = self._scores_of_one(self._given[2][0])
+            _labels_for(trainer.model, self._given[2][1], "fit: validation's ")
+
+    def _scores_of_one(self, samples: Array) -> tuple[int, ...]:
+        """Return the shape of a sample's scores; errors of samples unlike those of x name the validation data."""
+        model, expected = self._trainer.model, self._given[0].shape
+        try:
+            return np.shape(model.predict(to_side(samples[:1], to_gpu=_is_on_gpu(model))))
+        except ValueError as error:
+            if samples.shape[1:] == expected[1:]:
+                raise
+            each = ", ".join(map(str, ("N", *expected[1:]))) + "," * (len(expected) == 1)
+            raise ValueError(
+                f"fit: validation's x has shape {samples.shape}, expected ({each}), samples like those of x, of "
+                f"shape {expected}: {error}"
+            ) from error
 
     def start(self) -> None:
         """Choose the engine."""
@@ -74,7 +88,7 @@ class FitRun:
         weights = None if self._weights is None else to_side(self._weights, to_gpu=on_gpu)
         self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad, weights, self._epoch)
         if validation is not None:
-            samples, labels = validation[0], _labels_for(model, validation[1])
+            samples, labels = validation[0], _labels_for(model, validation[1], "fit: validation's ")
             self._has_classes = _has_classes(model, self._scores, labels)
             self._validation = to_side(samples, to_gpu=on_gpu), to_side(labels, to_gpu=on_gpu)
 
@@ -124,12 +138,20 @@ class FitRun:
         return found
 
 
-def _labels_for(model: Any, t: Array) -> Array:
-    """Return checked labels in the form that the model uses in all steps; unchanged for a user's own model."""
+def _labels_for(model: Any, t: Array, whose: str = "") -> Array:
+    """Return checked labels in the form that the model uses in all steps; unchanged for a user's own model.
+
+    `whose` is put before what an error says of t.
+    """
     prepare = getattr(model, "prepare_labels", None)
     if prepare is None:
         return t
-    labels = as_array(prepare(t))
+    try:
+        labels = as_array(prepare(t))
+    except (IndexError, ValueError) as error:
+        if not whose:
+            raise
+        raise (IndexError if isinstance(error, IndexError) else ValueError)(f"{whose}{error}") from None
     return labels.copy() if labels is t else labels  # checked once: a callback may change the caller's
 
 

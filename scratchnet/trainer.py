@@ -163,7 +163,8 @@ class Trainer(ResumableTrainer):
         resume : bool
             Whether the run goes on from that file, if it exists: all is restored, random streams included, and the
             end is that of a run without interruption, to the bit. A run that a callback stopped is at its end.
-            The data must be the same; their number is checked, their content cannot be.
+            The data must be the same; their number is checked, their content cannot be. The optimizer's learning
+            rate and other settings are the file's; the model's dropout and weight decay must be those of the run.
         sample_weight : array, shape (len(x),), optional
             A weight for each sample, not negative. The loss of a batch is the mean by its weights, 0 if all are 0;
             validation has none. A model of your own gets them as forward(x, t, sample_weight=...).
@@ -294,6 +295,9 @@ class Trainer(ResumableTrainer):
                 raise ValueError("fit: the model has no predict, which validation needs")
         if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
             raise ValueError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
+        for callback in callbacks:
+            if isinstance(callback, type):
+                raise ValueError(f"fit: the callback {callback.__name__} is a class; call it to create one")
         if metric is not None and (not callable(metric) or validation is None):
             what = "requires validation=(x, t)" if callable(metric) else f"must be a function, got {metric!r}"
             raise ValueError(f"fit: metric {what}; it is called as metric(model, x, t)")

@@ -67,7 +67,6 @@ NOT_CALLED = {
     "*.count_steps": "counts for a plan: attacked through Trainer.fit",
     "scratchnet.optimizer.Optimizer*": "updates nothing by itself; what extends it is attacked",
     "scratchnet._network.Network*": "is made by those that extend it, which are attacked",
-    "scratchnet.models.Sequential*": "a chain: its layers are attacked, and its methods are those of the networks",
     "*.architecture": "describes a network to a weights file: attacked by changed ones",
     "*.decayed": "names the weights of a network's weight decay, for its own loss and gradients",
     "scratchnet.base_model.BaseModel*": "has methods for files only",
