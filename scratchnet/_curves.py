@@ -175,4 +175,7 @@ def _limits(ylim: Any) -> tuple[float, float]:
         low, high = ylim
     except (TypeError, ValueError):
         raise ValueError(f"ylim must be two numbers, the lower and the upper limit; got {ylim!r}") from None
-    return as_number("ylim[0]", low), as_number("ylim[1]", high)
+    limits = as_number("ylim[0]", low), as_number("ylim[1]", high)
+    if not np.isfinite(limits).all():
+        raise ValueError(f"ylim must be two finite numbers, got {ylim!r}")
+    return limits

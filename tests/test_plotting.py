@@ -186,6 +186,9 @@ def test_a_live_curve_is_redrawn_at_most_twice_a_second(notebook, plt):
 def test_a_live_curve_says_what_it_requires(monkeypatch):
     with pytest.raises(ValueError, match="ylim must be two numbers"):
         LiveLoss(ylim=3)
+    for ylim in ((np.nan, 1), (0, np.inf)):
+        with pytest.raises(ValueError, match="ylim must be two finite numbers"):
+            LiveLoss(ylim)
     monkeypatch.setitem(sys.modules, "IPython.display", None)
     x, t = points()
     with pytest.raises(ImportError, match="LiveLoss requires IPython"):
