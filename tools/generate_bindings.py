@@ -313,20 +313,19 @@ def c_declared(argument: Argument, arrays: list[str]) -> str:
         sizes = [-1 if limit.isdigit() else contract.LETTERS.index(limit) for limit in limits] + [-1]
         fields += [".limited = 1", f".limit = {limits[0] if limits[0].isdigit() else 1}"]
         fields.append(f".limit_letter = {{{sizes[0]}, {sizes[1]}}}")
-    return f"{{{', '.join(fields)}}}"
+    return wrapped("        {", fields, "},")
 
 
 def contracts() -> list[str]:
     """Return what `bind` compares each kernel's arrays with, as constants of C, and their names in Cython."""
-    lines = ["# What `bind` compares the arrays of a call with; of axes the places of their letters in LETTERS", ""]
+    lines = ["# What `bind` compares a call's arrays with; an axis is the place of its letter in LETTERS", ""]
     lines += ["cdef extern from *:", '    """']
     for kernel in KERNELS:
         arrays = [a for a in kernel.arguments if a.is_array]
         lines.append(f"    static const Contract contract_{kernel.name} = {{{len(arrays)}, {{")
         names = [a.name for a in arrays]
         for a in arrays:
-            lines.append(f"        /* {declared(a)} */")
-            lines.append(f"        {c_declared(a, names)},")
+            lines += [f"        /* {declared(a)} */", c_declared(a, names)]
         lines.append("    }};")
     lines.append('    """')
     lines += [f'    const Contract _{kernel.name} "contract_{kernel.name}"' for kernel in KERNELS]

@@ -1,6 +1,6 @@
 # written by tools/generate_bindings.py from backends/contract.py: change that, not this.
 
-# What `bind` compares the arrays of a call with; of axes the places of their letters in LETTERS
+# What `bind` compares a call's arrays with; an axis is the place of its letter in LETTERS
 
 cdef extern from *:
     """
@@ -60,7 +60,8 @@ cdef extern from *:
         /* x[N,D] */
         {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
         /* index[B]<N */
-        {.kind = KIND_LABEL, .ndim = 1, .axis = {1}, .times = {1}, .limited = 1, .limit = 1, .limit_letter = {0, -1}},
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {1}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {0, -1}},
         /* >out[B,D] */
         {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {1, 3}, .times = {1, 1}},
     }};
@@ -68,7 +69,8 @@ cdef extern from *:
         /* dout[B,D] */
         {.kind = KIND_REAL, .ndim = 2, .axis = {1, 3}, .times = {1, 1}},
         /* index[B]<N */
-        {.kind = KIND_LABEL, .ndim = 1, .axis = {1}, .times = {1}, .limited = 1, .limit = 1, .limit_letter = {0, -1}},
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {1}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {0, -1}},
         /* >out[N,D] */
         {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
     }};
@@ -156,13 +158,15 @@ cdef extern from *:
         /* y[N,C] */
         {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
         /* t[N]<C */
-        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1, .limit_letter = {2, -1}},
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {2, -1}},
     }};
     static const Contract contract_softmax_cross_entropy_forward = {3, {
         /* x[N,C] */
         {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
         /* t[N]<C */
-        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1, .limit_letter = {2, -1}},
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {2, -1}},
         /* >y[N,C] */
         {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
     }};
@@ -170,7 +174,8 @@ cdef extern from *:
         /* y[N,C] */
         {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
         /* t[N]<C */
-        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1, .limit_letter = {2, -1}},
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {2, -1}},
         /* >dx[N,C] */
         {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
     }};
@@ -178,7 +183,8 @@ cdef extern from *:
         /* x[n] */
         {.kind = KIND_REAL, .ndim = 1, .axis = {13}, .times = {1}},
         /* t[n]<2 */
-        {.kind = KIND_LABEL, .ndim = 1, .axis = {13}, .times = {1}, .limited = 1, .limit = 2, .limit_letter = {-1, -1}},
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {13}, .times = {1}, .limited = 1, .limit = 2,
+         .limit_letter = {-1, -1}},
         /* >y[n] */
         {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {13}, .times = {1}},
     }};
@@ -186,7 +192,8 @@ cdef extern from *:
         /* y[n] */
         {.kind = KIND_REAL, .ndim = 1, .axis = {13}, .times = {1}},
         /* t[n]<2 */
-        {.kind = KIND_LABEL, .ndim = 1, .axis = {13}, .times = {1}, .limited = 1, .limit = 2, .limit_letter = {-1, -1}},
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {13}, .times = {1}, .limited = 1, .limit = 2,
+         .limit_letter = {-1, -1}},
         /* >dx[n] */
         {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {13}, .times = {1}},
     }};
@@ -208,7 +215,8 @@ cdef extern from *:
         /* x[N,C,H,W] */
         {.kind = KIND_REAL, .ndim = 4, .axis = {0, 2, 7, 8}, .times = {1, 1, 1, 1}},
         /* >col[N,C,P,Q,Y,X] */
-        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 6, .axis = {0, 2, 9, 10, 11, 12}, .times = {1, 1, 1, 1, 1, 1}},
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 6, .axis = {0, 2, 9, 10, 11, 12},
+         .times = {1, 1, 1, 1, 1, 1}},
     }};
     static const Contract contract_col2im = {2, {
         /* col[N,C,P,Q,Y,X] */
@@ -252,7 +260,8 @@ cdef extern from *:
         /* dout[N,C,Y,X] */
         {.kind = KIND_REAL, .ndim = 4, .axis = {0, 2, 11, 12}, .times = {1, 1, 1, 1}},
         /* argmax[N,C,Y,X]<H*W */
-        {.kind = KIND_LABEL, .ndim = 4, .axis = {0, 2, 11, 12}, .times = {1, 1, 1, 1}, .limited = 1, .limit = 1, .limit_letter = {7, 8}},
+        {.kind = KIND_LABEL, .ndim = 4, .axis = {0, 2, 11, 12}, .times = {1, 1, 1, 1}, .limited = 1, .limit = 1,
+         .limit_letter = {7, 8}},
         /* >dx[N,C,H,W] */
         {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 4, .axis = {0, 2, 7, 8}, .times = {1, 1, 1, 1}},
     }};
