@@ -23,8 +23,9 @@ from ._arrays import Array, is_on_gpu
 from ._files import open_file, whole_file
 from ._fit_state import FitState, is_count
 from ._npz import Archive, Header
+from ._parts import layers_of, remove_duplicate
 from .optimizer import Optimizer
-from .util import layers_of, remove_duplicate, to_cpu
+from .util import to_cpu
 
 _FORMAT = "scratchnet checkpoint 1"
 _TEXTS = ("format", "optimizer", "rng", "trainer", "callbacks")

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from zlib import crc32
 
+from ._paths import path_text
+
 if sys.platform != "win32":
     import fcntl
 
@@ -27,19 +29,7 @@ def as_path(where: str, path: Any) -> Path:
     ValueError
         It is something else (bytes, a file descriptor), or cannot be a file name.
     """
-    try:
-        text = os.fspath(path)
-    except TypeError:
-        text = path
-    if not isinstance(text, str):
-        raise ValueError(f"{where}: expected a path, a str or a pathlib.Path, got {path!r}")
-    try:
-        possible = b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
-        possible = False
-    if not possible:
-        raise ValueError(f"{where}: {text!r} cannot be a file name")
-    return Path(text)
+    return Path(path_text(where, path))
 
 
 def open_file(path: Path) -> BufferedReader:

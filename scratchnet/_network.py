@@ -24,11 +24,12 @@ from ._arrays import (
 )
 from ._devices import move
 from ._links import Linked
+from ._parts import takes_train_flg
 from ._shown import shown
 from .backends import backend_for
 from .layers import Affine, IdentityWithLoss, SigmoidWithLoss, SoftmaxWithLoss
 from .loss_layers import whole
-from .util import accuracy, class_indices, row_blocks, takes_train_flg, to_cpu
+from .util import accuracy, class_indices, row_blocks, to_cpu
 from .weights import load_params, save_params
 
 

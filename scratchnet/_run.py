@@ -9,10 +9,10 @@ import numpy as np
 
 from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
 from ._engines import Layers, Planned, choose_engine
+from ._parts import flatten, has_classes, has_train_flg, layers_of
 from ._training import check_trainable
-from .evaluation import has_train_flg
 from .plan import Job, NoPlanError
-from .util import accuracy, flatten, has_classes, layers_of, row_blocks
+from .util import accuracy, row_blocks
 
 
 class FitRun:

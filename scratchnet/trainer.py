@@ -18,6 +18,7 @@ from ._engines import Planned
 from ._fit_state import FitState, are_entries, are_numbers, is_count, is_interval
 from ._hints import hint_at_compile
 from ._orders import Orders
+from ._parts import remove_duplicate
 from ._progress import show_progress
 from ._proof import streams_put_back
 from ._run import FitRun
@@ -26,7 +27,7 @@ from ._watching import LossWatch, check_links
 from .backends import LossMeans
 from .checkpoint import ResumableTrainer, begin_fit, call_hook, checked_checkpoint
 from .rnnlm_trainer import RnnlmTrainer
-from .util import random_stream, remove_duplicate
+from .util import random_stream
 
 __all__ = ["RnnlmTrainer", "Trainer", "remove_duplicate"]
 

@@ -14,8 +14,9 @@ import numpy as np
 from ._arrays import Array, is_on_gpu, is_writable, to_side
 from ._files import as_path, open_file, whole_file
 from ._npz import Archive, Header
+from ._parts import named_buffers, named_params
 from ._safetensors import SafetensorsFile, dump
-from .util import named_buffers, named_params, to_cpu
+from .util import to_cpu
 
 __all__ = ["load_params", "read_weights", "save_params"]
 

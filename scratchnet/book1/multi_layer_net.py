@@ -19,7 +19,6 @@ from .._arrays import Array, check_integer
 from .._devices import move
 from .._links import Linked
 from .._shown import shown
-from ..util import accuracy
 from . import layers
 from .gradient import numerical_gradient
 from .layers import *
@@ -144,6 +143,8 @@ class MultiLayerNet(Linked):
         IndexError
             A label is not a class of the model.
         """
+        from ..util import accuracy  # with all that book 2 has there, which takes long to import
+
         return accuracy(self, x, t)
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, Array]:

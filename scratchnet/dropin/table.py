@@ -7,10 +7,12 @@ makes it, from versions that were tried and compute the same.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
+
+from .._paths import content
 
 _HOMES = {"1": "scratchnet.book1", "2": "scratchnet.book2"}
 _OTHERS = {"2ko": "scratchnet.dropin.korean", "2ch": "scratchnet.dropin.chapters"}  # all in one module
@@ -34,7 +36,7 @@ def lines() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Return the words of each line by its digest: the definitions', and the files'."""
     definitions: dict[str, list[str]] = {}
     files: dict[str, list[str]] = {}
-    for line in Path(__file__).with_name("editions.txt").read_text("utf-8").splitlines():
+    for line in content(os.path.join(os.path.dirname(__file__), "editions.txt")).decode().splitlines():
         digest, *words = line.split()
         (files if words[0].startswith("=") else definitions)[digest] = words
     return definitions, files
