@@ -126,19 +126,18 @@ def _is_python_s(module: str) -> bool:
 
 def names_set_in_modules(tree: ast.Module) -> set[tuple[str, str]]:
     """Return the attributes that a file sets in modules of `common`: ("layers", "softmax")."""
-    modules: dict[str, str] = {}  # by how the file calls them
-    for node in ast.walk(tree):
+    nodes = [*ast.walk(tree)]
+    modules: dict[str, str] = {}  # of any package, by how the file calls them
+    for node in nodes:
         if isinstance(node, ast.Import):
             modules |= {a.asname or a.name: a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom):
             modules |= {_bound_name(a): f"{node.module}.{a.name}" for a in node.names}
-    found = set()
-    for node in ast.walk(tree):
-        for module, name in _attributes_set_by(node):
-            package, _, module = modules.get(module, "").rpartition(".")
-            if package.rpartition(".")[2] == "common":
-                found.add((module, name))
-    return found
+    modules = {called: module for called, module in modules.items() if module.split(".")[-2:-1] == ["common"]}
+    if not modules:
+        return set()
+    set_in = ((modules.get(called), name) for node in nodes for called, name in _attributes_set_by(node))
+    return {(module.rpartition(".")[2], name) for module, name in set_in if module}
 
 
 def _attributes_set_by(node: ast.AST) -> Iterator[tuple[str, str]]:

@@ -164,7 +164,8 @@ def imports_in(tree: ast.Module) -> Iterator[str]:
     For a star import these are the names that the file uses and does not define, and likewise attributes, ".c".
     """
     stars: list[str] = []
-    for node in ast.walk(tree):
+    nodes = [*ast.walk(tree)]
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -172,19 +173,20 @@ def imports_in(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}:{alias.name}" for alias in node.names if alias.name != "*")
             stars += [node.module for alias in node.names if alias.name == "*"]
     if stars:
-        used = _used_names(tree)
+        used = _used_names(nodes)
         yield from (f"{module}:{name}" for module in stars for name in used)
 
 
-def _used_names(tree: ast.AST) -> set[str]:
+def _used_names(nodes: Sequence[ast.AST]) -> set[str]:
     """Return the names, and the attributes with a dot before them, that are used but never set."""
     used: set[str] = set()
     made: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute):
-            name = node.id if isinstance(node, ast.Name) else f".{node.attr}"
-            (used if isinstance(node.ctx, ast.Load) else made).add(name)
-        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else made).add(node.id)
+        elif isinstance(node, ast.Attribute):
+            (used if isinstance(node.ctx, ast.Load) else made).add(f".{node.attr}")
+        elif isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             made.add(node.name)
     return used - made
 

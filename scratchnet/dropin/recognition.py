@@ -364,4 +364,5 @@ def _has(module: str, name: str) -> bool | None:
 
 def may_have_some(source: bytes) -> bool:
     """Whether a source may define something that is in the table: quickly, by names."""
-    return not served_names().isdisjoint(name.decode() for name in _DEFINED.findall(source))
+    names = {name.decode() for name in _DEFINED.findall(source)}
+    return bool(names) and not served_names().isdisjoint(names)
