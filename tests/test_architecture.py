@@ -324,6 +324,7 @@ def test_import_takes_what_a_program_asks_for_and_no_more():
     code = "import sys, scratchnet; print(*(m for m in sys.modules if m.startswith('scratchnet')))"
     loaded = set(strict(code).split())
     assert not loaded & {"scratchnet.layers", "scratchnet.trainer", "scratchnet.backends.cuda", "scratchnet.util"}
+    assert not loaded & {"scratchnet.backends.contract", "scratchnet.backends.reference", "scratchnet._files"}
     assert not any(name.startswith(("scratchnet.book", "scratchnet.dropin")) for name in loaded)
     names = ["Affine", "SGD", "Trainer", "layers", "plotting", "dataset", "np", "load_params", "to_gpu"]
     asked = "; ".join(f"print(scratchnet.{name}.__name__)" for name in names)

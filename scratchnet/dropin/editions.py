@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
-from typing import NamedTuple
 
 from .._paths import content, path_text
 
@@ -44,23 +43,15 @@ _NAMES_OF = {
 }
 
 
-class Place(NamedTuple):
-    """What the name of a module of the books says, such as deep2.common.layers."""
-
-    root: str | None
-    package: str  # common or dataset
-    module: str | None
-
-
-def place_of(name: str) -> Place | None:
-    """Return what a module's name says, or None if it is none of the books' packages and their modules."""
+def place_of(name: str) -> tuple[str | None, str, str | None] | None:
+    """Return root, package and module of a name such as deep2.common.layers; None if it is none of the books'."""
     root, _, rest = name.partition(".")
     package, _, module = rest.partition(".")
     if package not in ("common", "dataset"):
         root, package, module = "", root, rest
     if package not in ("common", "dataset") or "." in module:
         return None
-    return Place(root or None, package, module or None)
+    return root or None, package, module or None
 
 
 def check_not_of_the_other_book(book: int, module: str, name: str) -> None:
@@ -140,7 +131,7 @@ def book_by_folder(folder: str) -> int | None:
 def roots_in(names: Sequence[str]) -> list[str]:
     """Return packages, not installed, under which the books' are imported: deep2 for `deep2.common.layers`."""
     places = [place_of(name.partition(":")[0]) for name in names]
-    roots = dict.fromkeys(place.root for place in places if place and place.root)
+    roots = dict.fromkeys(place[0] for place in places if place and place[0])
     specs = {root: PathFinder.find_spec(root) for root in roots}
     return [root for root, spec in specs.items() if not (spec and spec.origin and is_installed(spec.origin))]
 
@@ -214,9 +205,10 @@ def _is_only_in(book: int, name: str) -> bool:
     place = place_of(module)
     if place is None:
         return False
-    modules = MODULES[book][place.package] - MODULES[3 - book][place.package]
-    if place.module is None:  # from dataset import mnist
+    _, package, module_of_it = place
+    modules = MODULES[book][package] - MODULES[3 - book][package]
+    if module_of_it is None:  # from dataset import mnist
         return what in modules
     if what:
-        return place.package == "common" and what in _NAMES_OF[book]
-    return place.module in modules
+        return package == "common" and what in _NAMES_OF[book]
+    return module_of_it in modules

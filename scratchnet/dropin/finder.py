@@ -385,7 +385,7 @@ def _is_another(name: str) -> bool:
 
 def _is_package(name: str) -> bool:
     place = place_of(name)
-    return place is not None and place.module is None
+    return place is not None and place[2] is None
 
 
 def _is_served(name: str) -> bool:
