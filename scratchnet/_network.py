@@ -6,8 +6,7 @@ Source: *Deep Learning from Scratch* 2, ch. 1.4; 1, ch. 4.5, 5.7 and 6.
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -31,6 +30,9 @@ from .layers import Affine, IdentityWithLoss, SigmoidWithLoss, SoftmaxWithLoss
 from .loss_layers import whole
 from .util import accuracy, class_indices, row_blocks, to_cpu
 from .weights import load_params, save_params
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Network(Linked):

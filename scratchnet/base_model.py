@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +18,9 @@ from ._parts import flatten
 from ._shown import shown
 from .util import load_pickle, to_cpu
 from .weights import checked_cast
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["BaseModel"]
 

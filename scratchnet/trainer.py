@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +27,9 @@ from .backends import LossMeans
 from .checkpoint import ResumableTrainer, begin_fit, call_hook, checked_checkpoint
 from .rnnlm_trainer import RnnlmTrainer
 from .util import random_stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["RnnlmTrainer", "Trainer", "remove_duplicate"]
 
