@@ -1,0 +1,124 @@
+"""Trains a multilayer perceptron in whole steps: an epoch in C, without Python between its batches."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Array, is_on_gpu
+from ._mlp_engine import Data, Layers, Network, dense, is_sparse
+from ._steps import chain_steps
+from .backends import runner_for
+from .layers import BatchNormalization
+from .plan import coalesce
+
+__all__ = ["WholeSteps", "make_engine"]
+
+_LOSSES = {"softmax": "softmax_cross_entropy", "logistic": "sigmoid_cross_entropy", "identity": "squared_error"}
+_MAX_CHUNK_SECONDS = 0.05  # in one call: signals wait for its end
+_MAX_DENSE = 1 << 23  # numbers of sparse samples that are made dense at a time
+_MIN_DENSITY = 0.05  # of sparse samples that are worth making dense
+_MAX_MASKS = 1 << 20  # numbers of dropout's masks that are drawn at a time
+
+
+class WholeSteps:
+    """Trains like `_mlp_engine.Layers`, which has the same parameters, in one call of C for many batches."""
+
+    def __init__(self, network: Network, data: Data, alpha: float, batch_size: int, optimizer: Any) -> None:
+        self.network, self._batch_size, self._optimizer = network, batch_size, optimizer
+        dtype = network.params[0].dtype
+        outputs = data.targets.shape[1]
+        steps = chain_steps(
+            network.layers, [layer.step_role for layer in network.layers], data.X.shape[1:], batch_size
+        )
+        kernel, states = optimizer.step_state(network.params)
+        # The kernels' losses are means over binary outputs, and sums over the squares of numbers.
+        binary, squared = network.output == "logistic", network.output == "identity"
+        self._runner = runner_for(network.params[0])(
+            steps,
+            _LOSSES[network.output],
+            coalesce(network.params, network.grads, states),
+            kernel,
+            batch_size,
+            None,
+            float(alpha),
+            is_weighted=data.weights is not None,
+            is_decay_shared=True,
+            delta=0.0,
+            clip=float(np.finfo(dtype).eps),
+            loss_factor=float(outputs) if binary else 1 / outputs if squared else 1.0,
+            gradient_factor=float(outputs) if binary else 1.0,
+        )
+        self._momenta = [layer.momentum for layer in network.layers if isinstance(layer, BatchNormalization)]
+        self._data = Data(data.X, _labels(network.output, data.targets), data.weights)
+        if data.weights is not None:
+            self._data.weights = data.weights.astype(np.float64)
+        self._most_rows = self._rows_at_once()
+        self._is_sparse = is_sparse(data.X) and len(self) > self._most_rows
+        if not self._is_sparse:
+            self._set_data(np.ascontiguousarray(dense(data.X)), slice(None))
+        self._steps = 1  # per call
+
+    def __len__(self) -> int:
+        return len(self._data.targets)
+
+    def _rows_at_once(self) -> int:
+        """Return how many rows, of whole batches, masks and dense samples may be for."""
+        masks = sum(numbers for _, numbers in self._runner.masks)
+        rows = _MAX_MASKS // masks if masks else len(self)
+        if is_sparse(self._data.X):
+            rows = min(rows, _MAX_DENSE // self._data.X.shape[1])
+        batches = rows // self._batch_size if rows < len(self) else -(-len(self) // self._batch_size)
+        return max(1, batches) * self._batch_size
+
+    def _set_data(self, X: Array, rows: Any) -> None:
+        weights = None if self._data.weights is None else self._data.weights[rows]
+        self._runner.set_data(X, self._data.targets[rows], weights, len(X))
+
+    def train_epoch(self, order: Array) -> float:
+        """Train on the batches of the rows in order; return the mean of their losses, each before its update."""
+        size, losses = self._batch_size, list[float]()
+        while size * len(losses) < len(order):
+            left = order[size * len(losses) :]
+            start = time.perf_counter()
+            made = self._train(left[: min(self._steps * size, self._most_rows)], len(left))
+            seconds = time.perf_counter() - start
+            losses += made
+            most = max(self._steps, 4 * len(made))  # not far beyond what was measured
+            self._steps = max(1, min(int(len(made) * _MAX_CHUNK_SECONDS / (seconds + 1e-9)), most))
+        return (size * sum(losses) + (len(order) - size * len(losses)) * losses[-1]) / len(order)
+
+    def _train(self, rows: Array, left: int) -> list[float]:
+        """Train on the batches of some rows, of an epoch of which so many are left; return their losses."""
+        if self._is_sparse:
+            self._set_data(dense(self._data.X[rows]), rows)
+            rows, left = np.arange(len(rows)), len(rows)
+        steps = -(-len(rows) // self._batch_size)
+        rates, others = self._optimizer.step_numbers(steps)
+        losses: list[float] = self._runner.run(rows, rates, others, self._masks(rows), self._momenta, left)
+        self._optimizer.count_steps(len(losses))
+        return losses
+
+    def _masks(self, rows: Array) -> Array | None:
+        """Draw what dropout keeps, as its layers would: batch after batch, layer after layer."""
+        numbers = sum(numbers for _, numbers in self._runner.masks)
+        return self.network.draw_masks(len(rows) * numbers) if numbers else None
+
+
+def _labels(output: str, targets: Array) -> Array:
+    if output == "softmax":
+        labels: Array = targets.argmax(axis=1)
+        return labels
+    return np.ascontiguousarray(targets, np.int64 if output == "logistic" else None)
+
+
+def make_engine(
+    network: Network, data: Data, alpha: float, batch_size: int, optimizer: Any
+) -> Layers | WholeSteps:
+    """Return what trains the network fastest."""
+    is_very_sparse = is_sparse(data.X) and data.X.nnz < _MIN_DENSITY * data.X.shape[0] * data.X.shape[1]
+    whole = network.output in _LOSSES and not is_very_sparse and not is_on_gpu(network.params[0])
+    kind: Any = WholeSteps if whole else Layers
+    return kind(network, data, alpha, batch_size, optimizer)  # type: ignore[no-any-return]
