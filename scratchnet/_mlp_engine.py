@@ -73,6 +73,7 @@ class Network:
         dropped: Dropped | None = None,
     ) -> None:
         self.output, self._dropped = output, dropped
+        self.normalizations = list(normalizations)
         self.affine = [Affine(W, b) for W, b in zip(weights, biases, strict=True)]
         self.layers: list[Any] = []
         for k, affine in enumerate(self.affine):
@@ -225,6 +226,7 @@ class Layers:
     def train_epoch(self, order: Array) -> float:
         """Train on the batches of the rows in order; return the mean of their losses, each before its update."""
         network, total = self.network, 0.0
+        order = to_side(order, to_gpu=is_on_gpu(network.params[0]))
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
             loss = network.loss_and_gradients(*self._data.batch(rows), self._alpha)

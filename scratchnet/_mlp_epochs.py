@@ -51,6 +51,8 @@ def fit_by_epochs(estimator: Any, X: Any, y: Array, sample_weight: Array | None,
         warnings.warn("Training interrupted by user.", stacklevel=4)
     finally:
         estimator._take(network)
+        if estimator.device == "cuda":
+            estimator._optimizer.to_cpu()
     if held_out is not None:
         estimator._restore_best()
 
@@ -93,23 +95,25 @@ class _Epochs:
 
     def run(self, bar: Any, *, only_one: bool) -> None:
         """Train; `only_one` epoch, or as long as the estimator's parameters want."""
-        estimator, solver = self._estimator, self._estimator._optimizer
-        orders = Orders(estimator._random_state.permutation, self._rows)
+        estimator, rows, train = self._estimator, self._rows, self._engine.train_epoch
+        solver, is_shown = estimator._optimizer, estimator.verbose or estimator.progress
+        orders = Orders(estimator._random_state.permutation, rows)
         estimator.n_iter_ = 0
-        for n in range(1, estimator.max_iter + 1):
-            order = orders.draw(1, self._rows) if estimator.shuffle else orders.order
-            loss = self._engine.train_epoch(order)
-            estimator.n_iter_, estimator.loss_ = n, loss
-            estimator.t_ += self._rows
+        for n in range(1, estimator.max_iter + 1):  # an epoch of a small network takes 20 µs
+            estimator.loss_ = loss = train(orders.draw(1, rows) if estimator.shuffle else orders.order)
+            estimator.n_iter_ = n
+            estimator.t_ += rows
             estimator.loss_curve_.append(loss)
-            self._report(bar, f"Iteration {n}, loss = {loss:.8f}")
-            self._count_without_improvement(bar)
+            if is_shown:
+                self._report(bar)
+            if self._improves(loss) if self._held_out is None else self._improves_on(self._held_out, bar):
+                estimator._no_improvement_count = 0
+            else:
+                estimator._no_improvement_count += 1
             solver.end_epoch(estimator.t_)
             if estimator._no_improvement_count > estimator.n_iter_no_change and self._is_last(solver, bar):
                 return
-            if self._callbacks and self._call_back():
-                return
-            if only_one:
+            if (self._callbacks and self._call_back()) or only_one:
                 return
         warnings.warn(
             f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
@@ -118,13 +122,13 @@ class _Epochs:
             stacklevel=5,
         )
 
-    def _report(self, bar: Any, line: str) -> None:
+    def _report(self, bar: Any) -> None:
         estimator = self._estimator
         if estimator.progress:
             bar.write(f"| iteration {estimator.n_iter_} | loss {estimator.loss_:.6f}")
             bar.update(1)
-        elif estimator.verbose:
-            bar.write(line)
+        else:
+            bar.write(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
 
     def _call_back(self) -> bool:
         """Call the callbacks; return whether one of them wants to stop."""
@@ -147,21 +151,24 @@ class _Epochs:
             estimator._no_improvement_count = 0
         return stops
 
-    def _count_without_improvement(self, bar: Any) -> None:
+    def _improves(self, loss: float) -> bool:
+        """Return whether an epoch's loss is better by tol than the best so far, and note it if it is better at all."""
         estimator = self._estimator
-        if self._held_out is None:
-            loss = estimator.loss_curve_[-1]
-            is_better = not loss > estimator.best_loss_ - estimator.tol
-            estimator.best_loss_ = loss if loss < estimator.best_loss_ else estimator.best_loss_
-        else:
-            estimator._take(self._engine.network)
-            held_out = self._held_out
-            score = estimator._validation_score(held_out.X, held_out.targets, held_out.weights)
-            estimator.validation_scores_.append(score)
-            if estimator.verbose and not estimator.progress:
-                bar.write(f"Validation score: {score:f}")
-            is_better = not score < estimator.best_validation_score_ + estimator.tol
-            if score > estimator.best_validation_score_:
-                estimator.best_validation_score_ = score
-                estimator._keep_best()
-        estimator._no_improvement_count = 0 if is_better else estimator._no_improvement_count + 1
+        best = estimator.best_loss_
+        if loss < best:
+            estimator.best_loss_ = loss
+        return not loss > best - estimator.tol
+
+    def _improves_on(self, held_out: Data, bar: Any) -> bool:
+        """Return whether the score of the rows held out is better by tol, and keep the weights of the best one."""
+        estimator = self._estimator
+        estimator._take(self._engine.network)
+        score = estimator._validation_score(held_out.X, held_out.targets, held_out.weights)
+        estimator.validation_scores_.append(score)
+        if estimator.verbose and not estimator.progress:
+            bar.write(f"Validation score: {score:f}")
+        best = estimator.best_validation_score_
+        if score > best:
+            estimator.best_validation_score_ = score
+            estimator._keep_best()
+        return not score < best + estimator.tol

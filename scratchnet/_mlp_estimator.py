@@ -132,12 +132,13 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         dtype = np.result_type(*arrays)
         if for_training and not all(array.dtype == dtype and is_carray(array) for array in arrays):
             arrays = [np.array(array, dtype, order="C") for array in arrays]
+        normalizations = getattr(self, "normalizations_", ())
         network = Network(
             arrays[: len(arrays) // 2],
             arrays[len(arrays) // 2 :],
             self.activation,
             self.out_activation_,
-            getattr(self, "normalizations_", ()),
+            copy.deepcopy(normalizations) if self.device == "cuda" else normalizations,
             Dropped(self.dropout, self._random_state) if self.dropout else None,
         )
         if self.device == "cuda":
@@ -148,6 +149,10 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         """Keep the arrays of a network that is being trained, on the CPU."""
         self.coefs_ = [to_side(layer.W, to_gpu=False) for layer in network.affine]
         self.intercepts_ = [to_side(layer.b, to_gpu=False) for layer in network.affine]
+        for own, trained in zip(getattr(self, "normalizations_", ()), network.normalizations, strict=True):
+            if own is not trained:
+                for name in ("gamma", "beta", *own.buffers):
+                    getattr(own, name)[...] = to_side(getattr(trained, name), to_gpu=False)
 
     def _scores(self, X: Any, *, check: bool = True) -> Array:
         """Return the last layer's scores for samples, [N,outputs]."""

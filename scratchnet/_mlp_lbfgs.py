@@ -17,8 +17,8 @@ __all__ = ["fit_by_lbfgs"]
 
 def fit_by_lbfgs(estimator: Any, X: Any, y: Array, sample_weight: Array | None) -> None:
     """Train an estimator on samples and encoded targets. The weights become float64, SciPy's dtype."""
-    if estimator.dropout or estimator.batch_norm:
-        raise ValueError("dropout and batch_norm are for solver='sgd' or 'adam', whose steps are batches")
+    if estimator.dropout or estimator.batch_norm or estimator.device != "cpu":
+        raise ValueError("dropout, batch_norm and device='cuda' are for solver='sgd' or 'adam', got 'lbfgs'")
     shapes = [array.shape for array in (*estimator.coefs_, *estimator.intercepts_)]
     packed = np.concatenate(
         [array.ravel() for array in (*estimator.coefs_, *estimator.intercepts_)], dtype=np.float64

@@ -33,6 +33,10 @@ class Solver:
         """The current one; Adam's before its correction for the start at 0."""
         return self.optimizer.lr  # type: ignore[no-any-return]
 
+    def to_cpu(self) -> None:
+        """Bring the optimizer's state to the CPU, so that it can be pickled; it follows the parameters from there."""
+        self.optimizer.load_state_dict(self.optimizer.state_dict())
+
     def end_epoch(self, samples: int) -> None:
         """Set the rate after so many samples have been trained on, in all epochs."""
         if self.schedule == "invscaling":

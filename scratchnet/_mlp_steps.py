@@ -55,6 +55,7 @@ class WholeSteps:
         self._data = Data(data.X, _labels(network.output, data.targets), data.weights)
         if data.weights is not None:
             self._data.weights = data.weights.astype(np.float64)
+        self._has_masks = bool(self._runner.masks)
         self._most_rows = self._rows_at_once()
         self._is_sparse = is_sparse(data.X) and len(self) > self._most_rows
         if not self._is_sparse:
@@ -79,15 +80,18 @@ class WholeSteps:
 
     def train_epoch(self, order: Array) -> float:
         """Train on the batches of the rows in order; return the mean of their losses, each before its update."""
-        size, losses = self._batch_size, list[float]()
-        while size * len(losses) < len(order):
-            left = order[size * len(losses) :]
+        size, losses, rows = self._batch_size, list[float](), order
+        while True:
             start = time.perf_counter()
-            made = self._train(left[: min(self._steps * size, self._most_rows)], len(left))
+            most = min(self._steps * size, self._most_rows)
+            made = self._train(rows if len(rows) <= most else rows[:most], len(rows))
             seconds = time.perf_counter() - start
             losses += made
             most = max(self._steps, 4 * len(made))  # not far beyond what was measured
             self._steps = max(1, min(int(len(made) * _MAX_CHUNK_SECONDS / (seconds + 1e-9)), most))
+            rows = order[size * len(losses) :]
+            if not len(rows):
+                break
         return (size * sum(losses) + (len(order) - size * len(losses)) * losses[-1]) / len(order)
 
     def _train(self, rows: Array, left: int) -> list[float]:
@@ -95,16 +99,16 @@ class WholeSteps:
         if self._is_sparse:
             self._set_data(dense(self._data.X[rows]), rows)
             rows, left = np.arange(len(rows)), len(rows)
-        steps = -(-len(rows) // self._batch_size)
-        rates, others = self._optimizer.step_numbers(steps)
-        losses: list[float] = self._runner.run(rows, rates, others, self._masks(rows), self._momenta, left)
+        rates, others = self._optimizer.step_numbers(-(-len(rows) // self._batch_size))
+        masks = self._masks(rows) if self._has_masks else None
+        losses: list[float] = self._runner.run(rows, rates, others, masks, self._momenta, left)
         self._optimizer.count_steps(len(losses))
         return losses
 
-    def _masks(self, rows: Array) -> Array | None:
+    def _masks(self, rows: Array) -> Array:
         """Draw what dropout keeps, as its layers would: batch after batch, layer after layer."""
         numbers = sum(numbers for _, numbers in self._runner.masks)
-        return self.network.draw_masks(len(rows) * numbers) if numbers else None
+        return self.network.draw_masks(len(rows) * numbers)
 
 
 def _labels(output: str, targets: Array) -> Array:

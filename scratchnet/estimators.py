@@ -127,7 +127,16 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         weights = None
         if self.class_weight is not None:
             weights = compute_sample_weight(self.class_weight, y).astype(X.dtype, copy=False)
-        return X, self._label_binarizer.transform(y).astype(bool), weights
+        return X, self._encoded(y), weights
+
+    def _encoded(self, y: Any) -> Array:
+        """Return checked labels as a column for each class, or each label; two classes have one column."""
+        if y.ndim == 2:
+            encoded: Array = self._label_binarizer.transform(y).astype(bool)
+            return encoded
+        if len(self.classes_) <= 2:
+            return np.asarray(y == self.classes_[-1]).reshape(-1, 1) & (len(self.classes_) == 2)
+        return np.arange(len(self.classes_)) == np.searchsorted(self.classes_, y)[:, np.newaxis]
 
     def _output_activation(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
