@@ -152,7 +152,7 @@ class _Epochs:
         return stops
 
     def _improves(self, loss: float) -> bool:
-        """Return whether an epoch's loss is better by tol than the best so far, and note it if it is better at all."""
+        """Return whether an epoch's loss is better than the best so far by tol; note it if it is the best."""
         estimator = self._estimator
         best = estimator.best_loss_
         if loss < best:

@@ -34,7 +34,7 @@ class Solver:
         return self.optimizer.lr  # type: ignore[no-any-return]
 
     def to_cpu(self) -> None:
-        """Bring the optimizer's state to the CPU, so that it can be pickled; it follows the parameters from there."""
+        """Bring the optimizer's state to the CPU, so that it can be pickled; it follows the parameters."""
         self.optimizer.load_state_dict(self.optimizer.state_dict())
 
     def end_epoch(self, samples: int) -> None:

@@ -131,12 +131,16 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
 
     def _encoded(self, y: Any) -> Array:
         """Return checked labels as a column for each class, or each label; two classes have one column."""
+        encoded: Array
         if y.ndim == 2:
-            encoded: Array = self._label_binarizer.transform(y).astype(bool)
-            return encoded
-        if len(self.classes_) <= 2:
-            return np.asarray(y == self.classes_[-1]).reshape(-1, 1) & (len(self.classes_) == 2)
-        return np.arange(len(self.classes_)) == np.searchsorted(self.classes_, y)[:, np.newaxis]
+            encoded = self._label_binarizer.transform(y).astype(bool)
+        elif len(self.classes_) == 1:
+            encoded = np.zeros((len(y), 1), bool)
+        elif len(self.classes_) == 2:
+            encoded = np.asarray(y == self.classes_[1]).reshape(-1, 1)
+        else:
+            encoded = np.arange(len(self.classes_)) == np.searchsorted(self.classes_, y)[:, np.newaxis]
+        return encoded
 
     def _output_activation(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
