@@ -21,7 +21,7 @@ from .layers import Affine, BatchNormalization, Layer, Relu, Sigmoid, Tanh
 __all__ = ["Data", "Dropped", "Layers", "Network", "dense", "is_sparse"]
 
 _ACTIVATIONS: dict[str, Any] = {"logistic": Sigmoid, "tanh": Tanh, "relu": Relu}  # identity needs no layer
-_BLOCK = 1 << 18  # numbers of the widest layer of rows that are computed together: they stay in the cache
+_BLOCK = 1 << 18  # numbers of the widest output of rows that are computed together: they stay in the cache
 _MIN_ROWS = 256  # of a block whose gradients are added to others
 
 
@@ -195,9 +195,8 @@ def dense(X: Any) -> Array:
 
 
 def blocks_of(X: Any, weights: Sequence[Array], least: int = 1) -> Iterator[slice]:
-    """Yield slices of the rows of X, as many as make about a block of the widest layer, but at least some."""
-    widest = max(size for W in weights for size in W.shape[is_sparse(X) :])
-    size = max(least, _BLOCK // widest)
+    """Yield slices of the rows of X: about a block of the widest layer's output, but at least some rows."""
+    size = max(least, _BLOCK // max(W.shape[1] for W in weights))
     for start in range(0, X.shape[0], size):
         yield slice(start, start + size)
 

@@ -181,6 +181,13 @@ def test_batch_norm_and_dropout_learn():
     assert m.fit(X[:100], LABELS[:100]).score(X[100:], LABELS[100:]) > 0.85
 
 
+def test_labels_are_held_out_by_their_names():
+    names = np.array([f"class {k}" for k in range(10)], object)[LABELS]
+    a, b = (MLPClassifier(**SMALL, early_stopping=True).fit(X, y) for y in (names, LABELS))
+    assert a.validation_scores_ == b.validation_scores_
+    assert a.predict(X).tolist() == [f"class {k}" for k in b.predict(X)]
+
+
 def test_callbacks_see_every_epoch_and_may_stop(capsys):
     seen = []
 
