@@ -131,13 +131,17 @@ class Network:
         total = data.X.shape[0] if data.weights is None else float(data.weights.sum())
         sums = [np.zeros_like(g) for g in self.grads]
         loss = 0.0
-        for rows in blocks_of(data.X, [layer.W for layer in self.affine], _MIN_ROWS):
+        for rows in self.blocks(data.X):
             loss += self._forward_and_backward(*data.batch(rows), total)
             for summed, g in zip(sums, self.grads, strict=True):
                 summed += g
         for summed, g in zip(sums, self.grads, strict=True):
             g[...] = summed
         return float(loss + self._decay(alpha, total))
+
+    def blocks(self, X: Any) -> Iterator[slice]:
+        """Yield slices of rows whose gradients are to be added up."""
+        return blocks_of(X, [layer.W for layer in self.affine], _MIN_ROWS)
 
     def _forward_and_backward(self, x: Any, t: Array, w: Array | None, total: float) -> Any:
         first = self.affine[0]

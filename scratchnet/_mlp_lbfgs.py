@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from ._arrays import Array
+from ._arrays import Array, zeros_in_one_buffer
 from ._mlp_engine import Data
+from ._mlp_steps import gradients_of
+from .plan import coalesce
 
 __all__ = ["fit_by_lbfgs"]
 
@@ -19,20 +22,20 @@ def fit_by_lbfgs(estimator: Any, X: Any, y: Array, sample_weight: Array | None) 
     """Train an estimator on samples and encoded targets. The weights become float64, SciPy's dtype."""
     if estimator.dropout or estimator.batch_norm or estimator.device != "cpu":
         raise ValueError("dropout, batch_norm and device='cuda' are for solver='sgd' or 'adam', got 'lbfgs'")
-    shapes = [array.shape for array in (*estimator.coefs_, *estimator.intercepts_)]
-    packed = np.concatenate(
-        [array.ravel() for array in (*estimator.coefs_, *estimator.intercepts_)], dtype=np.float64
-    )
-    arrays = _unpacked(packed, shapes)
-    estimator.coefs_, estimator.intercepts_ = arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
+    sizes = [estimator.n_features_in_, *(len(b) for b in estimator.intercepts_)]
+    arrays = zeros_in_one_buffer([shape for D, M in pairwise(sizes) for shape in ((D, M), (M,))], np.dtype(float))
+    for array, first in zip(
+        arrays, chain(*zip(estimator.coefs_, estimator.intercepts_, strict=True)), strict=True
+    ):
+        array[...] = first
+    estimator.coefs_, estimator.intercepts_ = arrays[::2], arrays[1::2]
     network = estimator._network(for_training=True)
-    data = Data(X, y, sample_weight).like(network)
+    gradients = gradients_of(network, Data(X, y, sample_weight), estimator.alpha)
+    ((packed, packed_gradient, _),) = coalesce(network.params, network.grads, [])
 
     def loss_and_gradient(point: Array) -> tuple[float, Array]:
         packed[...] = point
-        loss = network.whole_loss_and_gradients(data, estimator.alpha)
-        grads = [layer.grads[i] for i in (0, 1) for layer in network.affine]
-        return loss, np.concatenate([g.ravel() for g in grads])
+        return gradients(), packed_gradient.copy()
 
     iterations = 0
 
@@ -59,10 +62,3 @@ def fit_by_lbfgs(estimator: Any, X: Any, y: Array, sample_weight: Array | None) 
             ConvergenceWarning,
             stacklevel=5,
         )
-
-
-def _unpacked(packed: Array, shapes: list[tuple[int, ...]]) -> list[Array]:
-    """Return views of the arrays that are packed one after another."""
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes]).tolist()
-    starts = [0, *ends[:-1]]
-    return [packed[a:b].reshape(shape) for a, b, shape in zip(starts, ends, shapes, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from .backends import runner_for
 from .layers import BatchNormalization
 from .plan import coalesce
 
-__all__ = ["WholeSteps", "make_engine"]
+__all__ = ["WholeGradients", "WholeSteps", "gradients_of", "make_engine"]
 
 _LOSSES = {"softmax": "softmax_cross_entropy", "logistic": "sigmoid_cross_entropy", "identity": "squared_error"}
 _MAX_CHUNK_SECONDS = 0.05  # in one call: signals wait for its end
@@ -28,33 +29,9 @@ class WholeSteps:
 
     def __init__(self, network: Network, data: Data, alpha: float, batch_size: int, optimizer: Any) -> None:
         self.network, self._batch_size, self._optimizer = network, batch_size, optimizer
-        dtype = network.params[0].dtype
-        outputs = data.targets.shape[1]
-        steps = chain_steps(
-            network.layers, [layer.step_role for layer in network.layers], data.X.shape[1:], batch_size
-        )
-        kernel, states = optimizer.step_state(network.params)
-        # The kernels' losses are means over binary outputs, and sums over the squares of numbers.
-        binary, squared = network.output == "logistic", network.output == "identity"
-        self._runner = runner_for(network.params[0])(
-            steps,
-            _LOSSES[network.output],
-            coalesce(network.params, network.grads, states),
-            kernel,
-            batch_size,
-            None,
-            float(alpha),
-            is_weighted=data.weights is not None,
-            is_decay_shared=True,
-            delta=0.0,
-            clip=float(np.finfo(dtype).eps),
-            loss_factor=float(outputs) if binary else 1 / outputs if squared else 1.0,
-            gradient_factor=float(outputs) if binary else 1.0,
-        )
+        self._runner = _runner(network, data, alpha, batch_size, *optimizer.step_state(network.params))
         self._momenta = [layer.momentum for layer in network.layers if isinstance(layer, BatchNormalization)]
-        self._data = Data(data.X, _labels(network.output, data.targets), data.weights)
-        if data.weights is not None:
-            self._data.weights = data.weights.astype(np.float64)
+        self._data = _as_the_kernels(data, network.output)
         self._has_masks = bool(self._runner.masks)
         self._most_rows = self._rows_at_once()
         self._is_sparse = is_sparse(data.X) and len(self) > self._most_rows
@@ -111,18 +88,88 @@ class WholeSteps:
         return self.network.draw_masks(len(rows) * numbers)
 
 
-def _labels(output: str, targets: Array) -> Array:
+class WholeGradients:
+    """Computes loss and gradients of all samples, block after block of rows, each in one call of C."""
+
+    def __init__(self, network: Network, data: Data, alpha: float) -> None:
+        self._grads = network.grads
+        data = _as_the_kernels(data, network.output)
+        blocks = [np.arange(len(data.targets))[rows] for rows in network.blocks(data.X)]
+        totals = [float(len(rows) if data.weights is None else data.weights[rows].sum()) for rows in blocks]
+        self._shares = [total / sum(totals) for total in totals]
+        self._blocks = blocks
+        # The decay is divided by a block's total, and what a block gives is multiplied by its share.
+        own = alpha / sum(total != 0 for total in totals)
+        self._runner = _runner(network, data, own, len(blocks[0]), "sgd_update", [])
+        self._runner.set_data(np.ascontiguousarray(dense(data.X)), data.targets, data.weights)
+
+    def __call__(self) -> float:
+        """Write the gradients into the network's; return the loss."""
+        if len(self._blocks) == 1:
+            return float(self._runner.gradients(self._blocks[0]))
+        loss, sums = 0.0, [np.zeros_like(g) for g in self._grads]
+        for rows, share in zip(self._blocks, self._shares, strict=True):
+            loss += share * self._runner.gradients(rows)
+            for summed, g in zip(sums, self._grads, strict=True):
+                summed += share * g
+        for summed, g in zip(sums, self._grads, strict=True):
+            g[...] = summed
+        return loss
+
+
+def _runner(
+    network: Network, data: Data, alpha: float, batch_size: int, kernel: str, states: list[list[Array]]
+) -> Any:
+    """Return what runs the steps of a network in C, with scikit-learn's formulas."""
+    roles = [layer.step_role for layer in network.layers]
+    outputs = data.targets.shape[1] if data.targets.ndim == 2 else 1
+    # The kernels' losses are means over binary outputs, and sums over the squares of numbers.
+    binary, squared = network.output == "logistic", network.output == "identity"
+    return runner_for(network.params[0])(
+        chain_steps(network.layers, roles, data.X.shape[1:], batch_size),
+        _LOSSES[network.output],
+        coalesce(network.params, network.grads, states),
+        kernel,
+        batch_size,
+        None,
+        float(alpha),
+        is_weighted=data.weights is not None,
+        is_decay_shared=True,
+        delta=0.0,
+        clip=float(np.finfo(network.params[0].dtype).eps),
+        loss_factor=float(outputs) if binary else 1 / outputs if squared else 1.0,
+        gradient_factor=float(outputs) if binary else 1.0,
+    )
+
+
+def _as_the_kernels(data: Data, output: str) -> Data:
+    """Return samples with class indices, or 0 and 1, or numbers, and with weights in float64."""
+    targets, weights = data.targets, data.weights
     if output == "softmax":
-        labels: Array = targets.argmax(axis=1)
-        return labels
-    return np.ascontiguousarray(targets, np.int64 if output == "logistic" else None)
+        targets = targets.argmax(axis=1)
+    else:
+        targets = np.ascontiguousarray(targets, np.int64 if output == "logistic" else None)
+    return Data(data.X, targets, None if weights is None else weights.astype(np.float64))
+
+
+def _takes(network: Network, data: Data) -> bool:
+    """Whether whole steps can train this, and are faster than layer by layer."""
+    size = data.X.shape[0] * data.X.shape[1]
+    is_very_sparse = is_sparse(data.X) and data.X.nnz < _MIN_DENSITY * size
+    return network.output in _LOSSES and not is_very_sparse and not is_on_gpu(network.params[0])
 
 
 def make_engine(
     network: Network, data: Data, alpha: float, batch_size: int, optimizer: Any
 ) -> Layers | WholeSteps:
     """Return what trains the network fastest."""
-    is_very_sparse = is_sparse(data.X) and data.X.nnz < _MIN_DENSITY * data.X.shape[0] * data.X.shape[1]
-    whole = network.output in _LOSSES and not is_very_sparse and not is_on_gpu(network.params[0])
-    kind: Any = WholeSteps if whole else Layers
+    kind: Any = WholeSteps if _takes(network, data) else Layers
     return kind(network, data, alpha, batch_size, optimizer)  # type: ignore[no-any-return]
+
+
+def gradients_of(network: Network, data: Data, alpha: float) -> Callable[[], float]:
+    """Return what writes the gradients of all samples' loss into the network's, and returns the loss."""
+    if _takes(network, data) and (not is_sparse(data.X) or data.X.shape[0] * data.X.shape[1] <= _MAX_DENSE):
+        return WholeGradients(network, data, alpha)
+    there = data.like(network)
+    return lambda: network.whole_loss_and_gradients(there, alpha)

@@ -125,17 +125,25 @@ def test_gradients_are_those_of_the_loss(output, activation):
             np.testing.assert_allclose((g * direction).sum(), expected, rtol=1e-6, atol=1e-7)
 
 
-def test_gradients_in_blocks_are_those_of_all_rows(monkeypatch):
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("weights", [None, np.random.RandomState(6).uniform(0, 1, 50) * (np.arange(50) > 15)])
+def test_gradients_in_blocks_are_those_of_all_rows(output, weights, monkeypatch):
     rng = np.random.RandomState(5)
-    network = Network([rng.randn(4, 5), rng.randn(5, 2)], [rng.randn(5), rng.randn(2)], "relu", "softmax")
-    data = Data(rng.randn(50, 4), np.eye(2)[rng.randint(2, size=50)], rng.uniform(0, 1, 50))
-    whole = network.loss_and_gradients(data.X, data.targets, data.weights, 0.3)
+    network = Network([rng.randn(4, 5), rng.randn(5, 2)], [rng.randn(5), rng.randn(2)], "relu", output)
+    data = Data(rng.randn(50, 4), np.eye(2)[rng.randint(2, size=50)], weights)
+    loss = network.loss_and_gradients(data.X, data.targets, data.weights, 0.3)
     expected = [g.copy() for g in network.grads]
+    at_once = _mlp_steps.gradients_of(network, data, 0.3)
     monkeypatch.setattr("scratchnet._mlp_engine._MIN_ROWS", 7)
     monkeypatch.setattr("scratchnet._mlp_engine._BLOCK", 1)
-    np.testing.assert_allclose(network.whole_loss_and_gradients(data, 0.3), whole, rtol=1e-12)
-    for g, e in zip(network.grads, expected, strict=True):
-        np.testing.assert_allclose(g, e, rtol=1e-10, atol=1e-14)
+    in_blocks = _mlp_steps.gradients_of(network, data, 0.3)
+    assert isinstance(in_blocks, _mlp_steps.WholeGradients) == (output != "exp")
+    for way in (at_once, in_blocks, lambda: network.whole_loss_and_gradients(data, 0.3)):
+        for g in network.grads:
+            g[...] = np.nan
+        np.testing.assert_allclose(way(), loss, rtol=1e-12)
+        for g, e in zip(network.grads, expected, strict=True):
+            np.testing.assert_allclose(g, e, rtol=1e-10, atol=1e-14)
     np.testing.assert_allclose(network.predict(data.X), network.scores(data.X, False), rtol=1e-12)
 
 
