@@ -118,7 +118,7 @@ def test_cross_validation_in_two_processes(benchmark, seconds):
 
     def run(module: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
         def validate() -> Any:
-            return cross_val_score(made(module, work), x, y, cv=4, n_jobs=2)
+            return cross_val_score(made(module, work, max_iter=60), x, y, cv=4, n_jobs=2)
 
         return validate, validate
 

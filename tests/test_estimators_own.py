@@ -15,6 +15,7 @@ sklearn = pytest.importorskip(
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.metrics import r2_score
 from sklearn.utils.class_weight import compute_sample_weight
 
 from scratchnet import _mlp_epochs, _mlp_steps
@@ -194,6 +195,20 @@ def test_labels_are_held_out_by_their_names():
     a, b = (MLPClassifier(**SMALL, early_stopping=True).fit(X, y) for y in (names, LABELS))
     assert a.validation_scores_ == b.validation_scores_
     assert a.predict(X).tolist() == [f"class {k}" for k in b.predict(X)]
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
+def test_validation_scores_are_scikit_learn_s(weights):
+    m = MLPRegressor(**SMALL).fit(X, np.column_stack([NUMBERS, -NUMBERS]))
+    good = m.predict(X)
+    for targets in (
+        np.column_stack([NUMBERS, NUMBERS]),
+        np.column_stack([NUMBERS, np.ones(len(X))]),
+        np.column_stack([good[:, 0], LABELS]),
+        good,
+    ):
+        expected = r2_score(targets, good, sample_weight=weights)
+        assert m._validation_score(X, targets, weights) == pytest.approx(expected, rel=1e-12)
 
 
 def test_callbacks_see_every_epoch_and_may_stop(capsys):
