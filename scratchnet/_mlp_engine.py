@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, as_operand, is_on_gpu, to_side, zeros_in_one_buffer
+from ._compute import in_full
 from ._devices import move
 from ._mlp_losses import loss_of
 from .backends import backend_for, ops
@@ -114,11 +115,11 @@ class Network:
 
     def predict(self, X: Any) -> Array:
         """Return the last layer's scores for X [N,D], in blocks of rows."""
-        on_gpu = is_on_gpu(self.params[0])
-        blocks = [
-            to_side(self.scores(to_side(dense(X[rows]), to_gpu=True) if on_gpu else X[rows], False), to_gpu=False)
-            for rows in blocks_of(X, [layer.W for layer in self.affine])
-        ]
+        on_gpu, blocks = is_on_gpu(self.params[0]), []
+        with in_full():
+            for rows in blocks_of(X, [layer.W for layer in self.affine]):
+                x = to_side(dense(X[rows]), to_gpu=True) if on_gpu else X[rows]
+                blocks.append(to_side(self.scores(x, False), to_gpu=False))
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def loss_and_gradients(self, x: Any, t: Array, w: Array | None, alpha: float) -> Any:
@@ -132,7 +133,8 @@ class Network:
         sums = [np.zeros_like(g) for g in self.grads]
         loss = 0.0
         for rows in self.blocks(data.X):
-            loss += self._forward_and_backward(*data.batch(rows), total)
+            with in_full():
+                loss += self._forward_and_backward(*data.batch(rows), total)
             for summed, g in zip(sums, self.grads, strict=True):
                 summed += g
         for summed, g in zip(sums, self.grads, strict=True):
@@ -232,7 +234,8 @@ class Layers:
         order = to_side(order, to_gpu=is_on_gpu(network.params[0]))
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
-            loss = network.loss_and_gradients(*self._data.batch(rows), self._alpha)
+            with in_full():
+                loss = network.loss_and_gradients(*self._data.batch(rows), self._alpha)
             total += loss * len(rows)
             self._optimizer.update(network.params, network.grads)
         return float(total / len(order))

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import r2_score
 from sklearn.utils.class_weight import compute_sample_weight
 
-from scratchnet import _mlp_epochs, _mlp_steps
+from scratchnet import _compute, _mlp_epochs, _mlp_steps
 from scratchnet._mlp_engine import Data, Layers, Network
 from scratchnet._mlp_losses import OUTPUTS
 from scratchnet.estimators import MLPClassifier, MLPRegressor
@@ -155,6 +155,19 @@ def test_a_batch_without_weight_changes_nothing(loss):
     other = MLPRegressor(**settings).fit(X[32:64], LABELS[32:64])
     assert m.loss_ == other.loss_ / 2
     assert all(map(np.array_equal, arrays_of(m), arrays_of(other)))
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, dict(loss="poisson"), dict(loss="poisson", solver="lbfgs"), dict(dropout=0.2)]
+)
+def test_the_dtype_is_the_samples_whatever_layers_compute_in(parameters):
+    expected = MLPRegressor(**SMALL, **parameters).fit(X, LABELS)
+    _compute.choose("float32")  # as `scratchnet run --float32` does
+    try:
+        found = MLPRegressor(**SMALL, **parameters).fit(X, LABELS)
+        assert found.loss_ == expected.loss_ and np.array_equal(found.predict(X), expected.predict(X))
+    finally:
+        _compute.choose(None)
 
 
 def test_class_weights_are_sample_weights():
