@@ -276,6 +276,7 @@ SECTIONS = {
     "layers": layers,
     "busy": busy,
     "inference": partial(plain, "Prediction"),
+    "estimators": partial(plain, "scikit-learn's estimators"),
     "limits": partial(plain, "Kernels and the machine's limits"),
     "grid": grid,
     "kernels": partial(by_dtype, "Every kernel"),

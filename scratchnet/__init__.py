@@ -120,8 +120,8 @@ __all__ = [
 # Modules that are imported on first use; the names above by the modules that define them.
 _MODULES = frozenset(
     (
-        *("base_model", "callbacks", "dataset", "export", "functions", "gradient", "layers", "models", "np"),
-        "optimizer",
+        *("base_model", "callbacks", "dataset", "estimators", "export", "functions", "gradient", "layers"),
+        *("models", "np", "optimizer"),
         *("plotting", "time_layers", "trainer", "util"),
     )
 )
@@ -178,7 +178,8 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     from .backends import cuda, isa, isas, reference_uses
 
     optional = {
-        name: find_spec(name) is not None for name in ("matplotlib", "onnx", "pooch", "safetensors", "tqdm")
+        name: find_spec(name) is not None
+        for name in ("matplotlib", "onnx", "pooch", "safetensors", "sklearn", "tqdm")
     }
     configuration: dict[str, Any] = {
         "scratchnet": __version__,

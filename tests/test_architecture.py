@@ -17,6 +17,7 @@ import scratchnet
 
 PACKAGE = Path(scratchnet.__file__).parent
 OPTIONAL = {"matplotlib", "tqdm", "pooch", "cupy", "IPython", "onnx", "safetensors"}
+OF_SKLEARN = {"sklearn", "scipy", "pandas", "joblib"}  # in the rooms of `estimators` alone
 
 # Modules of the package that each module may import. NumPy and the standard library are open to all, and so is
 # the ground floor: `_arrays`, what every room needs of arrays, and `_compute`, the dtype that is computed in.
@@ -144,6 +145,24 @@ ALLOWED = {
         "util",
     },
     "_streams": set(),  # random ones
+    # scikit-learn's estimators
+    "_mlp_losses": set(),
+    "_mlp_engine": {"_devices", "_mlp_losses", "backends/__init__", "backends/ops", "layers"},
+    "_mlp_steps": {"_mlp_engine", "_steps", "backends/__init__", "layers", "plan"},
+    "_mlp_predict": {"_mlp_engine", "_mlp_losses", "backends/__init__"},
+    "_mlp_solvers": {"optimizer"},
+    "_mlp_parameters": set(),
+    "_mlp_lbfgs": {"_mlp_engine", "_mlp_steps", "plan"},
+    "_mlp_epochs": {"_mlp_engine", "_mlp_solvers", "_mlp_steps", "_orders", "_progress"},
+    "_mlp_estimator": {
+        "_mlp_engine",
+        "_mlp_epochs",
+        "_mlp_lbfgs",
+        "_mlp_parameters",
+        "_mlp_predict",
+        "layers",
+    },
+    "estimators": {"_mlp_estimator", "_mlp_parameters", "_mlp_predict"},
     "_model_state": {"_parts"},
     "_fit_state": {"_streams"},
     "_checkpoint_file": {
@@ -301,6 +320,8 @@ def test_every_room_imports_only_its_neighbours(module, path):
 def test_optional_packages_are_imported_on_use(module, path):
     for name, top_level in imported(module, path):
         assert not (top_level and name.split(".")[0] in OPTIONAL), f"{module} imports {name} when it is imported"
+        is_of_sklearn = module == "estimators" or module.startswith("_mlp_")
+        assert is_of_sklearn or name.split(".")[0] not in OF_SKLEARN, f"{module} imports {name}"
 
 
 def test_c_knows_nothing_of_python():
@@ -320,7 +341,7 @@ def strict(code: str) -> str:
 
 
 def test_import_loads_nothing_optional_and_prints_nothing():
-    heavy = OPTIONAL | {"requests", "http", "ssl", "asyncio"}
+    heavy = OPTIONAL | OF_SKLEARN | {"requests", "http", "ssl", "asyncio"}
     code = "import sys, numpy; before = set(sys.modules); import scratchnet; print(*(set(sys.modules) - before))"
     loaded = set(strict(code).split())
     assert "scratchnet.backends.cpu" in loaded and not loaded & heavy
@@ -452,6 +473,8 @@ OWN = sorted(
 
 @pytest.mark.parametrize("module", OWN)
 def test_star_imports_pass_on_no_internals(module):
+    if module == "estimators":
+        pytest.importorskip("sklearn", reason="scikit-learn is not installed: its estimators are not imported")
     for name, value in star_import(f"scratchnet.{module.replace('/', '.')}").items():
         home = getattr(value, "__module__", "scratchnet.a constant")
         assert not isinstance(value, ModuleType) and name != "GPU", name

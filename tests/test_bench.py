@@ -130,6 +130,20 @@ def test_wrong_training_by_adam_is_refused(kind):
     assert not np.allclose(wrong(), expected, rtol=1e-5)
 
 
+def test_another_random_state_of_the_estimators_is_refused():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed: its estimators are not compared")
+    bench = load("test_estimators")
+    work, (x, y) = "spiral, 2-10-3", bench.spiral()
+    estimators = [bench.made(module, work, max_iter=2) for module in (*bench.MODULES.values(), bench.THEIRS)]
+    estimators[2].set_params(random_state=1)
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        mine, theirs, other = (estimator.fit(x, y).loss_curve_ for estimator in estimators)
+    close = bench.close_to(theirs, bench.RTOL["float64"])
+    close("right", mine)
+    with pytest.raises(AssertionError, match="wrong"):
+        close("wrong", other)
+
+
 @pytest.mark.parametrize("form", ["x W + b", "x' dout", "dout W'"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_forms_of_the_product_are_right_and_wrong_ones_refused(form, dtype):

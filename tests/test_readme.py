@@ -66,6 +66,23 @@ def test_readme_s_examples_for_other_packages_give_the_model_s_scores(
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_readme_s_program_for_scikit_learn_prints_the_same_with_either_import(name, capsys):
+    if not (ROOT / name).exists():
+        pytest.skip("no README here: the tests run against an installed package")
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed: its example in the README is not run")
+    text = (ROOT / name).read_text("utf-8")
+    (program,) = re.findall(r"```python sklearn\n(.*?)```", text, re.DOTALL)
+    before, after = re.findall(r"^    (from .* import MLPClassifier)", text, re.MULTILINE)
+    assert after in program and "sklearn" in before
+    printed = []
+    for line in (before, after):
+        with pytest.warns(UserWarning, match="Maximum iterations"):
+            exec(compile(program.replace(after, line), name, "exec"), {})
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] and printed[0].startswith("20 0.")
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
 def test_readme_s_table_is_learned_and_predicted(name, tmp_path, monkeypatch, capsys):
     if not (ROOT / name).exists():
         pytest.skip("no README here: the tests run against an installed package")

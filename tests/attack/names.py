@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from types import ModuleType
 
 import scratchnet
@@ -35,6 +36,7 @@ NOT_CALLED = {
     "*.load_checkpoint": "reads a file: attacked by changed ones",
     "*.save_checkpoint": "writes a file: tests/test_resume.py kills it",
     "scratchnet.checkpoint.*": "how a fit begins: attacked through Trainer.fit; tests/test_resume.py kills it",
+    "scratchnet.estimators.*": "attacked by scikit-learn's checks: tests/test_estimators_sklearn.py",
     "scratchnet.callbacks.*": "a fit calls them; tests/test_callbacks.py gives them odd arguments",
     "scratchnet._curves.*": "draws pictures of what the trainers compute",
     "scratchnet._unpickle.load_pickle": "reads a file: attacked by changed ones",
@@ -118,6 +120,8 @@ def is_excused(name: str) -> bool:
 def _modules() -> list[str]:
     names = [m.name for m in pkgutil.walk_packages(scratchnet.__path__, "scratchnet.")]
     public = [n for n in names if not any(part.startswith("_") for part in n.split("."))]
+    if find_spec("sklearn") is None:
+        public.remove("scratchnet.estimators")
     return ["scratchnet._arrays", *public]  # what users hand in comes to the first of them
 
 
