@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ._arrays import Array, zeros_in_one_buffer
 from ._mlp_engine import Data
+from ._mlp_parameters import OWN
 from ._mlp_steps import gradients_of
 from .plan import coalesce
 
@@ -20,8 +21,9 @@ __all__ = ["fit_by_lbfgs"]
 
 def fit_by_lbfgs(estimator: Any, X: Any, y: Array, sample_weight: Array | None) -> None:
     """Train an estimator on samples and encoded targets. The weights become float64, SciPy's dtype."""
-    if estimator.dropout or estimator.batch_norm or estimator.device != "cpu":
-        raise ValueError("dropout, batch_norm and device='cuda' are for solver='sgd' or 'adam', got 'lbfgs'")
+    for name, default in OWN.items():
+        if getattr(estimator, name) != default:
+            raise ValueError(f"{name} is for solver='sgd' or 'adam', not for 'lbfgs'; leave it at {default!r}")
     sizes = [estimator.n_features_in_, *(len(b) for b in estimator.intercepts_)]
     arrays = zeros_in_one_buffer([shape for D, M in pairwise(sizes) for shape in ((D, M), (M,))], np.dtype(float))
     for array, first in zip(

@@ -52,13 +52,15 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         The fraction of each hidden layer's outputs that is set to 0 in training, as the books' Dropout does.
     batch_norm : bool
         Whether each hidden layer is normalized over the batch before its activation; `normalizations_` then has
-        the layers. Both are for solver "sgd" and "adam".
+        the layers.
     callbacks : callable or list of them
         Called with the estimator after each epoch; one that returns True ends the fit.
     progress : bool
         Whether a bar shows the epochs (requires tqdm).
     device : {"cpu", "cuda"}
         Where to compute; "cuda" requires CuPy and an NVIDIA GPU.
+
+    All of these but class_weight are for solver "sgd" and "adam"; with "lbfgs" they raise ValueError.
     """
 
     _parameter_constraints = neural_network.MLPClassifier._parameter_constraints | OWN_CONSTRAINTS | CLASS_WEIGHT

@@ -152,7 +152,7 @@ ALLOWED = {
     "_mlp_predict": {"_mlp_engine", "_mlp_losses", "backends/__init__"},
     "_mlp_solvers": {"optimizer"},
     "_mlp_parameters": set(),
-    "_mlp_lbfgs": {"_mlp_engine", "_mlp_steps", "plan"},
+    "_mlp_lbfgs": {"_mlp_engine", "_mlp_parameters", "_mlp_steps", "plan"},
     "_mlp_epochs": {"_mlp_engine", "_mlp_solvers", "_mlp_steps", "_orders", "_progress"},
     "_mlp_estimator": {
         "_mlp_engine",

@@ -189,7 +189,7 @@ def test_dropout_and_batch_norm_are_repeatable_kept_and_refused():
     again = pickle.loads(pickle.dumps(a))
     assert np.array_equal(a.predict_proba(X), again.predict_proba(X))
     assert a.partial_fit(X, LABELS).loss_ == again.partial_fit(X, LABELS).loss_
-    for own in (dict(dropout=0.4), dict(batch_norm=True)):
+    for own in (dict(dropout=0.4), dict(batch_norm=True), dict(callbacks=print), dict(progress=True)):
         with pytest.raises(ValueError, match="solver"):
             MLPClassifier(solver="lbfgs", **own).fit(X, LABELS)
     early = MLPClassifier(**SMALL | dict(max_iter=30), batch_norm=True, early_stopping=True).fit(X, LABELS)
