@@ -39,7 +39,7 @@ docs: $(VENV)/.docs   ## the pages for people who learn, in English and Korean: 
 
 test-all: native debug wheel reproducible installed test test-long    ## everything that can be checked on this machine; half an hour
 
-test-long: $(VENV)/.dev    ## the tests that `make test` leaves out: random attack, planted bugs, NVIDIA's compiler, MNIST
+test-long: $(VENV)/.docs    ## the tests that `make test` leaves out: random attack, planted bugs, NVIDIA's compiler, MNIST
 	$(PY) -P -m pytest -q -m long
 
 native:          ## the C code alone: sanitizers, other compilers and processors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from sphinx.util.fileutil import copy_asset
 import scratchnet
 
 DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS))
+from source_pages import place_of  # noqa: E402
 
 project, author, release = "scratchnet", "the scratchnet authors", scratchnet.__version__
 copyright = "the scratchnet authors, MIT license"
@@ -23,13 +26,13 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
+    "sphinx.ext.linkcode",
     "sphinx.ext.mathjax",
     "sphinx_design",
     "sphinx_copybutton",
 ]
 if language != "en":
-    extensions.remove("sphinx.ext.viewcode")  # the API's pages are English
+    extensions.remove("sphinx.ext.linkcode")  # the API's pages are English
 
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_inline", "deflist"]
@@ -59,10 +62,16 @@ html_css_files = ["pages.css"]
 html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
+html_use_index = html_domain_indices = False  # the search finds more
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 html_context = {"other_language": "ko" if language == "en" else "en"}
+
+
+def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
+    """Return where the source of an entry of the API is, for Sphinx."""
+    return place_of(info["module"], info["fullname"]) if domain == "py" and info["module"] else None
 
 
 class KoreanSearch(sphinx.search.SearchLanguage):

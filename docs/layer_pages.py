@@ -22,9 +22,9 @@ from scratchnet.backends import KERNELS
 DOCS = Path(__file__).resolve().parent
 LAYERS: dict[str, dict[str, Any]] = tomllib.loads((DOCS / "layers.toml").read_text("utf-8"))
 FORMULAS: dict[str, list[str]] = tomllib.loads((DOCS / "formulas.toml").read_text("utf-8"))
-KERNELS_INTRO = """What the C code computes, declared once in <a href="source/contract.py.html">contract.py</a>,
-which also explains the words on accuracy. The definitions in NumPy are in
-<a href="source/reference.py.html">reference.py</a>."""
+KERNELS_INTRO = """What the C code computes, declared once in
+<a href="source/scratchnet-backends-contract.py.html">contract.py</a>, which also explains the words on accuracy.
+The definitions in NumPy are in <a href="source/scratchnet-backends-reference.py.html">reference.py</a>."""
 WORDS: dict[str, dict[str, str]] = tomllib.loads((DOCS / "words.toml").read_text("utf-8"))
 GROUPS = {
     "trained": "MatMul Affine Convolution Embedding BatchNormalization",

@@ -45,6 +45,8 @@ def code_of(cls: type) -> str:
     """The code that objects of a class run: each method as the class has it, what it calls by super(), helpers."""
     code = []
     for name in dir(cls):
+        if name == "__doc__":  # its example makes layers, too
+            continue
         for member in [vars(base)[name] for base in cls.__mro__ if name in vars(base)]:
             own = inspect.getsource(member) if inspect.isfunction(member) else f"{name} = {member!r}"
             code += [own, *(helpers_of(member) if inspect.isfunction(member) else [])]
