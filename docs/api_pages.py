@@ -95,7 +95,8 @@ def homes_of(order: list[str]) -> dict[Any, str]:
 
 
 def _is_described(value: Any) -> bool:
-    return inspect.isclass(value) or inspect.isroutine(value)
+    is_ours = str(getattr(value, "__module__", "")).startswith("scratchnet")
+    return is_ours and (inspect.isclass(value) or inspect.isroutine(value))
 
 
 def module_page(name: str, homes: dict[Any, str]) -> str:

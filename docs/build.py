@@ -26,6 +26,7 @@ def write_sources(folder: Path) -> None:
     for language in ("en", "ko"):
         shutil.copytree(DOCS / "pages" / language, folder / language)
         layer_pages.write(folder / language, language)
+        shutil.copy(DOCS.parent / ".github" / "decision_boundary.png", folder / language)
     api_pages.write(folder / "en" / "api")
     source_pages.write(folder / "en" / "source")
 

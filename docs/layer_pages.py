@@ -229,19 +229,14 @@ def cost(page: Page, words: dict[str, str]) -> str:
 
 
 def index(language: str) -> str:
-    """The list of all pages, by group."""
+    """The list of all pages by group, each with its first sentence."""
     words = WORDS[language]
     lines = [f"# {words['layers']}\n", words["layers_intro"] + "\n"]
     for group, names in GROUPS.items():
-        lines += [
-            f"## {words[group]}\n",
-            "```{toctree}",
-            ":maxdepth: 1",
-            ":titlesonly:",
-            "",
-            *names.split(),
-            "```\n",
-        ]
+        lines.append(f"## {words[group]}\n")
+        for name in names.split():
+            lines.append(f"[{name}]({name}.md)\n: {LAYERS[name][language].partition('. ')[0].rstrip('.')}.\n")
+        lines += ["```{toctree}", ":hidden:", "", *names.split(), "```\n"]
     return "\n".join(lines)
 
 
