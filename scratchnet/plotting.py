@@ -81,6 +81,13 @@ def decision_regions(
         If `x`, `h`, `margin` or the result of ``predict`` is not as described, a score is NaN, or `h` gives a grid
         of more than 10**9 points.
 
+
+    Examples
+    --------
+    >>> from scratchnet.models import TwoLayerNet
+    >>> xx, yy, classes = decision_regions(TwoLayerNet(2, 10, 3), np.eye(2), h=0.1)
+    >>> classes.shape
+    (13, 13)
     """
     x = _pairs("x", x, "points of shape (N, 2), N >= 1")
     if not np.isfinite(x).all():

@@ -40,7 +40,13 @@ __all__ = [
 
 
 def sigmoid_grad(x: Any) -> Any:
-    """Return the derivative of the sigmoid at x: (1 - y) y with y = sigmoid(x)."""
+    """Return the derivative of the sigmoid at x: (1 - y) y with y = sigmoid(x).
+
+    Examples
+    --------
+    >>> print(sigmoid_grad(np.array([0.0])))
+    [0.25]
+    """
     y = sigmoid(x)
     return (1 - y) * y
 
@@ -54,11 +60,22 @@ def relu_grad(x: Any) -> Any:
     ------
     ValueError
         x does not contain real numbers.
+
+    Examples
+    --------
+    >>> relu_grad(np.array([-1.0, 2.0]))
+    array([0., 1.])
     """
     x = as_real_array("relu_grad: x", x)
     return (x >= 0).astype(x.dtype)[()]
 
 
 def softmax_loss(X: Any, t: Any) -> float:
-    """Return the cross entropy of softmax(X) against the labels t; both as in `cross_entropy_error`."""
+    """Return the cross entropy of softmax(X) against the labels t; both as in `cross_entropy_error`.
+
+    Examples
+    --------
+    >>> print(softmax_loss(np.array([[2.0, 1.0, 0.0]]), np.array([0])).round(4))
+    0.4076
+    """
     return cross_entropy_error(softmax(X), t)

@@ -66,7 +66,15 @@ class _OnDictionaries(lists.Optimizer):
 
 
 class SGD(_OnDictionaries, lists.SGD):
-    """Stochastic gradient descent; see `scratchnet.optimizer.SGD`."""
+    """Stochastic gradient descent; see `scratchnet.optimizer.SGD`.
+
+    Examples
+    --------
+    >>> params = {"W1": np.array([1.0, 2.0])}
+    >>> SGD(lr=0.1).update(params, {"W1": np.array([0.5, -4.0])})
+    >>> params["W1"].round(3)
+    array([0.95, 2.4 ])
+    """
 
 
 class Momentum(_OnDictionaries, lists.Momentum):

@@ -28,6 +28,11 @@ def smooth_curve(x: Any) -> Array:
     ------
     ValueError
         x has fewer than 11 points, or they are not real numbers.
+
+    Examples
+    --------
+    >>> len(smooth_curve(np.random.rand(50)))
+    50
     """
     x = as_real_array("smooth_curve: x", x)
     if x.ndim != 1 or len(x) < _WINDOW:
@@ -46,6 +51,12 @@ def shuffle_dataset(x: Any, t: Any) -> tuple[Array, Array]:
     ------
     ValueError
         They do not have the same number of rows.
+
+    Examples
+    --------
+    >>> x, t = shuffle_dataset(np.arange(6).reshape(3, 2), np.arange(3))
+    >>> bool((x[:, 0] // 2 == t).all())
+    True
     """
     x, t = as_array(x, "shuffle_dataset: x"), as_array(t, "shuffle_dataset: t")
     if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
@@ -63,6 +74,11 @@ def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: in
     ------
     ValueError
         A size is not a number, or stride is 0.
+
+    Examples
+    --------
+    >>> conv_output_size(28, 5)
+    24.0
     """
     image, window, step, zeros = (
         as_number(f"conv_output_size: {name}", value)
@@ -100,6 +116,14 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     Notes
     -----
     Source: book 1, ch. 7.4.3.
+
+    Examples
+    --------
+    >>> im2col(np.arange(16.0).reshape(1, 1, 4, 4), 2, 2, stride=2)
+    array([[ 0.,  1.,  4.,  5.],
+           [ 2.,  3.,  6.,  7.],
+           [ 8.,  9., 12., 13.],
+           [10., 11., 14., 15.]])
     """
     x = as_float_array("im2col: input_data", input_data)
     if x.ndim != 4:
@@ -124,6 +148,13 @@ def col2im(
     Notes
     -----
     Source: book 1, ch. 7.4.3.
+
+    Examples
+    --------
+    >>> col2im(np.ones((4, 4)), (1, 1, 3, 3), 2, 2)
+    array([[[[1., 2., 1.],
+             [2., 4., 2.],
+             [1., 2., 1.]]]])
     """
     rows = as_float_array("col2im: col", col)
     images_shape = _image_shape(input_shape)
