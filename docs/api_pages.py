@@ -113,11 +113,11 @@ def module_page(name: str, homes: dict[Any, str]) -> str:
         elif _is_described(value):
             elsewhere.append(f":py:obj:`{public} <{homes[value]}>`")
     if elsewhere:
-        lines += ["Described elsewhere: " + ", ".join(elsewhere) + ".", ""]
+        lines += ["Also here: " + ", ".join(elsewhere) + ".", ""]
     for public, directive in described:
         lines += [*heading(public, "-"), f".. {directive}:: {full}.{public}"]
         if directive == "autoclass" and (members := members_of(getattr(module, public))):
-            lines += [f"   :members: {', '.join(members)}", "   :inherited-members:"]
+            lines.append(f"   :members: {', '.join(members)}")
         lines.append("")
     return "\n".join(lines)
 

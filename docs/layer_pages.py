@@ -9,6 +9,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,17 +104,21 @@ def folded(title: str, body: str, *, is_open: bool = False) -> str:
     return f":::::{{dropdown}} {title}\n:animate: fade-in\n{':open:' if is_open else ''}\n\n{body}\n:::::\n"
 
 
-def formulas(page: Page, way: str) -> list[str]:
+def formulas(page: Page, way: str, words: dict[str, str]) -> list[str]:
     """The formulas of a direction in TeX: the page's own, else those of its first kernels."""
     given = page.entry.get(way)
     if given is None:
         main = page.entry.get("first") or page.kernels
-        given = [f"@{name}" for name in main if name.endswith("_backward") == (way == "backward")]
-        if way == "backward":
-            given += [f"@{name}" for name in main if name in ("relu_backward_by_mask", "col2im")]
-        else:
-            given = [name for name in given if name not in ("@relu_backward_by_mask", "@col2im")]
-    return [tex for item in given for tex in (FORMULAS[item[1:]][1:] if item.startswith("@") else [item])]
+        given = [f"@{name}" for name in main if is_backward(name) == (way == "backward")]
+    lines = [tex for item in given for tex in (FORMULAS[item[1:]][1:] if item.startswith("@") else [item])]
+    return [
+        re.sub(r"\\text{(.*?)}", lambda found: f"\\text{{{words.get(found[1], found[1])}}}", tex) for tex in lines
+    ]
+
+
+def is_backward(kernel: str) -> bool:
+    """Whether a kernel belongs to a layer's backward."""
+    return "_backward" in kernel or kernel in ("scatter_add_rows", "col2im")
 
 
 def picture(page: Page) -> str:
@@ -130,7 +135,7 @@ def formula_columns(page: Page, words: dict[str, str]) -> str:
     if page.name not in GRAPHS:
         ways = {"update": [tex for name in page.kernels for tex in FORMULAS[name][1:]]}
     else:
-        ways = {way: formulas(page, way) for way in ("forward", "backward")}
+        ways = {way: formulas(page, way, words) for way in ("forward", "backward")}
     columns = []
     for way, lines in ways.items():
         math = "\n".join(f"```{{math}}\n{tex}\n```" for tex in lines)

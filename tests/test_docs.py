@@ -48,6 +48,13 @@ def test_every_layer_and_optimizer_of_both_books_has_a_page():
     assert PAGES.keys() == layer_pages.LAYERS.keys()
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_formulas_of_both_directions(name):
+    if name in graphs.GRAPHS:
+        words = layer_pages.WORDS["en"]
+        assert all(layer_pages.formulas(PAGES[name], way, words) for way in ("forward", "backward"))
+
+
 def test_every_kernel_is_on_a_page():
     assert {name for page in PAGES.values() for name in page.kernels} == KERNELS.keys() - ELSEWHERE
 
