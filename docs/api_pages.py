@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import layer_pages
+
 import scratchnet
 from scratchnet.__main__ import _parser
 
@@ -76,6 +78,11 @@ def heading(text: str, underline: str = "=") -> list[str]:
     return [text, underline * len(text) * 2, ""]
 
 
+def shown_by(cls: Any) -> str | None:
+    """The name of the page that shows a layer or optimizer, or None."""
+    return next((page.name for page in layer_pages.pages() if cls in page.classes), None)
+
+
 def homes_of(order: list[str]) -> dict[Any, str]:
     """Where each public class and function is described, by its full name there.
 
@@ -115,7 +122,10 @@ def module_page(name: str, homes: dict[Any, str]) -> str:
     if elsewhere:
         lines += ["Also here: " + ", ".join(elsewhere) + ".", ""]
     for public, directive in described:
-        lines += [*heading(public, "-"), f".. {directive}:: {full}.{public}"]
+        lines += heading(public, "-")
+        if page := shown_by(getattr(module, public)):
+            lines += [f":doc:`Its graph, formulas, code and cost </layers/{page}>`", ""]
+        lines.append(f".. {directive}:: {full}.{public}")
         if directive == "autoclass" and (members := members_of(getattr(module, public))):
             lines.append(f"   :members: {', '.join(members)}")
         lines.append("")

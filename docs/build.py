@@ -3,6 +3,10 @@
     python docs/build.py build/docs
 
 English is at the top of the folder, Korean in its folder `ko`.
+
+Sphinx, because it reads the docstrings, searches without a server and fails at a dead reference; MyST, because the
+texts are Markdown, as all others here; Furo, because it is good to read on a phone, light and dark, and loads
+nothing from elsewhere. MathJax comes from a package, too.
 """
 
 from __future__ import annotations

@@ -59,6 +59,11 @@ def sigmoid(x: Any) -> Any:
 def relu(x: Any) -> Any:
     """Return x where it is positive, else 0, element by element; integers stay integers.
 
+    Parameters
+    ----------
+    x : array_like of real numbers
+        Of any shape.
+
     Raises
     ------
     ValueError
@@ -84,6 +89,11 @@ def relu(x: Any) -> Any:
 
 def softmax(x: Any) -> Array:
     """Return exp(x) / sum of exp(x) over the last axis, of x's shape (..., C).
+
+    Parameters
+    ----------
+    x : array_like of real numbers, shape (..., C)
+        Scores.
 
     Raises
     ------
@@ -141,6 +151,11 @@ def cross_entropy_error(y: Any, t: Any) -> float:
 def sum_squared_error(y: Any, t: Any) -> Any:
     """Return half the sum of the squared differences, 0.5 * sum((y - t)^2).
 
+    Parameters
+    ----------
+    y, t : array_like of real numbers
+        Outputs and targets, of one shape.
+
     Raises
     ------
     ValueError
@@ -171,6 +186,11 @@ mean_squared_error = sum_squared_error
 def step_function(x: Any) -> Any:
     """Return 1 where x is positive, else 0, as integers.
 
+    Parameters
+    ----------
+    x : array_like of real numbers
+        Of any shape.
+
     Raises
     ------
     ValueError
@@ -190,6 +210,11 @@ def step_function(x: Any) -> Any:
 
 def identity_function(x: Any) -> Any:
     """Return x itself, the output function of regression. Source: book 1, ch. 3.4.3.
+
+    Parameters
+    ----------
+    x : any object
+        Returned as it is.
 
     Examples
     --------

@@ -23,6 +23,13 @@ __all__ = ["gradient_check", "gradient_descent", "numerical_diff", "numerical_gr
 def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:
     """Return the central difference (f(x + h) - f(x - h)) / 2h with h = 1e-4.
 
+    Parameters
+    ----------
+    f : function
+        Of a number or an array, element by element.
+    x : number or array
+        Where to differentiate.
+
     Raises
     ------
     ValueError

@@ -82,6 +82,13 @@ def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
     Floating arrays are processed in their own dtype, as in the book: in float16, where eps rounds to 0, a zero
     vector gives NaN, and a length above 255 is infinite; NumPy warns about both.
 
+    Parameters
+    ----------
+    x, y : array_like, shape (D,)
+        The vectors.
+    eps : float
+        Added to their lengths.
+
     Raises
     ------
     ValueError
@@ -293,6 +300,11 @@ def analogy(
 def normalize(x: Array) -> Array:
     """Scale a vector, or every row of a matrix, to length 1, in place; return it.
 
+    Parameters
+    ----------
+    x : ndarray, shape (D,) or (N, D)
+        Changed in place.
+
     Raises
     ------
     ValueError
@@ -326,6 +338,13 @@ def _one_row(where: str, corpus: Array) -> Array:
 
 def convert_one_hot(corpus: Any, vocab_size: int) -> Array:
     """Return word IDs (N,) or (N, C) as one-hot int32 arrays (N, V) or (N, C, V).
+
+    Parameters
+    ----------
+    corpus : array_like of int, shape (N,) or (N, C)
+        Word IDs.
+    vocab_size : int
+        V.
 
     Raises
     ------

@@ -587,7 +587,14 @@ class TimeAffine(Affine):
 
 
 class Simple_TimeAffine(_PerStep, TimeAffine):
-    """The book's simple version of TimeAffine; here it computes the same."""
+    """The book's simple version of TimeAffine; here it computes the same.
+
+    Examples
+    --------
+    >>> layer = Simple_TimeAffine(np.ones((3, 2)), np.zeros(2))
+    >>> layer.forward(np.ones((4, 5, 3))).shape
+    (4, 5, 2)
+    """
 
     _step = Affine
     dW = Held("grads", 0, "The gradient of W, `grads[0]`.")
@@ -775,7 +782,14 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
 
 class Simple_TimeSoftmaxWithLoss(SoftmaxWithLoss):
-    """The mean of SoftmaxWithLoss over all time steps, including its 1e-7; no label is ignored."""
+    """The mean of SoftmaxWithLoss over all time steps, including its 1e-7; no label is ignored.
+
+    Examples
+    --------
+    >>> layer = Simple_TimeSoftmaxWithLoss()
+    >>> print(layer.forward(np.zeros((1, 3, 2)), np.array([[0, 1, 1]])).round(4))
+    0.6931
+    """
 
     _xs: Any = None
 

@@ -67,6 +67,11 @@ __all__ = [
 def to_gpu(x: Any) -> Any:
     """Return an array as a CuPy array on the GPU: itself if it is one.
 
+    Parameters
+    ----------
+    x : array
+        Of NumPy or CuPy.
+
     Raises
     ------
     NoGPUError
@@ -83,6 +88,11 @@ def to_cpu(x: Any) -> Array:
     """Return an array as a NumPy array: itself if it is one. Waits for the GPU.
 
     Source: book 2, `common/util.py`.
+
+    Parameters
+    ----------
+    x : array
+        Of NumPy or CuPy.
 
     Examples
     --------

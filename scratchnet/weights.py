@@ -196,6 +196,11 @@ def _shapes_of(model: Any) -> Shapes:
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     """Return the arrays of a weights file by name (W1, b1, ..., possibly `activation` and `architecture`).
 
+    Parameters
+    ----------
+    path : path
+        A file that `save_params` has written.
+
     Raises
     ------
     FileNotFoundError

@@ -20,7 +20,8 @@ MODULES = [
 ]
 # Whose public names all have an example
 WHOLE = (
-    "layers loss_layers image_layers batch_normalization optimizer functions gradient language callbacks weights"
+    "layers loss_layers image_layers batch_normalization time_layers optimizer functions gradient language "
+    "callbacks weights book1.optimizer book1.util"
 )
 
 
@@ -44,5 +45,5 @@ def test_examples_run(name, tmp_path, monkeypatch):
 def test_every_public_name_has_an_example(name):
     module = importlib.import_module(f"scratchnet.{name}")
     own = [getattr(module, public) for public in module.__all__]
-    own = [value for value in own if (inspect.isclass(value) or inspect.isfunction(value))]
+    own = [value for value in own if inspect.isclass(value) or inspect.isfunction(value)]
     assert own and [value.__name__ for value in own if ">>>" not in (value.__doc__ or "")] == []

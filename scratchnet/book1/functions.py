@@ -42,6 +42,11 @@ __all__ = [
 def sigmoid_grad(x: Any) -> Any:
     """Return the derivative of the sigmoid at x: (1 - y) y with y = sigmoid(x).
 
+    Parameters
+    ----------
+    x : array_like of real numbers
+        Of any shape.
+
     Examples
     --------
     >>> print(sigmoid_grad(np.array([0.0])))
@@ -55,6 +60,11 @@ def relu_grad(x: Any) -> Any:
     """Return the derivative of relu at x, of x's shape and dtype: 1 where x >= 0, else 0.
 
     At 0 it is 1 here but 0 in the layer, as in the book.
+
+    Parameters
+    ----------
+    x : array_like of real numbers
+        Of any shape.
 
     Raises
     ------
@@ -72,6 +82,13 @@ def relu_grad(x: Any) -> Any:
 
 def softmax_loss(X: Any, t: Any) -> float:
     """Return the cross entropy of softmax(X) against the labels t; both as in `cross_entropy_error`.
+
+    Parameters
+    ----------
+    X : array_like, shape (N, C)
+        Scores.
+    t : array_like
+        Labels.
 
     Examples
     --------

@@ -24,6 +24,11 @@ def smooth_curve(x: Any) -> Array:
 
     The ends are extended by reflection. Source: book 1, ch. 6, after the SciPy cookbook.
 
+    Parameters
+    ----------
+    x : array_like of real numbers, shape (n,)
+        At least 11 points.
+
     Raises
     ------
     ValueError
@@ -47,6 +52,11 @@ def smooth_curve(x: Any) -> Array:
 def shuffle_dataset(x: Any, t: Any) -> tuple[Array, Array]:
     """Return x and t with their rows in the same random order, drawn from NumPy's global stream.
 
+    Parameters
+    ----------
+    x, t : array
+        Of the same number of rows.
+
     Raises
     ------
     ValueError
@@ -69,6 +79,13 @@ def shuffle_dataset(x: Any, t: Any) -> tuple[Array, Array]:
 
 def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: int = 0) -> float:
     """Return (input_size + 2 pad - filter_size) / stride + 1, as a float, so that a remainder shows.
+
+    Parameters
+    ----------
+    input_size, filter_size : int
+        Along one axis.
+    stride, pad : int
+        Step between positions; width of the zero padding.
 
     Raises
     ------
@@ -138,6 +155,17 @@ def col2im(
     col: Any, input_shape: tuple[int, ...], filter_h: int, filter_w: int, stride: int = 1, pad: int = 0
 ) -> Array:
     """Return images of shape `input_shape`: the sum of the rows of col where `im2col` would have read them.
+
+    Parameters
+    ----------
+    col : array, shape (N Y X, C P Q)
+        Windows as rows.
+    input_shape : tuple of int
+        (N, C, H, W).
+    filter_h, filter_w : int
+        P and Q.
+    stride, pad : int
+        As for `im2col`.
 
     Raises
     ------
