@@ -57,9 +57,9 @@ def path_of(optimizer: Any, steps: int = 30) -> np.ndarray:
     return np.array(path)
 
 
-def valley(name: str, optimizer: Any) -> str:
+def valley(description: str, optimizer: Any) -> str:
     """The picture of that way, over the valley's lines of equal height."""
-    picture = Picture(f"{name}: 30 steps down the valley x²/20 + y²")
+    picture = Picture(description)
     scale_x, scale_y = 26.0, 40.0
     for height in (0.25, 1, 2.25, 4, 6.25):
         rx, ry = (20 * height) ** 0.5 * scale_x, height**0.5 * scale_y

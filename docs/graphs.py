@@ -208,11 +208,11 @@ def lstm() -> Graph:
         ("f", 100, r"\sigma"),
         ("g", 190, r"\tanh"),
         ("i", 300, r"\sigma"),
-        ("o", 390, r"\sigma"),
+        ("o", 380, r"\sigma"),
     ):
         g.node(name, x, 215, tex, f"gate gate-{name}")
-    g.node("squash", 470, 100, r"\tanh", "box")
-    g.node("show", 470, 170, r"\times")
+    g.node("squash", 450, 100, r"\tanh", "box")
+    g.node("show", 450, 170, r"\times")
     g.node("A", 245, 305, r"A = x W_x + h_{\mathrm{prev}} W_h + b", "box")
     g.edge((0, 40), "keep", C_PREV, "", r"dc_{\mathrm{prev}}")
     g.edge("keep", "add", "", "", "s")
@@ -220,14 +220,14 @@ def lstm() -> Graph:
     g.edge("g", "write", "g", "", "dg", via=[(190, 125)])
     g.edge("i", "write", "i", "", "di", via=[(300, 125)])
     g.edge("write", "add", "g\\,i", "", "s")
-    g.edge("add", (560, 40), "c", "(N, H)", "dc")
-    g.edge((470, 42), "squash")
+    g.edge("add", (525, 40), "c", "(N, H)", "dc")
+    g.edge((450, 42), "squash")
     g.edge("squash", "show")
-    g.edge("o", "show", "o", "", "do", via=[(390, 170)], at=0)
-    g.edge("show", (560, 170), "h", "(N, H)", "dh")
-    for name, x in (("f", 100), ("g", 190), ("i", 300), ("o", 390)):
+    g.edge("o", "show", "o", "", "do", via=[(380, 170)], at=0)
+    g.edge("show", (525, 170), "h", "(N, H)", "dh")
+    for name, x in (("f", 100), ("g", 190), ("i", 300), ("o", 380)):
         g.edge((x, 284), name)
-    g.line([(100, 284), (390, 284)], "forward")
+    g.line([(100, 284), (380, 284)], "forward")
     g.edge((190, 385), (190, 326), "x", "(N, D)", "dx")
     g.edge((300, 385), (300, 326), H_PREV, "(N, H)", r"dh_{\mathrm{prev}}")
     return g

@@ -121,12 +121,15 @@ def is_backward(kernel: str) -> bool:
     return "_backward" in kernel or kernel in ("scatter_add_rows", "col2im")
 
 
-def picture(page: Page) -> str:
+def picture(page: Page, words: dict[str, str]) -> str:
     """The graph, or an optimizer's way downhill, as HTML."""
     if page.name in GRAPHS:
-        svg = GRAPHS[page.name]().svg()
+        graph = GRAPHS[page.name]()
+        graph.description = words["graph"].format(name=page.name, description=graph.description)
+        svg = graph.svg()
     else:
-        svg = charts.valley(page.name, page.classes[0](lr=charts.RATES[page.name]))
+        rate = charts.RATES[page.name]
+        svg = charts.valley(words["way_down"].format(page.name), page.classes[0](lr=rate))
     return f"```{{raw}} html\n<figure class='picture'>{svg}</figure>\n```\n"
 
 
@@ -206,7 +209,7 @@ def text_of(page: Page, language: str) -> str:
     """The page in Markdown."""
     words = WORDS[language]
     up = "../" if language == "en" else "../../"
-    parts = [f"# {page.name}\n", page.entry[language] + "\n", picture(page), formula_columns(page, words)]
+    parts = [f"# {page.name}\n", page.entry[language] + "\n", picture(page, words), formula_columns(page, words)]
     if page.name not in GRAPHS:
         parts.append(words["valley"].format(charts.RATES[page.name]) + "\n")
     parts += [f"## {words['example']}\n", fenced(example(page.classes[0]), "pycon")]
