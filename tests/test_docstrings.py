@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +35,16 @@ def examples_of(name):
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if name == "scratchnet.plotting":
+        reason = "matplotlib, which the examples draw with, is not installed"
+        pytest.importorskip("matplotlib", reason=reason).use("Agg")
     state = np.random.get_state()
     for test in examples_of(name):
         result = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS).run(test)
         assert result.failed == 0, f"the example of {test.name} fails; pytest shows it above"
     np.random.set_state(state)
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.mark.parametrize("name", WHOLE.split())
