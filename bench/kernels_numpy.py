@@ -112,6 +112,24 @@ def squared_error_backward(y, t, dout, dx):
     return (y - t) * dout / len(y)
 
 
+def weighted_cross_entropy_forward(y, t, w, delta, clip):
+    return -np.sum(w * np.log(y[np.arange(len(y)), t] + delta)) / np.sum(w)
+
+
+def weighted_binary_cross_entropy_forward(y, t, w, delta, clip):
+    losses = -np.log(np.where(t == 1, y, 1 - y) + delta)
+    return np.sum(w * losses.mean(axis=1)) / np.sum(w)
+
+
+def weighted_squared_error_forward(y, t, w):
+    return 0.5 * np.sum(w * np.sum((y - t) ** 2, axis=1)) / np.sum(w)
+
+
+def weight_rows(dx, w):
+    dx *= (w * len(w) / np.sum(w))[:, np.newaxis]
+    return dx
+
+
 def im2col(x, stride, pad, col):
     P, Q, Y, X = col.shape[2:]
     image = np.pad(x, [(0, 0), (0, 0), (pad, pad), (pad, pad)], "constant")

@@ -144,6 +144,29 @@ void sn_squared_error_backward(sn_type type, sn_size N, sn_size C, const void *y
     CALL(squared_error_backward, N, C, y, t, dout, dx);
 }
 
+double sn_weighted_cross_entropy_forward(sn_type type, sn_size N, sn_size C, const void *y, const sn_label *t,
+                                         const void *w, double delta, double clip)
+{
+    return CALL(weighted_cross_entropy_forward, N, C, y, t, w, delta, clip);
+}
+
+double sn_weighted_binary_cross_entropy_forward(sn_type type, sn_size N, sn_size C, const void *y,
+                                                const sn_label *t, const void *w, double delta, double clip)
+{
+    return CALL(weighted_binary_cross_entropy_forward, N, C, y, t, w, delta, clip);
+}
+
+double sn_weighted_squared_error_forward(sn_type type, sn_size N, sn_size C, const void *y, const void *t,
+                                         const void *w)
+{
+    return CALL(weighted_squared_error_forward, N, C, y, t, w);
+}
+
+void sn_weight_rows(sn_type type, sn_size N, sn_size C, void *dx, const void *w)
+{
+    CALL(weight_rows, N, C, dx, w);
+}
+
 void sn_im2col(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size P, sn_size Q, sn_size Y,
                sn_size X, const void *x, sn_size stride, sn_size pad, void *col)
 {

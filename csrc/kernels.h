@@ -100,6 +100,23 @@ double sn_squared_error_forward(sn_type type, sn_size N, sn_size C, const void *
 void sn_squared_error_backward(sn_type type, sn_size N, sn_size C, const void *y, const void *t, double dout,
                                void *dx);
 
+/* y[N,C], t[N]<C, w[N], delta, clip: sum of w l / sum of w, 0 if that is 0, of the rows' losses l as in
+ * cross_entropy_forward. */
+double sn_weighted_cross_entropy_forward(sn_type type, sn_size N, sn_size C, const void *y, const sn_label *t,
+                                         const void *w, double delta, double clip);
+
+/* y[N,C], t[N,C]<2, w[N], delta, clip: the same of l = mean over a row of the losses as in
+ * sigmoid_cross_entropy_forward. */
+double sn_weighted_binary_cross_entropy_forward(sn_type type, sn_size N, sn_size C, const void *y,
+                                                const sn_label *t, const void *w, double delta, double clip);
+
+/* y[N,C], t[N,C], w[N]: the same of l = 0.5 sum over the row of (y - t)^2. */
+double sn_weighted_squared_error_forward(sn_type type, sn_size N, sn_size C, const void *y, const void *t,
+                                         const void *w);
+
+/* =dx[N,C], w[N]: dx[i] *= w[i] N / sum of w, 0 if that is 0. */
+void sn_weight_rows(sn_type type, sn_size N, sn_size C, void *dx, const void *w);
+
 /* ---- Windows of images: convolution.inc --------------------------------------------------------------------- */
 
 /* x[N,C,H,W], stride:1, pad:0, >col[N,C,P,Q,Y,X]: col[n,c,p,q,y,x] = x[n,c, y stride + p - pad, x stride + q -

@@ -155,17 +155,26 @@ static void normalization_backward(const sn_plan *plan, const sn_layer *l, const
 
 static double loss_forward(const sn_plan *plan, const void *x)
 {
+    const sn_size N = plan->batch, C = plan->outputs;
     switch (plan->loss) {
     case SN_SOFTMAX_LOSS:
-        return sn_softmax_cross_entropy_forward(plan->type, plan->batch, plan->outputs, x, plan->t, 1e-7, 0, plan->y);
+        if (!plan->w)
+            return sn_softmax_cross_entropy_forward(plan->type, N, C, x, plan->t, plan->delta, plan->clip, plan->y);
+        sn_softmax_forward(plan->type, N, C, x, plan->y);
+        return sn_weighted_cross_entropy_forward(plan->type, N, C, plan->y, plan->t, plan->w, plan->delta, plan->clip);
     case SN_SIGMOID_LOSS:
-        return sn_sigmoid_cross_entropy_forward(plan->type, plan->batch * plan->outputs, x, plan->t, 1e-7, 0, plan->y);
+        if (!plan->w)
+            return sn_sigmoid_cross_entropy_forward(plan->type, N * C, x, plan->t, plan->delta, plan->clip, plan->y);
+        sn_sigmoid_forward(plan->type, N * C, x, plan->y);
+        return sn_weighted_binary_cross_entropy_forward(plan->type, N, C, plan->y, plan->t, plan->w, plan->delta,
+                                                        plan->clip);
     default:
-        return sn_squared_error_forward(plan->type, plan->batch, plan->outputs, x, plan->y);
+        if (!plan->w)
+            return sn_squared_error_forward(plan->type, N, C, x, plan->y);
+        return sn_weighted_squared_error_forward(plan->type, N, C, x, plan->y, plan->w);
     }
 }
 
-/* masks[batch, ...]: those of the step, one dropout layer's after the other's */
 static double forward(const sn_plan *plan, const void *masks)
 {
     const void *x = plan->x;
@@ -177,7 +186,7 @@ static double forward(const sn_plan *plan, const void *masks)
         case SN_SIGMOID: sn_sigmoid_forward(plan->type, n, x, l->out); break;
         case SN_RELU: sn_relu_forward(plan->type, n, x, l->out); break;
         case SN_TANH: sn_tanh_forward(plan->type, n, x, l->out); break;
-        case SN_DROPOUT: sn_multiply_by_mask(plan->type, n, x, at(plan, masks, l->D), l->out); break;
+        case SN_DROPOUT: sn_multiply_by_mask(plan->type, n, x, at(plan, masks, plan->batch * l->D), l->out); break;
         case SN_CONVOLUTION: convolution_forward(plan, l, x); break;
         case SN_POOLING:
             sn_max_pool_forward(plan->type, plan->batch, l->C, l->H, l->W, l->Y, l->X, x, l->P, l->Q, l->stride,
@@ -192,17 +201,16 @@ static double forward(const sn_plan *plan, const void *masks)
 
 static void loss_backward(const sn_plan *plan, void *dout)
 {
+    const sn_size N = plan->batch, C = plan->outputs;
     const void *scores = plan->layer[plan->layers - 1].out;
+    const double factor = plan->gradient_factor;
     switch (plan->loss) {
-    case SN_SOFTMAX_LOSS:
-        sn_softmax_cross_entropy_backward(plan->type, plan->batch, plan->outputs, plan->y, plan->t, 1, dout);
-        break;
-    case SN_SIGMOID_LOSS:
-        sn_sigmoid_cross_entropy_backward(plan->type, plan->batch * plan->outputs, plan->y, plan->t, 1, dout);
-        break;
-    case SN_SQUARED_LOSS:
-        sn_squared_error_backward(plan->type, plan->batch, plan->outputs, scores, plan->y, 1, dout);
+    case SN_SOFTMAX_LOSS: sn_softmax_cross_entropy_backward(plan->type, N, C, plan->y, plan->t, factor, dout); break;
+    case SN_SIGMOID_LOSS: sn_sigmoid_cross_entropy_backward(plan->type, N * C, plan->y, plan->t, factor, dout); break;
+    case SN_SQUARED_LOSS: sn_squared_error_backward(plan->type, N, C, scores, plan->y, factor, dout);
     }
+    if (plan->w)
+        sn_weight_rows(plan->type, N, C, dout, plan->w);
 }
 
 static void backward(const sn_plan *plan, const void *masks)
@@ -217,7 +225,7 @@ static void backward(const sn_plan *plan, const void *masks)
         case SN_SIGMOID: sn_sigmoid_backward(plan->type, n, dout, l->out, dout); continue;
         case SN_RELU: sn_relu_backward(plan->type, n, dout, l->out, dout); continue;
         case SN_TANH: sn_tanh_backward(plan->type, n, dout, l->out, dout); continue;
-        case SN_DROPOUT: sn_multiply_by_mask(plan->type, n, dout, at(plan, masks, l->D), dout); continue;
+        case SN_DROPOUT: sn_multiply_by_mask(plan->type, n, dout, at(plan, masks, plan->batch * l->D), dout); continue;
         case SN_AFFINE:
             sn_affine_backward(plan->type, plan->batch, l->D, l->M, dout, x, l->weights, k > plan->first ? dx : NULL,
                                l->dW, l->db);
@@ -234,21 +242,32 @@ static void backward(const sn_plan *plan, const void *masks)
     }
 }
 
-/* 0.5 decay sum of W^2 for the loss, and its gradient. */
-static double penalty(const sn_plan *plan)
+/* What 0.5 sum of W^2 is multiplied by for this batch. */
+static double decay_of_batch(const sn_plan *plan)
+{
+    if (!plan->is_decay_shared)
+        return plan->decay;
+    double share = plan->w ? 0 : (double)plan->batch;
+    if (plan->w)
+        for (sn_size i = 0; i < plan->batch; i++)
+            share += plan->type == SN_FLOAT64 ? ((const double *)plan->w)[i] : (double)((const float *)plan->w)[i];
+    return share != 0 ? plan->decay / share : 0;
+}
+
+static double penalty(const sn_plan *plan, double decay)
 {
     double squares = 0;
     for (int k = 0; k < plan->gradients; k++)
         if (plan->gradient[k].decayed)
             squares += sn_squared_norm(plan->type, plan->gradient[k].n, plan->gradient[k].decayed);
-    return 0.5 * plan->decay * squares;
+    return 0.5 * decay * squares;
 }
 
-static void add_decay(const sn_plan *plan)
+static void add_decay(const sn_plan *plan, double decay)
 {
     for (int k = 0; k < plan->gradients; k++)
         if (plan->gradient[k].decayed)
-            sn_sgd_update(plan->type, plan->gradient[k].n, plan->gradient[k].g, plan->gradient[k].decayed, -plan->decay);
+            sn_sgd_update(plan->type, plan->gradient[k].n, plan->gradient[k].g, plan->gradient[k].decayed, -decay);
 }
 
 /* Book 2, ch. 6.1.4, array by array as util.clip_grads does. */
@@ -270,33 +289,55 @@ static void update(const sn_plan *plan, double rate)
         sn_update(plan->type, plan->optimizer, &plan->parameter[k], numbers);
 }
 
-/* The labels of the batch, or as rows of numbers its targets. */
-static void gather_labels(const sn_plan *plan, const sn_labels *labels, const sn_label *order)
+static void gather_rows(const sn_plan *plan, const sn_rows *from, sn_size D, const sn_label *order, void *out)
 {
+    gather(plan->type, plan->batch, D, from->data, from->type, from->row_bytes, order, out);
+}
+
+static void gather_batch(const sn_plan *plan, const sn_samples *samples, const sn_label *order)
+{
+    gather_rows(plan, &samples->x, plan->inputs, order, plan->x);
+    if (plan->w) {
+        const sn_rows weights = { samples->w, SN_DATA_F64, sizeof(double) };
+        gather_rows(plan, &weights, 1, order, plan->w);
+    }
     if (plan->loss == SN_SQUARED_LOSS) {
-        gather(plan->type, plan->batch, plan->outputs, labels->targets, labels->type, labels->row_bytes, order, plan->y);
+        gather_rows(plan, &samples->targets, plan->outputs, order, plan->y);
         return;
     }
     const sn_size each = plan->loss == SN_SIGMOID_LOSS ? plan->outputs : 1;
     for (sn_size i = 0; i < plan->batch; i++)
         for (sn_size j = 0; j < each; j++)
-            plan->t[i * each + j] = labels->t[order[i] * each + j];
+            plan->t[i * each + j] = samples->t[order[i] * each + j];
 }
 
-void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
-                 sn_size row_bytes, const sn_labels *labels, const void *masks, const double *rates, double *loss)
+double sn_plan_gradients(const sn_plan *full, sn_size B, const sn_label *order, const sn_samples *samples,
+                         const void *masks)
 {
-    for (sn_size step = 0; step < steps; step++, order += plan->batch, masks = at(plan, masks, plan->masks)) {
-        gather(plan->type, plan->batch, plan->inputs, data, data_type, row_bytes, order, plan->x);
-        gather_labels(plan, labels, order);
-        loss[step] = forward(plan, masks);
-        if (plan->decay != 0)
-            loss[step] += penalty(plan);
-        backward(plan, masks);
-        if (plan->decay != 0)
-            add_decay(plan);
+    sn_plan plan = *full;
+    plan.batch = B;
+    gather_batch(&plan, samples, order);
+    double loss = plan.loss_factor * forward(&plan, masks);
+    const double decay = plan.decay != 0 ? decay_of_batch(&plan) : 0;
+    if (decay != 0)
+        loss += penalty(&plan, decay);
+    backward(&plan, masks);
+    if (decay != 0)
+        add_decay(&plan, decay);
+    return loss;
+}
+
+void sn_plan_run(const sn_plan *plan, sn_size steps, sn_size epoch, sn_size left, const sn_label *order,
+                 const sn_samples *samples, const void *masks, const double *rates, double *loss)
+{
+    for (sn_size step = 0; step < steps; step++) {
+        const sn_size B = left < plan->batch ? left : plan->batch;
+        loss[step] = sn_plan_gradients(plan, B, order, samples, masks);
         if (plan->max_grad >= 0)
             clip(plan);
         update(plan, rates[step]);
+        order += B;
+        masks = at(plan, masks, B * plan->masks);
+        left = left == B ? epoch : left - B;
     }
 }

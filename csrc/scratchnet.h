@@ -66,7 +66,7 @@ typedef enum {
 
 typedef struct {                     /* out from x, the output of the layer before or the batch */
     sn_kind kind;
-    sn_size D, M;                    /* affine: of W; dropout: D is the offset of its mask; M numbers of a sample;
+    sn_size D, M;                    /* affine: of W; dropout: D numbers of a sample in the masks before; M of it;
                                         convolution: M filters; normalization: M columns */
     sn_size C, H, W, P, Q, Y, X, stride, pad; /* images and windows */
     sn_size L;                       /* normalization: pixels of a channel, or 1 */
@@ -95,7 +95,7 @@ void sn_update(sn_type type, sn_optimizer optimizer, const sn_parameter *paramet
 
 typedef struct {
     sn_type type;
-    sn_size batch, inputs, outputs;  /* samples; numbers of each, and scores */
+    sn_size batch, inputs, outputs;  /* samples, at most; numbers of each, and scores */
     int layers, first;               /* the first layer with parameters: backward ends there */
     int parameters, gradients;
     sn_layer *layer;
@@ -103,28 +103,43 @@ typedef struct {
     sn_gradient *gradient;           /* one by one, in the model's order */
     sn_optimizer optimizer;
     sn_loss loss;
+    double delta, clip;              /* the loss's kernel's */
+    double loss_factor, gradient_factor; /* 1, unless the loss or its gradient is to be a multiple */
     double numbers[3];               /* the optimizer's kernel's, after the learning rate */
     double max_grad;                 /* largest norm of all gradients; negative means no clipping */
-    double decay;                    /* 0.5 decay sum of W^2 is added to the loss */
-    sn_size masks;                   /* numbers of all masks of a step */
+    double decay;                    /* 0.5 decay sum of W^2 is added to the loss, */
+    int is_decay_shared;             /* divided by the batch's samples, or the sum of their weights, where not 0 */
+    sn_size masks;                   /* numbers of all masks of a sample */
     void *x;                         /* [batch,inputs]: the gathered samples */
     sn_label *t;                     /* [batch], with the sigmoid [batch,outputs] */
     void *y;                         /* [batch,outputs]: probabilities, or the gathered targets */
-    void *dout, *dx;                 /* [batch, most numbers]: gradients of the current layer and of its input */
+    void *w;                         /* [batch]: the gathered weights of the samples, or NULL */
+    void *dout, *dx;                /* [batch, most numbers]: gradients of the current layer and of its input */
 } sn_plan;
 
-typedef struct {                     /* of all samples: class indices, or targets as rows of numbers */
-    const sn_label *t;
-    const void *targets;
+typedef struct {                     /* rows of numbers, row_bytes apart, cast as they are gathered */
+    const void *data;
     sn_data type;
     sn_size row_bytes;
-} sn_labels;
+} sn_rows;
 
-/* Run `steps` training steps, each on the next `batch` entries of order[steps * batch], which index the rows
- * of data (`row_bytes` apart, of type `data_type`, cast on the way) and labels, each with its learning rate
- * from rates[steps] and its masks from masks[steps, plan->masks]; loss[steps] = the mean loss of each batch before
- * its update. The same kernels in the same order as the layers' own calls. */
-void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data, sn_data data_type,
-                 sn_size row_bytes, const sn_labels *labels, const void *masks, const double *rates, double *loss);
+typedef struct {                     /* all samples, with class indices or rows of targets; w weighs them, or is NULL */
+    sn_rows x;
+    const sn_label *t;
+    sn_rows targets;
+    const double *w;
+} sn_samples;
+
+/* Write the gradients of the mean loss of a batch, those of weight decay included, and return the loss: of B samples,
+ * those in order[B], with the dropout masks[B, plan->masks], one layer's after the other's. */
+double sn_plan_gradients(const sn_plan *plan, sn_size B, const sn_label *order, const sn_samples *samples,
+                         const void *masks);
+
+/* Run `steps` training steps on the next entries of order, each on `batch` of them, or on what is left of an epoch of
+ * `epoch` entries, of which `left` are left at the first step; each with its learning rate from rates[steps], and its
+ * masks behind those of the step before; loss[steps] = the mean loss of each batch before its update. The same
+ * kernels in the same order as the layers' own calls. */
+void sn_plan_run(const sn_plan *plan, sn_size steps, sn_size epoch, sn_size left, const sn_label *order,
+                 const sn_samples *samples, const void *masks, const double *rates, double *loss);
 
 #endif

@@ -27,8 +27,8 @@ GROUPS = {
     "Data, files and pictures": "dataset.spiral dataset.mnist dataset.ptb dataset.sequence dataset.table weights "
     "export plotting util language evaluation",
     "Book 1, in scratchnet.book1": "book1 book1.layers book1.functions book1.gradient book1.optimizer "
-    "book1.multi_layer_net book1.multi_layer_net_extend book1.trainer book1.util book1.dataset "
-    "book1.dataset.mnist",
+    "book1.multi_layer_net book1.multi_layer_net_extend book1.simple_convnet book1.trainer book1.util "
+    "book1.dataset book1.dataset.mnist",
     "Book 2, in scratchnet.book2": "book2 book2.layers book2.time_layers book2.functions book2.optimizer "
     "book2.trainer book2.util book2.base_model book2.dataset book2.np book2.config",
     "Your own files": "dropin",

@@ -319,9 +319,13 @@ def as_whole_numbers(where: str, value: Any, what: str) -> Array:
     if numbers.size == 0:
         return np.zeros_like(numbers, np.int64, order="C")
     if numbers.dtype.kind not in "biu":
-        raise ValueError(
-            f"{where}: {what} must be integers, got dtype {numbers.dtype}; .astype(int) converts them"
+        is_text = isinstance(numbers.flat[0] if numbers.dtype.kind in "OSU" else None, str | bytes)
+        hint = (
+            "names, t = numpy.unique(t, return_inverse=True) makes numbers of names"
+            if is_text and what == "class indices"
+            else ".astype(int) converts them"
         )
+        raise ValueError(f"{where}: {what} must be integers, got dtype {numbers.dtype}; {hint}")
     if is_on_gpu(numbers) or numbers.dtype != np.int64:
         if numbers.dtype == np.uint64 and not is_on_gpu(numbers):  # the largest would overflow in the cast
             check_labels(where, numbers, 2**63)

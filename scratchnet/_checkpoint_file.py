@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import _model_state, _streams
-from ._arrays import Array, is_on_gpu
+from ._arrays import Array, described, is_on_gpu
 from ._files import open_file, whole_file
 from ._fit_state import FitState, is_count
 from ._npz import Archive, Header
@@ -49,6 +49,12 @@ def _entries(trainer: Any) -> dict[str, Array]:
             if getattr(layer, name) is not None:
                 arrays[f"{kind}/{i}"] = to_cpu(getattr(layer, name))
     state = (trainer._fit_state or FitState({})).refresh()
+    for callback in state.callbacks:
+        if not isinstance(callback["state"], dict):
+            raise ValueError(
+                f"save_checkpoint: state_dict of the callback {callback['type']} must return a dictionary, got "
+                f"{described(callback['state'])}"
+            )
     if state.order is not None:
         arrays["order"] = state.order
     texts: dict[str, Any] = {
@@ -57,6 +63,7 @@ def _entries(trainer: Any) -> dict[str, Array]:
         "trainer": {
             "class": type(trainer).__name__,
             "layers": _layer_names(model),
+            "settings": _model_state.settings(model),
             "sizes": state.sizes,
             "epochs": state.epochs,
             "window": state.window,
@@ -77,7 +84,7 @@ def _layer_names(model: Any) -> list[str]:
 def _json(name: str, value: Any) -> str:
     def number(value: Any) -> Any:
         if isinstance(value, np.generic):
-            return value.item()
+            return float(value) if isinstance(value, np.floating) else value.item()  # a longdouble's is itself
         raise TypeError(f"a {type(value).__name__}")
 
     try:
@@ -150,6 +157,7 @@ def read_checkpoint(path: Path, trainer: Any) -> CheckpointContent:
                 raise _MisfitError(f"it is of a {told['class']}, expected a {type(trainer).__name__}")
             if told["layers"] != (names := _layer_names(trainer.model)):
                 raise _MisfitError(f"its model has the layers {told['layers']}; this one has {names}")
+            _check_settings(told.get("settings"), trainer.model)
             _check_model(headers, trainer.model)
             values = {name: json.loads(_text(archive, name)) for name in ("optimizer", "rng", "callbacks")}
             arrays = {name: archive.read(name) for name in headers if name not in _TEXTS}
@@ -172,6 +180,15 @@ def _text(archive: Archive, name: str) -> str:
     if dtype.kind != "U" or shape != ():
         raise ValueError(f"{name} has dtype {dtype} and shape {shape}, expected a text")
     return str(archive.read(name))
+
+
+def _check_settings(stored: dict[str, list[float]] | None, model: Any) -> None:
+    """Raise an error unless the settings are the model's; checkpoints of earlier versions have none."""
+    own = _model_state.settings(model)
+    for name in own | stored if stored is not None else ():
+        values = [", ".join(map(repr, of.get(name, ()))) or "none" for of in (stored or {}, own)]
+        if values[0] != values[1]:
+            raise _MisfitError(f"its model has {name} {values[0]}; this one has {values[1]}")
 
 
 def _check_model(headers: dict[str, Header], model: Any) -> None:

@@ -16,11 +16,13 @@ from ._arrays import Array
 from ._files import check_replaceable, whole_file
 from ._start import say
 from .dataset import mnist, spiral
+from .dataset._lines import names_in_short
+from .dataset.table import Columns
 from .models import MultiLayerNet, Network, accuracy
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from .trainer import Trainer
 from .util import class_indices
-from .weights import write_params
+from .weights import read_weights, write_params
 
 # From one checkpoint to the next, at least: a small network's epoch takes less than writing one.
 _SAVE_SECONDS = 1.0
@@ -142,6 +144,8 @@ def _fill_in(options: argparse.Namespace) -> None:
 
 
 def _data(text: str) -> str:
+    if text not in DEFAULTS and (Path(text).suffix.lower() in (".csv", ".tsv", ".txt") or Path(text).is_file()):
+        raise argparse.ArgumentTypeError(f"for a table write: scratchnet train table {text} --target COLUMN")
     if text == "table":  # which is a command of its own
         raise argparse.ArgumentTypeError(
             "for a table write 'train table' first: scratchnet train table FILE.csv ..."
@@ -238,6 +242,10 @@ def train_and_write(
     path = options.out / CHECKPOINT
     for file in (options.out / WEIGHTS, path):
         check_replaceable(file)  # now, not after the training
+    texts = texts or {}
+    _check_same_data(options.out / WEIGHTS, x.shape[1], texts.get("table"))
+    if path.exists() and not (options.resume or (options.out / WEIGHTS).exists()):
+        say(f"begins anew, without --resume: {path} is of a run that did not end, and will be replaced")
     epochs = options.epochs
     if options.resume and path.exists():
         trainer.load_checkpoint(path)
@@ -284,6 +292,28 @@ def train_and_write(
     written = [write_params(model, options.out / WEIGHTS, texts=texts), *_pictures(trainer, model, x, t, options)]
     print("wrote " + ", ".join(str(path) for path in written))
     return code
+
+
+def _check_same_data(path: Path, inputs: int, table: str | None) -> None:
+    """Raise ValueError if a weights file is of other data: its network would be lost."""
+    try:
+        stored = read_weights(path)
+        theirs = Columns.from_text(str(stored["table"])) if "table" in stored else None
+    except (FileNotFoundError, ValueError):  # what cannot be read is no network
+        return
+    W, own = stored.get("W1"), None if table is None else Columns.from_text(table)
+    if theirs is not None:
+        if own is not None and theirs.is_same_table(own):
+            return
+        names = names_in_short(theirs.features)
+        whose = f"of another table, {theirs.source}, with the target {theirs.target} and the columns {names}"
+    elif own is not None:
+        whose = "not of a table"
+    elif W is not None and W.ndim == 2 and len(W) == inputs:
+        return
+    else:
+        whose = f"of other data: its network does not have {inputs} inputs"
+    raise ValueError(f"{path} is {whose}. It would be overwritten: give another folder with --out, or remove it")
 
 
 def _pictures(trainer: Trainer, model: Network, x: Array, t: Array, options: argparse.Namespace) -> list[Path]:

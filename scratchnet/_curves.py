@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._arrays import as_number, as_real_array
+from ._arrays import as_number, as_real_array, described
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def axes_for(ax: Axes | None) -> Axes:
     """Return the axes to draw on: the given ones, those of an empty current figure, or new ones."""
     if ax is not None:
+        if not hasattr(ax, "plot"):
+            raise ValueError(f"ax must be axes of matplotlib, one of them, got {described(ax)}")
         return ax
     try:
         import matplotlib.pyplot as plt
@@ -41,8 +43,9 @@ def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes
     Parameters
     ----------
     trainer : object with ``loss_list`` or ``ppl_list`` and ``eval_interval``, or a sequence of losses
-        The k-th loss is drawn at k. If ``loss_list`` is empty, as with ``eval_interval=None``, the epochs' losses
-        of ``history`` are drawn; its ``val_loss`` is the validation data's.
+        The k-th loss is drawn at k; if ``eval_interval`` is more than the steps of an epoch, that is after k
+        epochs. If ``loss_list`` is empty, as with ``eval_interval=None``, the epochs' losses of ``history`` are
+        drawn; its ``val_loss`` is the validation data's.
     ylim : (float, float), optional
         Limits of the vertical axis.
     ax : matplotlib axes, optional
@@ -67,7 +70,10 @@ def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes
     given = getattr(trainer, name, trainer)
     epochs = getattr(trainer, "history", [])
     interval = getattr(trainer, "eval_interval", None)
+    steps = getattr(getattr(trainer, "_fit_state", None), "steps", 0)
     where = "Iterations" if interval is None else f"Iterations (x{interval})"
+    if interval is not None and 0 < steps < interval:
+        where = "Epochs"  # a line is due in the first step of each
     if isinstance(given, list) and not given and epochs:
         given, where = [entry["loss"] for entry in epochs], "Epochs"
     try:
@@ -169,4 +175,7 @@ def _limits(ylim: Any) -> tuple[float, float]:
         low, high = ylim
     except (TypeError, ValueError):
         raise ValueError(f"ylim must be two numbers, the lower and the upper limit; got {ylim!r}") from None
-    return as_number("ylim[0]", low), as_number("ylim[1]", high)
+    limits = as_number("ylim[0]", low), as_number("ylim[1]", high)
+    if not np.isfinite(limits).all():
+        raise ValueError(f"ylim must be two finite numbers, got {ylim!r}")
+    return limits

@@ -72,9 +72,10 @@ class TrainStep:
             isinstance(p, np.ndarray) or is_on_gpu(p) for p in arrays
         )
 
-    def __call__(self, x: Array, t: Array) -> Any:
+    def __call__(self, x: Array, t: Array, weights: Array | None = None) -> Any:
         """Run a step on samples and labels; return the loss: a number, or on the GPU what forward returned."""
-        loss = self._model.forward(x, t)
+        forward = self._model.forward
+        loss = forward(x, t) if weights is None else forward(x, t, sample_weight=weights)
         if not is_on_gpu(loss):
             loss = as_number("fit: the model's loss", loss)
         self._model.backward()
@@ -122,8 +123,12 @@ class Layers:
 
     def train(self, rows: Array) -> list[float]:
         """Run one step on the first batch of the rows; return its loss in a list."""
-        batch = rows[: self._job.batch_size]
-        return [self._step(self._job.x[batch], self._job.t[batch])]
+        (size,) = self._job.batches(len(rows), 1)
+        return [self._on(rows[:size])]
+
+    def _on(self, batch: Array) -> Any:
+        x, t, weights = self._job.x, self._job.t, self._job.weights
+        return self._step(x[batch], t[batch], None if weights is None else weights[batch])
 
 
 class LayersOnGPU(Layers):
@@ -134,9 +139,9 @@ class LayersOnGPU(Layers):
 
     def train(self, rows: Array) -> list[float]:
         """Run several steps on the batches of the rows; return their losses."""
-        size, x, t = self._job.batch_size, self._job.x, self._job.t
-        batches = to_side(rows[: self.STEPS * size], to_gpu=True).reshape(-1, size)
-        losses = [self._step(x[batch], t[batch]) for batch in batches]
+        sizes = self._job.batches(len(rows), self.STEPS)
+        batches = np.split(rows[: sum(sizes)], np.cumsum(sizes)[:-1])
+        losses = [self._on(to_side(batch, to_gpu=True)) for batch in batches]
         return [float(loss) for loss in losses]
 
     def _first_checks(self) -> list[Callable[[], None]]:
@@ -194,8 +199,11 @@ class Planned:
 
     def train(self, rows: Array) -> list[float]:
         """Run as many steps as time permits on the batches of the rows; return their losses."""
+        return self._run(rows, self._steps)
+
+    def _run(self, rows: Array, steps: int) -> list[float]:
         start = time.perf_counter()
-        losses = self.plan.run(rows[: self._steps * self.batch_size])
+        losses = self.plan.run(rows, min(steps, self._steps))
         seconds = time.perf_counter() - start
         made = len(losses)
         most = max(self._steps, 4 * made)  # not far beyond what was measured: a call may have had few rows
@@ -224,7 +232,7 @@ class Proved(Planned):
         batch = to_side(spread, to_gpu=is_on_gpu(job.x))
         super().__init__(Plan(job, record(job.model, job.x[batch], job.t[batch])), job.batch_size)
         self._job = job
-        self._steps_of_epoch = samples // job.batch_size
+        self._steps_of_epoch = -(-job.samples // job.batch_size)
         self._made = 0  # steps
         self._batch = spread  # or the last that was trained
         self._twin = self._new_twin()
@@ -271,19 +279,20 @@ class Proved(Planned):
         last = self._made - self._made % self._steps_of_epoch + self._steps_of_epoch - 1  # of this epoch
         steps = min(due for due in (*self.EARLY, last) if due >= self._made) - self._made
         if steps:
-            losses = super().train(rows[: steps * self.batch_size])
+            losses = self._run(rows, steps)
         else:  # restoring streams takes longer than a step; a model that draws from them was rejected earlier
             with streams_put_back() if self._made in self.EARLY else nullcontext():
-                losses = self._proof(rows[: self.batch_size], keep=True)
+                losses = self._proof(rows[: self._job.batches(len(rows), 1)[0]], keep=True)
         self._made += len(losses)
-        self._batch = rows[(len(losses) - 1) * self.batch_size : len(losses) * self.batch_size]
+        *before, size = self._job.batches(len(rows), len(losses))
+        self._batch = rows[sum(before) : sum(before) + size]
         return losses
 
     def _proof(self, batch: Array, *, keep: bool) -> list[float]:
         """Run a step by the plan, and on the twin with the model's own code; raise an error if they differ."""
         self._twin.make_step(batch)
         before = [array.copy() for array in self.plan.arrays]
-        losses = self.plan.run(batch)
+        losses = self.plan.run(batch, 1)
         difference = self._twin.what_differs(losses[0])
         if difference is not None or not keep:
             for array, kept in zip(self.plan.arrays, before, strict=True):

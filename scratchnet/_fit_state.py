@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Self
 
 from . import _streams
@@ -15,7 +16,7 @@ class FitState:
     Attributes
     ----------
     sizes : dict
-        The sizes that a resumed fit must have, too, by name; empty before the first fit.
+        The sizes that a resumed fit must have, too, by name, the data's length first; empty before the first fit.
     stream
         The fit's own stream: a Generator or a RandomState; None for NumPy's global one.
     live : list
@@ -52,6 +53,12 @@ class FitState:
         self.own_stream, self.callbacks = own_stream, callbacks
         self.epochs, self.window, self.order = epochs, window, order
         self.is_stopped, self.is_loaded = is_stopped, is_loaded
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch; 0 before the first fit."""
+        length, *each = self.sizes.values() or (0,)
+        return length // max(1, prod(each))
 
     def refresh(self) -> Self:
         """Read the states of the stream and the callbacks."""

@@ -1,11 +1,14 @@
 """What a fit changes in a model, its gradients aside: parameters, buffers, and the states of stateful layers.
 
-A layer declares the names of its buffers, arrays that training changes without gradients, in `buffers`, for
-example ("running_mean", "running_var"). A stateful layer of the books keeps h from batch to batch, an LSTM also c.
+Besides, the settings that it does not change, but that are a part of the run. A layer declares the names
+of its buffers, arrays that training changes without gradients, in `buffers`, for example ("running_mean",
+"running_var"). A stateful layer of the books keeps h from batch to batch, an LSTM also c.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -36,6 +39,18 @@ def states(model: Any) -> list[Slot]:
     """Return where the states of a model's stateful layers are."""
     stateful = [layer for layer in layers_of(model, nested=True) if getattr(layer, "stateful", False)]
     return [(layer, name) for layer in stateful for name in ("h", "c") if hasattr(layer, name)]
+
+
+def settings(model: Any) -> dict[str, list[float]]:
+    """Return the numbers of a model and its layers that decide how it trains, though no parameter tells them."""
+    found: dict[str, list[float]] = {}
+    for thing in (model, *reversed(layers_of(model, nested=True))):
+        for name in ("weight_decay", "dropout_ratio", "momentum"):
+            value = getattr(thing, name, None)
+            if isinstance(value, Real):
+                with suppress(OverflowError):  # Python's integers may be too large
+                    found[name] = [*found.get(name, ()), float(value)]
+    return found
 
 
 def put_parameters(params: list[Array], values: list[Array]) -> None:

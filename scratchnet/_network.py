@@ -18,7 +18,9 @@ from ._arrays import (
     as_labels,
     as_operand,
     as_real_array,
+    as_scalar,
     check_labels,
+    described,
     is_on_gpu,
     uploaded,
 )
@@ -28,7 +30,7 @@ from ._shown import shown
 from .backends import backend_for
 from .layers import Affine, IdentityWithLoss, SigmoidWithLoss, SoftmaxWithLoss
 from .loss_layers import whole
-from .util import accuracy, class_indices, row_blocks, takes_train_flg, to_cpu
+from .util import accuracy, class_indices, has_argument, row_blocks, takes_train_flg, to_cpu
 from .weights import load_params, save_params
 
 
@@ -44,7 +46,8 @@ class Network(Linked):
     params, grads : list of ndarray
         [W1, b1, W2, b2, ...] and their gradients, changed in place by training.
     weight_decay : float
-        0.5 weight_decay sum of W^2 is added to the loss, for all weight matrices and filters.
+        0.5 weight_decay sum of W^2 is added to the loss, for all weight matrices and filters. It may be set at any
+        time; ValueError unless it is a finite, non-negative number.
 
     Notes
     -----
@@ -56,8 +59,23 @@ class Network(Linked):
     loss_layer: Any
     params: list[Array]
     grads: list[Array]
-    weight_decay: float = 0.0
+    _weight_decay: float = 0.0
     _shown: ClassVar[tuple[str, ...]] = ("layers", "loss_layer")
+
+    @property
+    def weight_decay(self) -> float:
+        """0.5 weight_decay sum of W^2 is added to the loss."""
+        return self._weight_decay
+
+    @weight_decay.setter
+    def weight_decay(self, decay: Any) -> None:
+        try:
+            number = as_scalar("weight_decay", decay)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < float("inf"):  # a NaN is not
+            raise ValueError(f"weight_decay must be a finite, non-negative number, got {described(decay)}")
+        self._weight_decay = number
 
     def step_chain(self) -> list[Any]:
         """Return the layers that forward calls, in order, ending with the loss."""
@@ -102,14 +120,20 @@ class Network(Linked):
         assert out is not None
         return out
 
-    def forward(self, x: Any, t: Any, train_flg: bool = True) -> float:
+    def forward(self, x: Any, t: Any, train_flg: bool = True, sample_weight: Any = None) -> float:
         """Return the loss of the samples x against the labels or targets t, as the loss layer takes them.
 
-        `train_flg` is for dropout and batch normalization, which work as in training or as after it.
+        `train_flg` is for dropout and batch normalization, which work as in training or as after it. With
+        `sample_weight`, one for each sample, the loss is the mean by these, to which weight decay is added.
         """
         # A subclass that changes the scores does so in `predict`, as in the books.
         scores = self._scores(x, train_flg) if type(self).predict is Network.predict else self.predict(x)
-        loss: float = self.loss_layer.forward(scores, t)
+        if sample_weight is None:
+            loss: float = self.loss_layer.forward(scores, t)
+        elif has_argument(self.loss_layer.forward, "sample_weight"):
+            loss = self.loss_layer.forward(scores, t, sample_weight=sample_weight)
+        else:
+            raise ValueError(f"forward: {type(self.loss_layer).__name__} takes no sample_weight")
         return loss + self._penalty() if self.weight_decay else loss
 
     def loss(self, x: Any, t: Any) -> float:
@@ -179,8 +203,10 @@ class Network(Linked):
         """
         last: Any = self.layers[-1] if self.layers else None
         labels = as_array(t, "t")
-        if type(last) is not Affine or labels.ndim == 0:
+        if type(last) is not Affine:
             return labels
+        if labels.ndim == 0:
+            raise ValueError(f"t: expected labels, one for each sample, got a scalar {labels.dtype.name}")
         outputs, kind, rows = last.W.shape[1], type(self.loss_layer), len(labels)
         if kind is SoftmaxWithLoss:
             return class_indices("t", labels, outputs)

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from ._arrays import Array
-from ._commands import DEFAULTS, load_data
+from ._commands import DEFAULTS, WEIGHTS, load_data
 from ._start import say
 from .dataset.table import Columns, read_features
 from .functions import sigmoid, softmax
-from .layers import IdentityWithLoss, SigmoidWithLoss
-from .models import accuracy, load_with_texts
+from .layers import Convolution, IdentityWithLoss, Pooling, SigmoidWithLoss
+from .models import Network, accuracy, load_with_texts
 
 
 def add_to(commands: Any) -> None:
@@ -47,10 +47,13 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    if (options.weights / WEIGHTS).is_file():
+        raise ValueError(f"{options.weights} is a folder; the file in it is {options.weights / WEIGHTS}")
     model, texts = load_with_texts(options.weights)
     loss = type(model.loss_layer)
     if loss is IdentityWithLoss and options.probabilities:
         raise ValueError(f"--probabilities: {options.weights} is of a regression, which has none")
+    _check_takes_rows(options.weights, model)
     columns = None
     if "table" in texts:
         try:
@@ -85,6 +88,18 @@ def _predict(options: argparse.Namespace) -> int:
     if t is not None:
         _print_score(model, x, t, scores, columns)
     return 0
+
+
+def _check_takes_rows(path: Path, model: Network) -> None:
+    """Raise ValueError if a network takes images."""
+    images = [layer for layer in model.layers if isinstance(layer, Convolution | Pooling)]
+    if not images:
+        return
+    channels = next((layer.W.shape[1] for layer in images if isinstance(layer, Convolution)), "C")
+    raise ValueError(
+        f"{path} is of a network of images; scratchnet predict is for rows of numbers. In Python: "
+        f"scratchnet.models.load({str(path)!r}).predict(x), with x of shape (N, {channels}, H, W)"
+    )
 
 
 def _lines(loss: type, scores: Array, probabilities: bool, classes: list[str] | None) -> Iterator[str]:

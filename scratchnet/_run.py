@@ -10,7 +10,8 @@ import numpy as np
 from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
 from ._engines import Layers, Planned, choose_engine
 from ._training import check_trainable
-from .evaluation import has_train_flg
+from .evaluation import has_argument
+from .loss_layers import as_weights
 from .plan import Job, NoPlanError
 from .util import accuracy, flatten, has_classes, layers_of, row_blocks
 
@@ -22,8 +23,10 @@ class FitRun:
     ----------
     trainer
         Its model and optimizer are trained.
-    x, t, validation, batch_size, max_grad, metric
+    x, t, validation, batch_size, max_grad, metric, sample_weight
         The arguments of fit. They are checked here; the model has predicted a sample of the validation data then.
+    epoch
+        Samples of an epoch.
     """
 
     engine: Layers | Planned  # from `start` on
@@ -37,16 +40,33 @@ class FitRun:
         batch_size: int,
         max_grad: float | None,
         metric: Callable[[Any, Any, Any], Any] | None,
+        sample_weight: Any,
+        epoch: int,
     ) -> None:
         self._trainer, self._metric = trainer, metric
+        self._weights, self._epoch = _checked_weights(trainer.model, sample_weight, len(x)), epoch
         self._given = x, t, None if validation is None else _checked_validation(*validation)
         self.is_validated = validation is not None
         self._batch_size, self._max_grad = batch_size, max_grad
         self._scores: tuple[int, ...] = ()  # shape of a sample's
-        if self._given[2] is not None:
-            sample = to_side(self._given[2][0][:1], to_gpu=_is_on_gpu(trainer.model))
-            self._scores = np.shape(trainer.model.predict(sample))  # raises now if something does not fit
         self._labels = _labels_for(trainer.model, t)
+        if self._given[2] is not None:  # what does not fit is refused now
+            self._scores = self._scores_of_one(self._given[2][0])
+            _labels_for(trainer.model, self._given[2][1], "fit: validation's ")
+
+    def _scores_of_one(self, samples: Array) -> tuple[int, ...]:
+        """Return the shape of a sample's scores; errors of samples unlike those of x name the validation data."""
+        model, expected = self._trainer.model, self._given[0].shape
+        try:
+            return np.shape(model.predict(to_side(samples[:1], to_gpu=_is_on_gpu(model))))
+        except ValueError as error:
+            if samples.shape[1:] == expected[1:]:
+                raise
+            each = ", ".join(map(str, ("N", *expected[1:]))) + "," * (len(expected) == 1)
+            raise ValueError(
+                f"fit: validation's x has shape {samples.shape}, expected ({each}), samples like those of x, of "
+                f"shape {expected}: {error}"
+            ) from error
 
     def start(self) -> None:
         """Choose the engine."""
@@ -65,9 +85,10 @@ class FitRun:
         x, _, validation = self._given
         on_gpu = _is_on_gpu(model)
         x, t = to_side(x, to_gpu=on_gpu), to_side(self._labels, to_gpu=on_gpu)
-        self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad)
+        weights = None if self._weights is None else to_side(self._weights, to_gpu=on_gpu)
+        self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad, weights, self._epoch)
         if validation is not None:
-            samples, labels = validation[0], _labels_for(model, validation[1])
+            samples, labels = validation[0], _labels_for(model, validation[1], "fit: validation's ")
             self._has_classes = _has_classes(model, self._scores, labels)
             self._validation = to_side(samples, to_gpu=on_gpu), to_side(labels, to_gpu=on_gpu)
 
@@ -78,9 +99,9 @@ class FitRun:
                 losses = self.engine.train(rows)
             except NoPlanError as difference:
                 raise RuntimeError(f"fit: compile=True, but in {log.place} {difference}") from None
-            made = len(losses) * self._batch_size
-            log.add(losses, self._given[0], rows[:made])
-            rows = rows[made:]
+            sizes = self._job.batches(len(rows), len(losses))
+            log.add(losses, self._given[0], rows, sizes)
+            rows = rows[sum(sizes) :]
             if len(rows):
                 interrupted()
 
@@ -101,7 +122,7 @@ class FitRun:
     def validate(self) -> dict[str, float]:
         """Return the validation data's loss and metric, and if there are classes both accuracies."""
         model, (x, t) = self._trainer.model, self._validation
-        flags = {"train_flg": False} if has_train_flg(model.forward) else {}
+        flags = {"train_flg": False} if has_argument(model.forward, "train_flg") else {}
         total = 0.0
         for part in row_blocks(len(x), self._batch_size):
             loss = as_number("fit: the model's loss", model.forward(x[part], t[part], **flags))
@@ -117,12 +138,20 @@ class FitRun:
         return found
 
 
-def _labels_for(model: Any, t: Array) -> Array:
-    """Return checked labels in the form that the model uses in all steps; unchanged for a user's own model."""
+def _labels_for(model: Any, t: Array, whose: str = "") -> Array:
+    """Return checked labels in the form that the model uses in all steps; unchanged for a user's own model.
+
+    `whose` is put before what an error says of t.
+    """
     prepare = getattr(model, "prepare_labels", None)
     if prepare is None:
         return t
-    labels = as_array(prepare(t))
+    try:
+        labels = as_array(prepare(t))
+    except (IndexError, ValueError) as error:
+        if not whose:
+            raise
+        raise (IndexError if isinstance(error, IndexError) else ValueError)(f"{whose}{error}") from None
     return labels.copy() if labels is t else labels  # checked once: a callback may change the caller's
 
 
@@ -135,6 +164,22 @@ def _checked_validation(x: Any, t: Any) -> tuple[Array, Array]:
             "at least one"
         )
     return x, t
+
+
+def _checked_weights(model: Any, sample_weight: Any, rows: int) -> Array | None:
+    """Return a copy of the samples' weights as float64, or None."""
+    if sample_weight is None:
+        return None
+    if not has_argument(model.forward, "sample_weight"):
+        raise ValueError(
+            f"fit: with sample_weight the model is called as forward(x, t, sample_weight=...), which "
+            f"{type(model).__name__} does not accept"
+        )
+    given = to_side(as_array(sample_weight, "fit: sample_weight"), to_gpu=False)
+    weights = np.array(as_weights("fit: sample_weight", given, rows, np.empty(0)))
+    if not weights.any():
+        raise ValueError("fit: sample_weight is 0 for every sample, so that nothing would be learned")
+    return weights
 
 
 def _are_same(labels: Array, before: Array) -> bool:

@@ -6,7 +6,7 @@ Layers declare their part in `step_role`; here is what the steps need to know of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
+from itertools import groupby, takewhile
 from math import prod
 from typing import Any, NamedTuple
 
@@ -84,6 +84,33 @@ def computes_before_cast(steps: Sequence[Step]) -> bool:
     """Whether a layer computes with samples before one with weights casts them, so that their dtype counts."""
     before = (step.kind for step in takewhile(lambda step: not step.arrays, steps))
     return any(kind in ("sigmoid", "tanh", "dropout") for kind in before)
+
+
+def draw_masks(batches: Sequence[int], sizes: Sequence[int], ratios: Sequence[float], dtype: Any) -> Array | None:
+    """Draw what dropout keeps, in the order in which its layers would: step after step, layer after layer.
+
+    Parameters
+    ----------
+    batches
+        Samples of each step.
+    sizes, ratios
+        Of each dropout layer the numbers of a sample's mask, and the probability that one is dropped; without such
+        a layer there is no mask.
+    dtype
+        That of the numbers, 0 or 1.
+    """
+    if not sizes:
+        return None
+    drawn = []
+    for batch, steps in groupby(batches):
+        numbers = np.random.rand(len(list(steps)), batch * sum(sizes))
+        masks = np.empty(numbers.shape, dtype)
+        end = 0
+        for ratio, size in zip(ratios, sizes, strict=True):
+            start, end = end, end + batch * size
+            masks[:, start:end] = numbers[:, start:end] > ratio
+        drawn.append(masks.reshape(-1))
+    return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
 
 
 def _pair(layer: Any) -> tuple[Array, Array, Array, Array]:

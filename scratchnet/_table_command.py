@@ -113,10 +113,30 @@ def _train(options: argparse.Namespace) -> int:
         options,
         LEARNING_RATES[options.optimizer] * (RELU_RATE if is_relu else 1),
         lambda: _print_result(model, columns, (x, t), (x_val, t_val) if validated else None),
-        [EarlyStopping(patience=options.patience)] if validated else [],
+        [*([EarlyStopping(patience=options.patience)] if validated else []), _SameRows(columns)],
         {"table": columns.as_text()},
         validation=(x_val, t_val) if validated else None,
     )
+
+
+class _SameRows:
+    """A callback that keeps a run from going on with other rows, or with those that validated it."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+
+    def __call__(self, trainer: Any) -> None:
+        """Do nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"table": self._columns.as_text()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state.get("table") != self._columns.as_text():
+            raise ValueError(
+                "--resume: the checkpoint is of other rows: the table has changed, or it was given another "
+                "--target, --ignore, --validation or --seed"
+            )
 
 
 def _share(text: str) -> float:

@@ -169,7 +169,9 @@ class LossWatch:
         self._who, self._steps, self._depth = who, steps, depth
         self._said = False
 
-    def look(self, losses: Sequence[float], made: int, x: Any = None, rows: Any = None) -> None:
+    def look(
+        self, losses: Sequence[float], made: int, x: Any = None, rows: Any = None, batches: Sequence[int] = ()
+    ) -> None:
         """Check the losses of some steps.
 
         Parameters
@@ -180,6 +182,8 @@ class LossWatch:
             Steps run before them, since the first epoch started.
         x, rows
             All samples, and the indices of those used in the steps, batch after batch.
+        batches
+            Sizes of the batches.
         """
         if self._said or isfinite(sum(losses)):
             return
@@ -190,8 +194,8 @@ class LossWatch:
         epoch, step = divmod(made + k, self._steps)
         cause = "; a smaller learning rate may help, or max_grad"
         if _is_array(x):
-            size = len(rows) // len(losses)
-            batch = rows[k * size : (k + 1) * size]
+            start = sum(batches[:k])
+            batch = rows[start : start + batches[k]]
             wrong = [row for row in batch.tolist() if x[row].dtype.kind == "f" and not np.isfinite(x[row]).all()]
             if wrong:
                 cause = f"; x has values that are not finite, for example in row {wrong[0]}"

@@ -104,7 +104,7 @@ class EarlyStopping:
 
     def __call__(self, trainer: Any) -> bool:
         """Look at the last epoch; return whether to stop."""
-        entry = trainer.history[-1]
+        entry = _last_entry("EarlyStopping", trainer)
         if self.monitor not in entry:
             hint = "; fit needs validation=(x, t)" * self.monitor.startswith("val_")
             raise ValueError(f"EarlyStopping: the history has no {self.monitor!r}, only {', '.join(entry)}{hint}")
@@ -181,6 +181,13 @@ class EarlyStopping:
         self._params, self._buffers = params, buffers
 
 
+def _last_entry(who: str, trainer: Any) -> Any:
+    """Return the last epoch's entry of the history, which another callback may have emptied."""
+    if not trainer.history:
+        raise ValueError(f"{who}: the history is empty; another callback may have emptied it")
+    return trainer.history[-1]
+
+
 class LearningRateSchedule:
     """Sets the optimizer's learning rate before each epoch.
 
@@ -192,7 +199,7 @@ class LearningRateSchedule:
     Raises
     ------
     ValueError
-        f is not a function; in a fit, if it does not return a non-negative number.
+        f is not a function; in a fit, if it does not return a non-negative number, or the optimizer has no lr.
 
     Examples
     --------
@@ -211,14 +218,16 @@ class LearningRateSchedule:
     def __call__(self, trainer: Any) -> None:
         """Set the learning rate of the next epoch."""
         epoch = trainer.current_epoch
+        if not hasattr(trainer.optimizer, "lr"):
+            raise ValueError(f"LearningRateSchedule: the optimizer {type(trainer.optimizer).__name__} has no lr")
         trainer.optimizer.lr = as_number(f"LearningRateSchedule: f({epoch})", self.f(epoch), 0)
 
 
 class CSVLog:
     """Writes the history to a CSV file, a row for each epoch.
 
-    The file is written anew when a fit begins or goes on from a checkpoint, and when an epoch has a number that
-    those before it had not; otherwise rows are added.
+    The file is written anew when a fit begins or goes on from a checkpoint, when an epoch has a number that those
+    before it had not, and when it has been removed; otherwise rows are added.
 
     Parameters
     ----------
@@ -248,8 +257,8 @@ class CSVLog:
 
     def __call__(self, trainer: Any) -> None:
         """Add the last epoch."""
-        entry = trainer.history[-1]
-        if not self._columns or not entry.keys() <= set(self._columns):
+        entry = _last_entry("CSVLog", trainer)
+        if not self._columns or not entry.keys() <= set(self._columns) or not self.path.exists():
             self._write_anew(trainer.history)
             return
         with open(self.path, "ab") as file:

@@ -5,6 +5,7 @@ A file is read and checked whole before anything is changed.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -65,7 +66,9 @@ class ResumableTrainer(BaseTrainer):
         """Restore a run that `save_checkpoint` or fit wrote; the next fit goes on from it.
 
         That fit's max_epoch counts the epochs of the whole run. NumPy's global random stream is restored, too. The
-        data must be the same: of other data of the same length nothing can be known.
+        data must be the same: of other data of the same length nothing can be known. The optimizer's settings, its
+        learning rate among them, are the checkpoint's; those of the model (dropout_ratio, weight_decay, and the
+        momentum of batch normalization) must be the same.
 
         Parameters
         ----------
@@ -133,8 +136,11 @@ def begin_fit(
     state = checkpoint.fit_state if checkpoint else trainer._fit_state
     if state is not None and state.is_loaded and state.sizes:
         own_stream = state.check_continues(sizes, stream, live)
-        for callback, stored in zip(live, state.callbacks, strict=True):
-            callback.load_state_dict(stored["state"])
+        pairs = list(zip(live, [stored["state"] for stored in state.callbacks], strict=True))
+        for callback, own in pairs:  # all are tried before the first is changed
+            _copied(callback, trainer).load_state_dict(copy.deepcopy(own))
+        for callback, own in pairs:
+            callback.load_state_dict(own)
         if checkpoint:
             checkpoint.restore(trainer)
         if own_stream is not None:
@@ -150,6 +156,14 @@ def begin_fit(
     for callback in fresh:
         call_hook(callback, "before_fit", trainer)
     return state
+
+
+def _copied(callback: Any, trainer: Any) -> Any:
+    """Return a callback like another one, on which its state can be tried; it may hold the trainer itself."""
+    try:
+        return copy.deepcopy(callback, {id(held): held for held in (trainer, trainer.model)})
+    except Exception:  # it holds a file, say
+        return copy.copy(callback)
 
 
 def call_hook(callback: Any, name: str, trainer: Any) -> None:

@@ -43,10 +43,10 @@ def bptt_segments(length: int, batch_size: int, time_size: int, start: int) -> A
     return positions
 
 
-def has_train_flg(function: Any) -> bool:
-    """Whether a function has an argument `train_flg`."""
+def has_argument(function: Any, name: str) -> bool:
+    """Whether a function has an argument of this name."""
     try:
-        return "train_flg" in inspect.signature(function).parameters
+        return name in inspect.signature(function).parameters
     except (TypeError, ValueError):  # a compiled one, say
         return False
 
@@ -95,7 +95,7 @@ def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: in
             f"eval_perplexity: corpus has {len(corpus)} words, expected more than batch_size * time_size, "
             f"{batch_size * time_size}"
         )
-    flags = {"train_flg": False} if has_train_flg(model.forward) else {}
+    flags = {"train_flg": False} if has_argument(model.forward, "train_flg") else {}
     total = 0.0
     for i in range(iterations):
         begins = np.arange(batch_size)[:, None] * (length // batch_size) + i * time_size + np.arange(time_size)

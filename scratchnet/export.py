@@ -236,7 +236,7 @@ def _normalize(graph: _Graph, layer: Any) -> None:
 
 def _drop_out(graph: _Graph, layer: Any) -> None:
     """The books' Dropout scales what it does not drop, after training."""
-    graph.add("Mul", graph.numbers(1 - float(layer.dropout_ratio)))
+    graph.add("Mul", graph.numbers(1 - layer._ratio()))
 
 
 def _softmax(graph: _Graph, layer: Any) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from ._arrays import Array, as_array, as_number, as_real_array, check_integer, is_on_gpu, is_writable
 from ._as_written import unmodified_chain
 from ._compute import in_full
-from .util import buffers_of, flatten, has_train_flg, named_params, remove_duplicate
+from .util import buffers_of, flatten, has_argument, named_params, remove_duplicate
 
 __all__ = ["gradient_check", "gradient_descent", "numerical_diff", "numerical_gradient"]
 
@@ -228,7 +228,7 @@ def _compared(model: Any, x: Array, t: Array) -> dict[str, float]:
 
 def _compared_by_name(model: Any, x: Array, t: Array) -> dict[str, float]:
     """Do the same for a network whose params and gradients are dictionaries, as in book 1."""
-    flags = {"train_flg": True} if has_train_flg(model.loss) else {}
+    flags = {"train_flg": True} if has_argument(model.loss, "train_flg") else {}
 
     def loss_of() -> float:
         return as_number("gradient_check: the loss", model.loss(x, t, **flags))

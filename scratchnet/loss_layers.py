@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_float_array, as_loss, as_number, as_operand, empty, rows_of
+from ._arrays import Array, as_float_array, as_loss, as_number, as_operand, empty, is_on_gpu, rows_of
 from ._as_written import as_written
 from ._base import Layer
 from .backends import backend_for, ops
@@ -18,19 +18,70 @@ from .backends.general import labels_of
 __all__ = ["IdentityWithLoss", "SigmoidWithLoss", "SoftmaxWithLoss"]
 
 
-class _Loss(Layer):
-    """What the losses share: probabilities `y` and labels `t`, kept by forward for backward.
+def as_weights(where: str, sample_weight: Any, rows: int, like: Array) -> Array:
+    """Return the weights of `rows` samples as an array of the dtype of `like`.
+
+    Raises
+    ------
+    ValueError
+        There are more or fewer, or one is negative or not a finite number; on the GPU their values are not read.
+    """
+    weights = as_operand(where, sample_weight, like)
+    if weights.shape != (rows,):
+        raise ValueError(f"{where} has shape {weights.shape}, expected ({rows},), a weight for each sample")
+    if not is_on_gpu(weights):
+        wrong = np.flatnonzero(~((weights >= 0) & (weights < np.inf)))
+        if wrong.size:
+            raise ValueError(f"{where}[{wrong[0]}] is {weights[wrong[0]]}, expected a finite number of 0 or more")
+    return weights
+
+
+def _by_row(scores: Array) -> Array:
+    """View scores [N,...] as [N,C]."""
+    rows = scores.shape[0] if scores.ndim else 1
+    return scores.reshape(rows, scores.size // max(rows, 1))
+
+
+class _WeightedLoss(Layer):
+    """What all losses share: what forward keeps for backward, and the samples' weights.
+
+    With weights the loss is the mean of the samples' losses by them, 0 if they are all 0.
+    """
+
+    y: Any = None
+    t: Any = None
+    sample_weight: Any = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.y = self.t = self.sample_weight = None
+
+    def _weights(self, sample_weight: Any, rows: Array) -> Array:
+        """Return the checked weights of rows [N,...], and keep them."""
+        self.sample_weight = as_weights(self._error("sample_weight"), sample_weight, len(rows), rows)
+        weights: Array = self.sample_weight
+        return weights
+
+    def _weighted(self, dx: Array) -> Array:
+        """Return the gradient of the scores: that of the mean, each row weighted, in place."""
+        if self.sample_weight is not None:
+            weights = as_operand(self._error("sample_weight"), self.sample_weight, dx)
+            backend_for(dx).weight_rows(_by_row(dx), weights)
+        return dx
+
+    def _as_number(self, dout: Any) -> float:
+        if type(dout) is float or (type(dout) is int and dout == 1):  # fast path for the usual values
+            return dout
+        return as_number(self._error("dout"), dout)
+
+
+class _Loss(_WeightedLoss):
+    """What the losses of probabilities `y` and labels `t` share.
 
     `delta` is added to the probability in the logarithm of the loss, but not in its gradient.
     """
 
     delta = 1e-7
-    y: Any = None
-    t: Any = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.y = self.t = None
 
     def _class_indices(self, rows: Array) -> Array:
         """Return the labels that forward kept, or that a subclass has set, for the probabilities [N, C]."""
@@ -50,12 +101,15 @@ class _Loss(Layer):
         if not self.delta or self.y is None or not self.y.size:
             return 0.0
         p = self._probabilities()
-        return float((np.log(p + self.delta) - np.log(p)).mean())
-
-    def _as_number(self, dout: Any) -> float:
-        if type(dout) is float or (type(dout) is int and dout == 1):  # fast path for the usual values
-            return dout
-        return as_number(self._error("dout"), dout)
+        added = np.log(p + self.delta) - np.log(p)
+        if self.sample_weight is None:
+            return float(added.mean())
+        weights = np.asarray(self.sample_weight, np.float64)
+        return (
+            float(np.average(added.reshape(len(weights), -1).mean(axis=1), weights=weights))
+            if weights.any()
+            else 0.0
+        )
 
 
 @as_written
@@ -90,7 +144,7 @@ class SoftmaxWithLoss(_Loss):
 
     step_role = "softmax_cross_entropy"
 
-    def forward(self, x: Any, t: Any) -> float:
+    def forward(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Return the mean loss of the scores x, of shape (N, C), against the labels t.
 
         Parameters
@@ -99,22 +153,32 @@ class SoftmaxWithLoss(_Loss):
             Scores; a single sample (C,) counts as one row.
         t
             Class indices (N,), or one-hot (N, C), distinguished by size.
+        sample_weight
+            Weights (N,), not negative: the mean is by them, and 0 if they are all 0.
 
         Raises
         ------
         ValueError
-            The number of labels does not match.
+            The number of labels or weights does not match, or a weight is negative.
         IndexError
             A label is outside [0, C).
         """
         loss: float
+        self.sample_weight = None
         loss, self.y, self.t = ops.softmax_cross_entropy_forward(x, t, self.delta, self)
+        if sample_weight is None:
+            return loss
+        y = rows_of(self.y)
+        weights = self._weights(sample_weight, y)
+        loss = as_loss(
+            backend_for(y).weighted_cross_entropy_forward(y, self._class_indices(y), weights, self.delta, 0.0)
+        )
         return loss
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - onehot(t)) dout / N, of the scores' shape."""
         y = self._after_forward(self.y)
-        return ops.softmax_cross_entropy_backward(y, self.t, self._as_number(dout), self)
+        return self._weighted(ops.softmax_cross_entropy_backward(y, self.t, self._as_number(dout), self))
 
 
 def whole(t: Any) -> Any:
@@ -153,24 +217,34 @@ class SigmoidWithLoss(_Loss):
     step_role = "sigmoid_cross_entropy"
     loss: Any = None
 
-    def forward(self, x: Any, t: Any) -> float:
+    def forward(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Return the mean loss of the scores x, of any shape, against the same number of labels t, each 0 or 1.
+
+        With `sample_weight`, one for each along the first axis and not negative, it is the mean by these, 0 if all
+        are 0.
 
         Raises
         ------
         ValueError
-            The number of labels does not match.
+            The number of labels or weights does not match, or a weight is negative.
         IndexError
             A label is neither 0 nor 1.
         """
         x = as_float_array(self._error("x"), x)
         labels = labels_of(whole(t), x.size, 2, x, self, one_hot=False)
         y = empty(x.shape, x)
-        self.loss = loss = as_loss(
-            backend_for(x).sigmoid_cross_entropy_forward(x.reshape(-1), labels, self.delta, 0.0, y.reshape(-1))
-        )
+        kernels = backend_for(x)
+        self.sample_weight = None
+        loss = kernels.sigmoid_cross_entropy_forward(x.reshape(-1), labels, self.delta, 0.0, y.reshape(-1))
+        if sample_weight is not None:
+            rows = _by_row(y)
+            weights = self._weights(sample_weight, rows)
+            loss = kernels.weighted_binary_cross_entropy_forward(
+                rows, labels.reshape(rows.shape), weights, self.delta, 0.0
+            )
         self.y, self.t = y, labels.reshape(y.shape)
-        return loss  # type: ignore[no-any-return]
+        self.loss = as_loss(loss)
+        return self.loss  # type: ignore[no-any-return]
 
     def backward(self, dout: Any = 1) -> Array:
         """Return dx = (y - t) dout / N, of the scores' shape."""
@@ -180,7 +254,7 @@ class SigmoidWithLoss(_Loss):
         is_kept = type(t) is np.ndarray and t.dtype == np.int64 and t.shape == y.shape  # by forward, as a rule
         labels = t.reshape(-1) if is_kept else labels_of(whole(t), y.size, 2, y, self, one_hot=False)
         backend_for(y).sigmoid_cross_entropy_backward(y.reshape(-1), labels, self._as_number(dout), dx.reshape(-1))
-        return dx
+        return self._weighted(dx)
 
     def _probabilities(self) -> Array:
         y = np.asarray(self.y, np.float64)
@@ -188,7 +262,7 @@ class SigmoidWithLoss(_Loss):
 
 
 @as_written
-class IdentityWithLoss(Layer):
+class IdentityWithLoss(_WeightedLoss):
     """The scores themselves and half their squared error: the loss of a regression.
 
     Attributes
@@ -214,22 +288,18 @@ class IdentityWithLoss(Layer):
 
     step_role = "squared_error"
     has_classes = False
-    y: Any = None
-    t: Any = None
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.y = self.t = None
-
-    def forward(self, x: Any, t: Any) -> float:
+    def forward(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Return 0.5 sum of (x - t)^2 / N for the scores x and the targets t, both of shape (N, C).
 
-        A single sample (C,) counts as one row.
+        A single sample (C,) counts as one row. With `sample_weight` (N,), not negative, it is the mean of the
+        rows' losses by these, 0 if all are 0.
 
         Raises
         ------
         ValueError
-            t does not have the scores' shape, or does not contain real numbers.
+            t does not have the scores' shape, or does not contain real numbers; or the number of weights does not
+            match, or one is negative.
         """
         y = as_float_array(self._error("x"), x)
         target = as_operand(self._error("t"), t, y)
@@ -237,8 +307,13 @@ class IdentityWithLoss(Layer):
             raise ValueError(
                 self._error(f"t has shape {target.shape}, expected {y.shape or '(N, C)'}, the shape of the scores")
             )
-        self.y, self.t = y, target
-        loss: float = as_loss(backend_for(y).squared_error_forward(rows_of(y), rows_of(target)))
+        self.y, self.t, self.sample_weight = y, target, None
+        rows, targets, kernels = rows_of(y), rows_of(target), backend_for(y)
+        if sample_weight is None:
+            loss: float = as_loss(kernels.squared_error_forward(rows, targets))
+        else:
+            weights = self._weights(sample_weight, rows)
+            loss = as_loss(kernels.weighted_squared_error_forward(rows, targets, weights))
         return loss
 
     def backward(self, dout: Any = 1) -> Array:
@@ -246,6 +321,5 @@ class IdentityWithLoss(Layer):
         y = as_float_array(self._error("y"), self._after_forward(self.y))
         t = as_operand(self._error("t"), self.t, y)
         dx = empty(y.shape, y)
-        number = as_number(self._error("dout"), dout)
-        backend_for(y).squared_error_backward(rows_of(y), rows_of(t), number, rows_of(dx))
-        return dx
+        backend_for(y).squared_error_backward(rows_of(y), rows_of(t), self._as_number(dout), rows_of(dx))
+        return self._weighted(dx)

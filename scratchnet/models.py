@@ -211,7 +211,7 @@ class MultiLayerNet(_Dense):
             scales = [sqrt(gain[weight_init_std.lower()] / n) for n in sizes[:-1]]
         else:
             scales = [_as_scale(weight_init_std)] * (len(sizes) - 1)
-        self.weight_decay = _as_decay(weight_decay)
+        self.weight_decay = weight_decay
         super().__init__(sizes, activation, scales, dtype, rng, loss)
 
 
@@ -256,7 +256,7 @@ class Sequential(Network):
             if missing:
                 raise ValueError(f"Sequential: {described(layer)} is no layer: it has no {missing[0]}")
         self.layers, self.loss_layer = list(layers), loss_layer
-        self.weight_decay = _as_decay(weight_decay)
+        self.weight_decay = weight_decay
         self.params = [p for layer in self.layers for p in layer.params]
         self.grads = [g for layer in self.layers for g in layer.grads]
         if config.GPU:
@@ -342,7 +342,7 @@ def _made_of(stored: dict[str, Array]) -> Network:
     if kind not in _MODELS:
         raise ValueError(f"its architecture has an unknown model {kind!r}")
     model = _dense_of(kind, arrays, found.get("activation"), found.get("loss"))
-    model.weight_decay = _as_decay(found.get("weight_decay"))
+    model.weight_decay = found.get("weight_decay")
     if model.architecture() != found:
         raise ValueError(f"its architecture is not that of a {kind} of these sizes")
     copy_into(model, arrays)
@@ -362,13 +362,6 @@ def _dense_of(kind: str, arrays: dict[str, Array], activation: Any, loss: Any) -
     if kind == "TwoLayerNet" and len(sizes) == 3:
         return TwoLayerNet(sizes[0], sizes[1], sizes[2], 0.0, **options)
     return MultiLayerNet(sizes[0], sizes[1:-1], sizes[-1], weight_init_std=0.0, loss=loss, **options)
-
-
-def _as_decay(weight_decay: Any) -> float:
-    decay = as_number("weight_decay", weight_decay, 0)
-    if decay == float("inf"):
-        raise ValueError("weight_decay must be a finite number, got inf")
-    return decay
 
 
 def _as_sizes(sizes: Sequence[Any]) -> list[int]:

@@ -14,7 +14,6 @@ whether nothing has changed after user code has run. Replaced functions of modul
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Sequence
 from math import prod
 from operator import is_not
@@ -24,7 +23,7 @@ import numpy as np
 
 from ._arrays import Array, is_carray, is_on_gpu
 from ._as_written import is_as_written, unmodified_chain
-from ._steps import LOSSES, chain_steps, computes_before_cast
+from ._steps import LOSSES, chain_steps, computes_before_cast, draw_masks
 from .backends import address_of, place_of, runner_for
 from .util import class_indices
 
@@ -51,6 +50,10 @@ class Job(NamedTuple):
         Samples per step.
     max_grad : float or None
         Largest norm of all gradients together.
+    weights : array of float64, or None
+        A weight for each sample, on the same device.
+    epoch : int
+        Samples of an epoch, of which the last batch may be smaller; 0 stands for those of all whole batches.
     """
 
     model: Any
@@ -59,6 +62,21 @@ class Job(NamedTuple):
     t: Array
     batch_size: int
     max_grad: float | None
+    weights: Array | None = None
+    epoch: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Samples of an epoch."""
+        return self.epoch or len(self.x) // self.batch_size * self.batch_size
+
+    def batches(self, rows: int, steps: int) -> list[int]:
+        """Return the sizes of the next batches, at most so many, if `rows` are left of some epochs."""
+        size, epoch = self.batch_size, self.samples
+        of_epoch = [size] * (epoch // size) + [epoch % size] * (epoch % size > 0)
+        made = (-rows % epoch) // size  # in the running epoch
+        last = min(made + steps, len(of_epoch) * -(-rows // epoch))
+        return (of_epoch * -(-last // len(of_epoch)))[made:last]
 
 
 class ChainLink(NamedTuple):
@@ -104,6 +122,8 @@ class Plan:
 
     def __init__(self, job: Job, recorded: Sequence[Any] | None = None) -> None:
         self._recorded = recorded
+        if job.weights is not None and recorded is not None:
+            raise NoPlanError("the steps of a model of your own have no sample weights")
         layers = self._layers_of(job.model)
         roles = [_role(layer) for layer in layers]
         own = ("softmax_cross_entropy",) if recorded is not None else LOSSES
@@ -135,8 +155,9 @@ class Plan:
             parameters = coalesce(params, grads, states)
             if self.is_on_gpu:
                 chain = match_chain(layers)
-                if recorded is None and job.model.weight_decay:
-                    raise NoPlanError("on the GPU whole steps have no weight decay")
+                decays = recorded is None and job.model.weight_decay
+                if decays or job.weights is not None or job.samples % job.batch_size:
+                    raise NoPlanError("on the GPU whole steps have no weights, no decay and batches of one size")
                 self._runner = self._runner_class(chain, parameters, kernel, job.batch_size, job.max_grad)
                 widths = [chain[0].W.shape[0], *(link.W.shape[1] for link in chain)]
                 self.nbytes = 4 * sum(widths) * job.batch_size * params[0].itemsize
@@ -144,8 +165,9 @@ class Plan:
                 self._steps = chain_steps(layers[:-1], roles[:-1], job.x.shape[1:], job.batch_size)
                 decay = float(job.model.weight_decay) if recorded is None else 0.0
                 self._runner = self._runner_class(
-                    self._steps, self._loss, parameters, kernel, job.batch_size, job.max_grad, decay
-                )
+                    self._steps, self._loss, parameters, kernel, job.batch_size, job.max_grad, decay,
+                    is_weighted=job.weights is not None,
+                )  # fmt: skip
                 self.nbytes = self._runner.nbytes
             self._set_data(job)
         except ValueError as error:
@@ -205,6 +227,7 @@ class Plan:
             The data cannot be trained on in whole steps.
         """
         same = (job.batch_size, job.max_grad) == (self._job.batch_size, self._job.max_grad)
+        same &= (job.weights is None) == (self._job.weights is None)
         if not same or job.x.shape[1:] != self._sample or not self._is_for(job.model, job.optimizer):
             return False
         try:
@@ -231,13 +254,16 @@ class Plan:
         is_cast = rows.dtype != job.model.params[0].dtype
         if is_cast and not self.is_on_gpu and computes_before_cast(self._steps):
             raise NoPlanError(f"a layer computes with the samples' own dtype, {rows.dtype}")
-        self._runner.set_data(rows, job.t)
+        if self.is_on_gpu:
+            self._runner.set_data(rows, job.t)
+        else:
+            self._runner.set_data(rows, job.t, job.weights, job.samples)
         self._job, self._place_of_data, self._sample = job, place_of(job.x), job.x.shape[1:]
 
     def forget_data(self) -> None:
         """Release the samples and labels."""
-        model, optimizer, _, _, batch_size, max_grad = self._job
-        self._job = Job(model, optimizer, _NOTHING, _NOTHING, batch_size, max_grad)
+        weights = None if self._job.weights is None else _NOTHING
+        self._job = self._job._replace(x=_NOTHING, t=_NOTHING, weights=weights)
         self._runner.forget_data()
 
     @property
@@ -245,32 +271,32 @@ class Plan:
         """The labels being trained on."""
         return self._job.t
 
-    def run(self, order: Array) -> list[float]:
-        """Train on the rows in `order`, batch after batch; return the loss of each step."""
-        optimizer, size = self._job.optimizer, self._job.batch_size
-        rest: tuple[Any, ...] = ()
-        if self._dropped or self._normalized:
-            order = order[: size * self._most_steps()]
-            rest = self._masks(len(order) // size), [layer._share() for layer in self._normalized]
-        losses: list[float] = self._runner.run(order, *optimizer.step_numbers(len(order) // size), *rest)
+    def run(self, rows: Array, steps: int) -> list[float]:
+        """Train on the next batches, so many at most, if these rows are left of some epochs; return the losses."""
+        job, optimizer = self._job, self._job.optimizer
+        sizes = job.batches(len(rows), min(steps, self._most_steps()) if self._dropped else steps)
+        used = rows[: sum(sizes)]
+        numbers = optimizer.step_numbers(len(sizes))
+        if self.is_on_gpu:
+            losses: list[float] = self._runner.run(used, *numbers)
+        else:
+            left = (len(rows) - 1) % job.samples + 1
+            losses = self._runner.run(used, *numbers, *self._draws(sizes), left)
         optimizer.count_steps(len(losses))
         return losses
 
-    def _most_steps(self) -> int:
-        each = sum(size for _, size in self._runner.masks) * 8
-        return max(1, self.MAX_MASK_BYTES // each) if each else sys.maxsize
+    def _draws(self, batches: Sequence[int]) -> tuple[Array | None, Sequence[float]]:
+        """Return the masks of dropout and the momenta of batch normalization for some steps."""
+        masks = None
+        if self._dropped:
+            ratios, dtype = [layer._ratio() for layer in self._dropped], self._job.model.params[0].dtype
+            masks = draw_masks(batches, [size for _, size in self._runner.masks], ratios, dtype)
+        return masks, [layer._share() for layer in self._normalized]
 
-    def _masks(self, steps: int) -> Array | None:
-        """Draw what dropout keeps, in the order in which its layers would: step after step, layer after layer."""
-        sizes, ratios = [size for _, size in self._runner.masks], [layer._ratio() for layer in self._dropped]
-        if not sizes:
-            return None
-        drawn = np.random.rand(steps, sum(sizes))
-        masks = np.empty(drawn.shape, self._job.model.params[0].dtype)
-        ends = np.cumsum(sizes).tolist()
-        for ratio, end, size in zip(ratios, ends, sizes, strict=True):
-            masks[:, end - size : end] = drawn[:, end - size : end] > ratio
-        return masks
+    def _most_steps(self) -> int:
+        """Return for how many steps at most the masks are drawn ahead."""
+        each: int = sum(size for _, size in self._runner.masks) * 8 * self._job.batch_size
+        return max(1, self.MAX_MASK_BYTES // each)
 
 
 def _own_layers(model: Any) -> Sequence[Any]:

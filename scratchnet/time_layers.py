@@ -709,7 +709,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
         super().__init__()
         self.ignore_label = -1
 
-    def forward(self, xs: Any, ts: Any) -> float:
+    def forward(self, xs: Any, ts: Any) -> float:  # type: ignore[override]
         """Return the mean loss of the scores xs (N, T, V) against the labels ts, (N, T) or one-hot (N, T, V).
 
         Raises
@@ -793,7 +793,7 @@ class Simple_TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
     _xs: Any = None
 
-    def forward(self, x: Any, t: Any) -> float:
+    def forward(self, x: Any, t: Any) -> float:  # type: ignore[override]
         """Return the mean loss of the scores x (N, T, V) against the labels t, (N, T) or one-hot (N, T, V)."""
         loss = super().forward(x, t)
         self._outdate()

@@ -133,6 +133,8 @@ class Trainer(ResumableTrainer):
         metric: Callable[[Any, Any, Any], Any] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
+        sample_weight: Any = None,
+        drop_last: bool = True,
     ) -> None:
         """Train for max_epoch epochs of len(x) // batch_size steps each.
 
@@ -172,7 +174,14 @@ class Trainer(ResumableTrainer):
         resume : bool
             Whether the run goes on from that file, if it exists: all is restored, random streams included, and the
             end is that of a run without interruption, to the bit. A run that a callback stopped is at its end.
-            The data must be the same; their number is checked, their content cannot be.
+            The data must be the same; their number is checked, their content cannot be. The optimizer's learning
+            rate and other settings are the file's; the model's dropout and weight decay must be those of the run.
+        sample_weight : array, shape (len(x),), optional
+            A weight for each sample, not negative. The loss of a batch is the mean by its weights, 0 if all are 0;
+            validation has none. A model of your own gets them as forward(x, t, sample_weight=...).
+        drop_last : bool
+            Whether what is left of an epoch after its whole batches is left out, as in the book; otherwise it is a
+            last, smaller batch, and an epoch's loss the mean over its samples.
 
         Raises
         ------
@@ -205,14 +214,17 @@ class Trainer(ResumableTrainer):
         x, t = as_array(x, "fit: x"), as_array(t, "fit: t")
         callbacks = [callbacks] if callable(callbacks) else callbacks
         self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks, metric)
+        if not isinstance(drop_last, bool | np.bool_):
+            raise ValueError(f"fit: drop_last must be True or False, got {drop_last!r}")
         path = checked_checkpoint(checkpoint, resume)
         batch_size = int(batch_size)  # Python's numbers: NumPy's overflow in products
-        steps = len(x) // batch_size
+        rest = 0 if drop_last else len(x) % batch_size
+        steps, used = len(x) // batch_size + (rest > 0), len(x) - len(x) % batch_size + rest
         stream = random_stream("fit: rng", rng)
-        sizes = {"samples": len(x), "batch_size": batch_size}
+        sizes = {"samples": len(x), "batch_size": batch_size, "drop_last": int(drop_last)}
         goes_on = self._fit_state is not None and self._fit_state.is_loaded
         with streams_put_back() if goes_on else nullcontext():  # a model may draw when it predicts
-            run = FitRun(self, x, t, validation, batch_size, max_grad, metric)
+            run = FitRun(self, x, t, validation, batch_size, max_grad, metric, sample_weight, used)
         state = begin_fit(self, sizes, None if rng is None else stream, callbacks, path, resume=resume)
         left = 0 if state.is_stopped else max(0, int(max_epoch) - state.epochs)
         orders = Orders(stream.permutation, len(x), state.order)
@@ -222,7 +234,7 @@ class Trainer(ResumableTrainer):
         state.is_loaded = False
         self.eval_interval = None if eval_interval is None else int(eval_interval)
         with show_progress(progress, left * steps) as bar, finish_step_on_interrupt() as interrupted:
-            log = _LossLog(self, state, steps, bar, verbose)
+            log = _LossLog(self, state, steps, rest / batch_size if rest else 1.0, bar, verbose)
             try:
                 while left:
                     interrupted()  # before anything is drawn from the stream: what is drawn ahead is one call
@@ -231,7 +243,7 @@ class Trainer(ResumableTrainer):
                     is_single = is_watched or path is not None
                     epochs = 1 if is_single else min(left, run.engine.epochs_at_once(steps))
                     left -= epochs
-                    rows = orders.draw(epochs, steps * batch_size)
+                    rows = orders.draw(epochs, used)
                     state.order = orders.order
                     run.train(rows, log, interrupted)
                     if is_single:
@@ -294,6 +306,9 @@ class Trainer(ResumableTrainer):
                 raise ValueError("fit: the model has no predict, which validation needs")
         if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
             raise ValueError(f"fit: callbacks must be a list of functions, got {callbacks!r}")
+        for callback in callbacks:
+            if isinstance(callback, type):
+                raise ValueError(f"fit: the callback {callback.__name__} is a class; call it to create one")
         if metric is not None and (not callable(metric) or validation is None):
             what = "requires validation=(x, t)" if callable(metric) else f"must be a function, got {metric!r}"
             raise ValueError(f"fit: metric {what}; it is called as metric(model, x, t)")
@@ -311,6 +326,8 @@ class _LossLog(LogLines):
         Where the fit is: its epochs are counted there.
     steps : int
         Steps per epoch.
+    last : float
+        What the last of them counts in the epoch's loss: the share of its batch, if that is smaller.
     bar
         Progress bar, which also writes the lines.
     verbose : bool
@@ -319,10 +336,12 @@ class _LossLog(LogLines):
 
     _trainer: Trainer
 
-    def __init__(self, trainer: Trainer, state: FitState, steps: int, bar: Any, verbose: bool) -> None:
+    def __init__(
+        self, trainer: Trainer, state: FitState, steps: int, last: float, bar: Any, verbose: bool
+    ) -> None:
         super().__init__(trainer, steps, bar.write)
         self._state, self._bar, self._verbose = state, bar, verbose
-        self._means = LossMeans(steps, trainer.eval_interval, *state.window)
+        self._means = LossMeans(steps, trainer.eval_interval, *state.window, last)
         self._watch = LossWatch("fit", steps, depth=3)
         self._step = 0  # done in the running epoch
 
@@ -336,10 +355,10 @@ class _LossLog(LogLines):
         """Sum and number of the losses since the last line."""
         return self._means.window()
 
-    def add(self, losses: list[float], x: Array, rows: Array) -> None:
-        """Record the losses of the next steps, taken on these rows of the samples x."""
+    def add(self, losses: list[float], x: Array, rows: Array, batches: list[int]) -> None:
+        """Record the losses of the next steps, on batches of so many of these rows of the samples x."""
         trainer = self._trainer
-        self._watch.look(losses, trainer.current_epoch * self._steps + self._step, x, rows)
+        self._watch.look(losses, trainer.current_epoch * self._steps + self._step, x, rows, batches)
         self._bar.update(len(losses))
         self._step = (self._step + len(losses)) % self._steps
         for step, since_line, of_epoch in self._means.add(losses):

@@ -27,7 +27,7 @@ from ._unpickle import RefusedPickleError, load_pickle
 from .backends import NoGPUError, address_of, backend_for, to_device, to_host
 from .backends import load_cupy as load_cupy
 from .evaluation import eval_perplexity, eval_seq2seq
-from .evaluation import has_train_flg as has_train_flg
+from .evaluation import has_argument as has_argument
 from .language import (
     analogy,
     convert_one_hot,
@@ -200,7 +200,7 @@ def takes_train_flg(layer: Any) -> bool:
     """Whether the forward of a layer's class has an argument `train_flg`, as that of Dropout."""
     cls = type(layer)
     if cls not in _TAKES_TRAIN_FLG:
-        _TAKES_TRAIN_FLG[cls] = has_train_flg(cls.forward)
+        _TAKES_TRAIN_FLG[cls] = has_argument(cls.forward, "train_flg")
     return _TAKES_TRAIN_FLG[cls]
 
 

@@ -138,7 +138,7 @@ def make_case(name: str, sizes: dict[str, int], dtype: Any, seed: int = 0, absen
             array[...] = np.nan
         elif a.name in ("var", "std") or (a.name in ("h", "v") and "update" in name):
             array[...] = rng.random(shape) * 2
-        elif a.name == "y":
+        elif a.name in ("y", "w"):
             array[...] = rng.random(shape)
         else:
             array[...] = rng.standard_normal(shape) * 2

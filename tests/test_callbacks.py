@@ -384,3 +384,33 @@ def test_the_order_of_callbacks_is_theirs():
     said = []
     fitted([lambda tr, n=n: said.append(n) for n in range(3)], 2)
     assert said == list(itertools.chain(range(3), range(3)))
+
+
+# What goes wrong, and is said
+
+
+def test_a_class_is_no_callback():
+    for given in (EarlyStopping, [CSVLog]):
+        with pytest.raises(ValueError, match=r"fit: the callback \w+ is a class; call it to create one"):
+            fitted(given)
+
+
+def test_a_schedule_for_an_optimizer_without_a_learning_rate_is_refused():
+    class Own:
+        def update(self, params, grads):
+            pass
+
+    with pytest.raises(ValueError, match="LearningRateSchedule: the optimizer Own has no lr"):
+        fitted(LearningRateSchedule(lambda epoch: 0.1), trained=Trainer(TwoLayerNet(2, 5, 3), Own()))
+
+
+def test_a_history_that_another_callback_has_emptied(tmp_path):
+    for callback in (EarlyStopping("loss"), CSVLog(tmp_path / "log.csv")):
+        with pytest.raises(ValueError, match=f"{type(callback).__name__}: the history is empty"):
+            fitted([lambda trained: trained.history.clear(), callback])
+
+
+def test_a_log_that_was_removed_is_written_whole_again(tmp_path):
+    path = tmp_path / "log.csv"
+    fitted([lambda trained: path.unlink() if trained.current_epoch == 2 else None, CSVLog(path)], 3)
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", "1", "2", "3"]

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 import signal
 import zipfile
 
@@ -21,6 +22,7 @@ from scratchnet import SGD, Adam, Momentum, RnnlmTrainer, Trainer, TwoLayerNet, 
 from scratchnet._streams import checked_state, set_state, state_of
 from scratchnet.callbacks import Checkpoint, EarlyStopping
 from scratchnet.dataset import spiral
+from scratchnet.models import Sequential
 
 X, T = spiral.load_data()
 WORDS = np.arange(800) % 7
@@ -426,7 +428,7 @@ class Kept:
 
 def test_the_states_of_callbacks(tmp_path):
     state = {
-        "numbers": [1, 2.5, None, True, "네", np.float32(0.5)],
+        "numbers": [1, 2.5, None, True, "네", np.longdouble(0.5)],
         "arrays": {"a": np.arange(3), "b": [np.ones((1, 2), bool)]},
         "not": float("nan"),
         "nothing": {},
@@ -443,11 +445,128 @@ def test_the_states_of_callbacks(tmp_path):
         ({"array": "params/0"}, "must be a dictionary of names"),
         ({"a": {2, 3}}, "what a checkpoint cannot hold: a set"),
         ({"a": np.array([None])}, "is an array of object, expected numbers"),
+        (None, "state_dict of the callback Kept must return a dictionary, got None"),
+        ([("a", 1)], r"must return a dictionary, got \[\('a', 1\)\]"),
     ):
         trained = trainer()
         with pytest.raises(ValueError, match=match):
             fitted(trained, 1, callbacks=Kept(wrong), checkpoint=tmp_path / "run")
         fitted(trained, 1)
+
+
+class Counted:
+    """A callback of one's own, which counts its calls in a list and takes no state without one."""
+
+    def __init__(self, most=9):
+        self.most, self.calls, self.is_loaded = most, [], False
+
+    def __call__(self, trainer):
+        self.calls.append(trainer.current_epoch)
+
+    def state_dict(self):
+        return {"calls": self.calls or None}
+
+    def load_state_dict(self, state):
+        self.is_loaded = True
+        self.calls.extend(state["calls"])
+        if len(self.calls) > self.most:
+            raise ValueError(f"Counted: {len(self.calls)} calls are too many")
+
+
+@pytest.mark.parametrize("refusing", [0, 1, 2])
+def test_where_one_callback_s_state_is_refused_all_stay_as_they_were(tmp_path, refusing):
+    """They may have counted in earlier fits, and change before they find that the state is wrong."""
+
+    def callbacks():
+        return [EarlyStopping("loss"), Counted(), Counted()]
+
+    path = tmp_path / "run.npz"
+    fitted(trainer(), 3, callbacks=callbacks(), checkpoint=path)
+    for counted in ([], [7]):
+        given = callbacks()
+        given[1].calls[:] = counted
+        for other in given[1:]:
+            other.most = 9
+        if refusing:
+            given[refusing].most, match = 2, "calls are too many"
+        else:
+            given[0].monitor, match = "accuracy", "EarlyStopping: the state is of 'loss', expected 'accuracy'"
+        before = [dict(vars(one)) for one in given]
+        loaded = trainer()
+        loaded.load_checkpoint(path)
+        for trained, options in ((trainer(), dict(checkpoint=path, resume=True)), (loaded, {})):
+            options["callbacks"] = given
+            unchanged_by(lambda trained=trained, o=options: fitted(trained, 5, **o), trained, match)
+            assert [dict(vars(one)) for one in given] == before and given[1].calls == counted
+            assert given[1].calls is before[1]["calls"]
+
+
+# What is a part of the run, though no parameter tells it
+
+SETTINGS = {
+    "dropout": (dict(ratios=(0.3, 0.2)), "its model has dropout_ratio 0.5, 0.2; this one has 0.3, 0.2"),
+    "the second dropout": (
+        dict(ratios=(0.5, 0.25)),
+        "its model has dropout_ratio 0.5, 0.2; this one has 0.5, 0.25",
+    ),
+    "decay": (dict(decay=0.0), "its model has weight_decay 0.001; this one has 0.0"),
+    "momentum": (dict(momentum=0.8), "its model has momentum 0.9; this one has 0.8"),
+}
+
+
+def with_settings(ratios=(0.5, 0.2), decay=0.001, momentum=0.9):
+    first, second = np.ones((2, 4)), np.ones((4, 3))
+    made = [
+        layers.Affine(first, np.zeros(4)),
+        layers.BatchNormalization(np.ones(4), np.zeros(4), momentum=momentum),
+    ]
+    made += [layers.Dropout(ratio) for ratio in ratios] + [layers.Affine(second, np.zeros(3))]
+    return trainer(Sequential(made, layers.SoftmaxWithLoss(), weight_decay=decay))
+
+
+@pytest.mark.parametrize("other, message", SETTINGS.values(), ids=SETTINGS)
+def test_other_settings_of_the_model_are_refused_by_name(tmp_path, other, message):
+    options = {"checkpoint": tmp_path / "run.npz", "resume": True}
+    np.random.seed(1)  # of the masks
+    whole = bits(fitted(with_settings(), 4))
+    np.random.seed(1)
+    fitted(with_settings(), 2, **options)
+    other = with_settings(**other)
+    match = "run.npz does not fit: " + re.escape(message)
+    unchanged_by(lambda: other.load_checkpoint(options["checkpoint"]), other, match)
+    unchanged_by(lambda: fitted(other, 4, **options), other, match)
+    assert bits(fitted(with_settings(), 4, **options)) == whole
+
+
+def test_settings_of_a_language_model_and_of_a_class_of_one_s_own(tmp_path):
+    def both(ratio):
+        model = language_model()
+        model.layers[1].dropout_ratio = ratio
+        own = Chain([Average(), layers.Affine(np.ones((2, 3)), np.zeros(3))], layers.SoftmaxWithLoss())
+        own.layers[0].dropout_ratio = ratio
+        return RnnlmTrainer(model, SGD()), Trainer(own, SGD())
+
+    for first, same, other in zip(both(0.2), both(np.float64(0.2)), both(0.25), strict=True):
+        path = first.save_checkpoint(tmp_path / "run")
+        same.load_checkpoint(path)
+        with pytest.raises(ValueError, match=r"its model has dropout_ratio 0.2; this one has 0.25"):
+            other.load_checkpoint(path)
+
+
+def test_checkpoints_that_do_not_have_the_settings_still_load(tmp_path):
+    path = fitted(with_settings(), 2).save_checkpoint(tmp_path / "run")
+    rewritten(path, set_text("trainer", lambda told: told.pop("settings")))
+    fitted(with_settings((0.3, 0.3)), 4, checkpoint=path, resume=True)
+
+
+def test_the_optimizer_s_settings_are_those_of_the_checkpoint(path):
+    """As with its state_dict; what is set after load_checkpoint holds."""
+    resumed = fitted(trainer(optimizer=Adam(0.5, 0.5)), 5, checkpoint=path, resume=True)
+    assert bits(resumed) == bits(fitted(trainer(), 5)) and resumed.optimizer.lr == 0.05
+    loaded = trainer()
+    loaded.load_checkpoint(path)
+    loaded.optimizer.lr = 0.01
+    assert bits(fitted(loaded, 6)) != bits(fitted(trainer(), 6)) and loaded.optimizer.lr == 0.01
 
 
 # Damage: whatever is in a file, it is refused as a whole
@@ -510,6 +629,8 @@ DAMAGE = {
     "a key of others": (set_stream(key=[-1] * 624), "key of a random stream is not what NumPy gives"),
     "a place beyond": (set_stream(pos=625), "pos of a random stream is not what NumPy gives"),
     "another stream": (set_stream(bit_generator="PCG64"), "it is the state of 'PCG64', the stream is 'MT19937'"),
+    "settings of texts": (set_text("trainer", lambda t: t.update(settings={"momentum": "a"})), "damaged|fit"),
+    "settings in a list": (set_text("trainer", lambda t: t.update(settings=[0.5])), "damaged|fit"),
     "callbacks of numbers": (set_entry("callbacks", np.array("[1]")), "damaged"),
     "objects": (set_entry("buffers/0", np.array([None])), "dtype object"),
 }  # fmt: skip
@@ -589,3 +710,12 @@ def test_an_optimizer_s_other_settings_come_back_too(tmp_path):
     other = trainer(optimizer=Momentum())
     other.load_checkpoint(tmp_path / "run")
     assert (other.optimizer.lr, other.optimizer.momentum) == (np.float32(0.1), 0.5)
+
+
+def test_a_layer_s_setting_that_no_float_holds_is_left_out(tmp_path):
+    class Huge(layers.Relu):
+        momentum = 10**400
+
+    model = Sequential([Huge(), layers.Affine(np.ones((2, 3)), np.zeros(3))], layers.SoftmaxWithLoss())
+    fitted(Trainer(model, SGD(0.1)), 1, checkpoint=tmp_path / "run")
+    fitted(Trainer(model, SGD(0.1)), 2, checkpoint=tmp_path / "run", resume=True)

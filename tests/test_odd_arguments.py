@@ -16,12 +16,14 @@ from scratchnet import (
     evaluation,
     functions,
     gradient,
+    layers,
     plotting,
     util,
 )
 from scratchnet.book1 import functions as book1_functions
 from scratchnet.book1 import gradient as book1_gradient
 from scratchnet.book1 import util as book1
+from scratchnet.models import Sequential
 from scratchnet.time_layers import TimeSoftmaxWithLoss
 
 NO_NUMBERS = ["a", b"1", None, {}, [1, [2]], 1j, ["1"], object()]
@@ -252,3 +254,86 @@ def test_a_language_and_a_number_of_any_kind_are_looked_at():
 
 def test_rows_of_no_numbers_have_a_gradient_at_once():
     assert book1_gradient.numerical_gradient_2d(np.sum, np.zeros((2**40, 0))).shape == (2**40, 0)
+
+
+# What readers get wrong: the message says what to do
+
+X, T = np.random.default_rng(0).standard_normal((12, 4)), np.arange(12) % 3
+NAMES = np.array(["cat", "dog", "cow"])[T]
+
+
+def fit(model, x, t, **options):
+    Trainer(model, SGD()).fit(x, t, 1, 4, verbose=False, **options)
+
+
+def net(outputs=3, loss="softmax"):
+    return MultiLayerNet(4, [5], outputs, rng=0, loss=loss)
+
+
+@pytest.mark.parametrize(
+    "labels", [NAMES, NAMES.astype("S"), NAMES.astype(object), NAMES.tolist(), NAMES[:, None]]
+)
+def test_labels_that_are_names_are_told_how_to_become_numbers(labels):
+    for where, call in {
+        "t: ": lambda: fit(net(), X, labels),
+        "SoftmaxWithLoss: t: ": lambda: net().forward(X, labels),
+        "accuracy: t: ": lambda: net().accuracy(X, labels),
+        "fit: validation's t: ": lambda: fit(net(), X, T, validation=(X, labels)),
+    }.items():
+        told = r"class indices must be integers, got dtype .*; names, t = numpy.unique\(t, return_inverse=True\)"
+        with pytest.raises(ValueError, match=where + told):
+            call()
+    with pytest.raises(ValueError, match=r"t: .* got dtype .*numpy.unique"):
+        fit(net(1, "sigmoid"), X, labels)
+    names, t = np.unique(labels, return_inverse=True)
+    fit(net(), X, t)
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid", "identity"])
+@pytest.mark.parametrize("labels", ["0.5", 1, {"t": [1]}])
+def test_labels_of_a_whole_set_are_not_one_thing(loss, labels):
+    with pytest.raises(ValueError, match="t: expected labels, one for each sample, got a scalar"):
+        net(1 if loss == "sigmoid" else 3, loss).prepare_labels(labels)
+
+
+def test_labels_that_are_other_than_names_are_told_astype():
+    for labels in (T * 1.0, T.astype(object)):
+        with pytest.raises(ValueError, match=r"got dtype \w+; .astype\(int\) converts them$"):
+            fit(net(), X, labels)
+
+
+def test_validation_data_are_named_where_they_do_not_fit():
+    for wrong, shape in ((X[:, :3], r"\(12, 3\)"), (np.ones((12, 5)), r"\(12, 5\)"), (X[0], r"\(4,\)")):
+        t = T[: len(wrong)]
+        match = f"fit: validation's x has shape {shape}, expected \\(N, 4\\), samples like those of x, {{}}"
+        with pytest.raises(ValueError, match=match.format(r"of shape \(12, 4\): Affine: x has")):
+            fit(net(), X, T, validation=(wrong, t))
+    with pytest.raises(IndexError, match=r"fit: validation's t\[1\] is 6, expected a number from 0 to 2"):
+        fit(net(), X, T, validation=(X, T + 5 * (T == 1)))
+    with pytest.raises(ValueError, match=r"fit: validation's t has shape .*, a number for each output"):
+        fit(net(3, "identity"), X, np.zeros((12, 3)), validation=(X, np.zeros((12, 2))))
+    with pytest.raises(ValueError, match=r"^Affine: x has shape \(1, 3\)"):  # x itself is as wrong
+        fit(net(), X[:, :3], T, validation=(X[:, :3], T))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_missing_flatten_is_named(pooled):
+    images, side = np.random.default_rng(0).standard_normal((12, 1, 6, 6)), 3 if pooled else 6
+    made = [layers.Convolution(np.ones((2, 1, 3, 3)), np.zeros(2), pad=1), layers.Relu()]
+    made += [layers.Pooling(2, 2)] * pooled + [layers.Affine(np.ones((2 * side**2, 3)), np.zeros(3))]
+    model = Sequential(made, SoftmaxWithLoss())
+    calls = (
+        lambda: fit(model, images, T),
+        lambda: model.forward(images, T),
+        lambda: model.predict(images),
+        lambda: fit(model, images, T, validation=(images, T)),
+    )
+    for call in calls:
+        told = rf"put a Flatten\(\) before it, which makes {2 * side**2} numbers of each sample"
+        with pytest.raises(
+            ValueError, match=rf"Affine: x has shape \(\d+, 2, {side}, {side}\), expected .*; {told}"
+        ):
+            call()
+    with pytest.raises(ValueError, match=r"because W has shape \(7, 3\)$"):  # which Flatten would not help
+        layers.Affine(np.ones((7, 3)), np.zeros(3)).forward(images)

@@ -141,6 +141,25 @@ def test_every_batch_size_and_stream(batch_size, rng):
     both_ways(lambda: network("all of them", np.float32), *data("all of them"), batch_size=batch_size, rng=rng)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("options", [{"drop_last": False}, {"drop_last": False, "max_grad": 0.1}, {}])
+@DTYPES
+def test_weights_of_the_samples_and_a_smaller_last_batch(loss, options, dtype):
+    x, t = data("all of them", loss)
+    weights = np.arange(ROWS) % 4 / 3
+    weights[:6] = 0  # a whole batch of them, at times
+    network_ = lambda: network("all of them", dtype, loss, decay=0.1)  # noqa: E731
+    _, _, history, _ = both_ways(network_, x, t, sample_weight=weights, **options)
+    assert history != both_ways(network_, x, t, **options)[2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 22, ROWS])
+@pytest.mark.parametrize("optimizer", [SGD, Adam])
+def test_a_smaller_last_batch_of_every_size(batch_size, optimizer):
+    x, t = data("convolution")
+    both_ways(lambda: network("convolution", np.float32), x, t, optimizer, batch_size, drop_last=False)
+
+
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float32", "float64"])
 @pytest.mark.parametrize("layout", ["plain", "every other", "Fortran"])
 def test_images_of_any_dtype_are_gathered(dtype, layout):
@@ -170,10 +189,15 @@ def test_one_score_and_labels_in_a_row_or_a_column():
         both_ways(lambda: models.MultiLayerNet(5, [4], 1, rng=0, loss="sigmoid", weight_decay=0.1), x, labels)
 
 
-def test_many_masks_are_drawn_in_pieces(monkeypatch):
-    expected = both_ways(lambda: network("dropout everywhere", np.float64), *data("dropout everywhere"))
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_many_masks_are_drawn_in_pieces(monkeypatch, drop_last):
+    def trained():
+        x, t = data("dropout everywhere")
+        return both_ways(lambda: network("dropout everywhere", np.float64), x, t, drop_last=drop_last)
+
+    expected = trained()
     monkeypatch.setattr(scratchnet.plan.Plan, "MAX_MASK_BYTES", 1)
-    assert both_ways(lambda: network("dropout everywhere", np.float64), *data("dropout everywhere")) == expected
+    assert trained() == expected
 
 
 CHANGES = {

@@ -117,6 +117,22 @@ def test_without_lines_the_epochs_are_drawn():
     assert ax.get_xlabel() == "Epochs"
 
 
+@pytest.mark.parametrize(
+    ("interval", "label", "lines"),
+    [(5, "Iterations (x5)", 8), (10, "Iterations (x10)", 4), (11, "Epochs", 4), (1000, "Epochs", 4)],
+)
+def test_an_interval_longer_than_an_epoch_has_a_point_for_each_epoch(interval, label, lines, tmp_path):
+    """10 steps in each of 4 epochs: a line is due in the first step of each, whatever the interval."""
+    x, t = points(100)
+    trainer = Trainer(TwoLayerNet(2, 3, 3, rng=0), SGD())
+    trainer.fit(x, t, 4, 10, eval_interval=interval, verbose=False)
+    other = Trainer(TwoLayerNet(2, 3, 3, rng=0), SGD())
+    other.load_checkpoint(trainer.save_checkpoint(tmp_path / "run"))
+    for trained in (trainer, other):
+        ax = trained.plot()
+        assert ax.get_xlabel() == label and len(ax.get_lines()[0].get_ydata()) == lines
+
+
 class Display:
     """IPython's display, as far as it is used: keeps what it was given."""
 
@@ -170,6 +186,9 @@ def test_a_live_curve_is_redrawn_at_most_twice_a_second(notebook, plt):
 def test_a_live_curve_says_what_it_requires(monkeypatch):
     with pytest.raises(ValueError, match="ylim must be two numbers"):
         LiveLoss(ylim=3)
+    for ylim in ((np.nan, 1), (0, np.inf)):
+        with pytest.raises(ValueError, match="ylim must be two finite numbers"):
+            LiveLoss(ylim)
     monkeypatch.setitem(sys.modules, "IPython.display", None)
     x, t = points()
     with pytest.raises(ImportError, match="LiveLoss requires IPython"):
@@ -647,3 +666,9 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
                 call()
         xx, _, _ = decision_regions(Net(), x, h=0.1)  # the numbers need no matplotlib
     assert xx.size > 1
+
+
+def test_axes_that_are_several_or_none_are_refused(plt):
+    for ax in (plt.subplots(1, 2)[1], 5):
+        with pytest.raises(ValueError, match="ax must be axes of matplotlib, one of them, got "):
+            plot_loss([1.0, 0.5], ax=ax)

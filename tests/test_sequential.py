@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import pickle
 import zipfile
 
@@ -216,6 +217,51 @@ def test_a_decay_that_is_none_is_refused(decay):
                  lambda: MultiLayerNet(2, [], 2, weight_decay=decay)):  # fmt: skip
         with pytest.raises(ValueError, match="weight_decay"):
             make()
+
+
+NO_DECAYS = {"text": "0.1", "nothing": None, "negative": -1, "nan": math.nan, "inf": np.inf,
+             "an array": np.ones(1), "a list": [0.1], "complex": 1j, "a bool": True,
+             "a huge int": 10**400}  # fmt: skip
+
+
+@pytest.mark.parametrize("decay", NO_DECAYS.values(), ids=NO_DECAYS)
+def test_a_decay_that_is_none_is_refused_when_it_is_set_too(decay):
+    for model, x in (
+        (network(), X),
+        (MultiLayerNet(2, [3], 3, weight_decay=0.1), POINTS),
+        (TwoLayerNet(2, 3, 3), POINTS),
+    ):
+        before = model.weight_decay
+        with pytest.raises(ValueError, match="weight_decay must be a finite, non-negative number, got "):
+            model.weight_decay = decay
+        assert model.weight_decay == before
+        trainer = Trainer(model, SGD(0.1))
+        with pytest.raises(ValueError, match="weight_decay must be"):  # in a fit it ends it, before the next step
+            trainer.fit(x, T, 3, 4, verbose=False, callbacks=lambda tr: setattr(tr.model, "weight_decay", decay))
+        assert trainer.current_epoch == 1 and model.weight_decay == before
+
+
+@pytest.mark.parametrize("decay", [1, np.float32(0.5), np.float16(0.5), np.int64(2), np.array(0.5), 0, -0.0])
+def test_a_decay_set_later_is_a_float_in_both_ways(decay):
+    trained = []
+    for compile in (None, False):
+        model = MultiLayerNet(2, [5], 3, weight_init_std=0.5, rng=1)
+        model.weight_decay = decay
+        assert type(model.weight_decay) is float and model.weight_decay == decay
+        Trainer(model, SGD(0.1), compile=compile).fit(POINTS, T, 2, 4, verbose=False, rng=0)
+        trained.append([p.tobytes() for p in model.params])
+    assert trained[0] == trained[1]
+    for again in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert again.weight_decay == decay
+
+
+def test_models_pickled_with_the_decay_as_an_attribute_still_open():
+    model = MultiLayerNet(2, [5], 3, rng=1)
+    state = model.__getstate__()
+    state = {name: value for name, value in state.items() if "decay" not in name} | {"weight_decay": 0.25}
+    other = MultiLayerNet.__new__(MultiLayerNet)
+    other.__setstate__(state)
+    assert other.weight_decay == 0.25
 
 
 def test_layers_of_one_s_own_and_of_book_1_take_part():

@@ -11,6 +11,7 @@ import pytest
 import scratchnet
 import scratchnet._commands as commands
 import scratchnet._predict_command as predict_command
+from scratchnet import layers
 from scratchnet.__main__ import main
 from scratchnet.dataset.table import Columns, read_features, read_table
 
@@ -298,6 +299,7 @@ def test_predicting_with_the_wrong_data(write, capsys):
     train = ("train", "table", "data.csv", "--target", "kind", "--epochs", "1", "--quiet", "--validation", "0")
     assert run(*train, "--out", "net") == 0
     np.save("wide.npy", np.zeros((2, 3)))
+    write(FLOWERS.replace(",", ";"), "semicolons.csv")
     np.save("huge.npy", np.full((2, 2), 1e200))
     held = dict(np.load("net/weights.npz"))
     fewer = str(held["table"]).replace(', "virginica"]', "]")
@@ -308,6 +310,8 @@ def test_predicting_with_the_wrong_data(write, capsys):
         ("wide.npy", "x has shape (2, 3), expected (N, 2): columns length, width", "net/weights.npz"),
         ("huge.npy", "sample 1 are not finite", "net/weights.npz"),
         ("nothing.csv", "there is no file nothing.csv", "net/weights.npz"),
+        ("semicolons.csv", "If cells are separated by ';', say so with --delimiter", "net/weights.npz"),
+        ("data.csv", "net is a folder; the file in it is net/weights.npz", "net"),
         (
             "data.csv",
             "fewer.npz: the network's output has shape (4, 3), expected (4, 2), as its table",
@@ -350,3 +354,110 @@ def test_columns_without_scaling_say_what_is_missing(tmp_path):
     table = read_table(path, target="kind")
     with pytest.raises(ValueError, match="with_scaling"):
         table.columns.standardized(table.x)
+
+
+TRAIN = ("train", "table", "data.csv", "--target", "kind", "--epochs", "2", "--quiet", "--validation", "0.25")
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_the_network_of_another_table_is_not_overwritten(write, capsys):
+    write(flowers(40)), write(flowers(40), "other.csv")
+    assert run(*TRAIN) == 0  # into the folder that all tables have without --out
+    before = content("scratchnet-table")
+    for changed in (
+        {2: "other.csv"},
+        {4: "width", 5: "--regression", 6: "--ignore", 7: "kind"},
+        {},
+    ):
+        given = [changed.get(k, word) for k, word in enumerate(TRAIN)] if changed else ["train", "spiral"]
+        for more in ((), ("--resume",)):
+            capsys.readouterr()
+            assert run(*given, "--out", "scratchnet-table", *more) == 1
+            err = capsys.readouterr().err
+            assert (
+                "scratchnet-table/weights.npz is of another table, data.csv, with the target kind and the " in err
+            )
+            assert "--out" in err and len(err.splitlines()) == 1 and content("scratchnet-table") == before
+    assert run(*TRAIN, "--seed", "1", "--ignore", "width") == 0  # the same table again, as with spiral
+    assert run(*TRAIN, "--seed", "1", "--hidden", "3") == 0
+    assert content("scratchnet-table") != before
+
+
+def test_another_table_of_the_same_name_is_another_one(write, capsys):
+    write(flowers(40))
+    assert run(*TRAIN) == 0
+    _, *rows = flowers(40).splitlines()
+    for lines in (["length,depth,kind", *rows], ["id,length,width,kind", *(f"1,{row}" for row in rows)]):
+        write("\n".join(lines))
+        capsys.readouterr()
+        assert run(*TRAIN) == 1
+        assert "is of another table, data.csv" in capsys.readouterr().err
+
+
+def test_a_table_does_not_overwrite_other_weights(write, capsys):
+    write(flowers(40))
+    Path("net").mkdir()
+    for inputs in (2, 3):
+        scratchnet.MultiLayerNet(inputs, [4], 2).save_params("net/weights.npz")
+        before = content("net")
+        assert run(*TRAIN, "--out", "net") == 1
+        assert "net/weights.npz is not of a table" in capsys.readouterr().err and content("net") == before
+    assert run("train", "spiral", "--out", "net", "--epochs", "1") == 1
+    assert "net/weights.npz is of other data: its network does not have 2 inputs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_new_seed", [False, True])
+def test_a_table_s_run_goes_on_with_the_same_rows_only(write, capsys, is_new_seed):
+    """With another seed, rows that validated it would train it."""
+    write(flowers(40))
+    assert run(*TRAIN) == 0
+    before = content("scratchnet-table")
+    if not is_new_seed:
+        write(flowers(40))  # as many, of the same columns
+    assert run(*TRAIN, "--resume", *(("--seed", "3") if is_new_seed else ())) == 1
+    err = capsys.readouterr().err
+    assert "the checkpoint is of other rows" in err and content("scratchnet-table") == before
+
+
+def test_a_run_that_was_killed_is_not_replaced_without_a_word(write, capsys):
+    write(flowers(40))
+    assert run(*TRAIN) == 0
+    Path("scratchnet-table/weights.npz").unlink()  # it is written at the end
+    capsys.readouterr()
+    assert run(*TRAIN) == 0
+    assert "begins anew, without --resume: scratchnet-table/checkpoint.npz is of a run" in capsys.readouterr().err
+    assert run(*TRAIN, "--resume") == 0
+    assert "begins anew" not in capsys.readouterr().err
+
+
+def test_a_table_without_its_command_is_told_which(write, capsys):
+    write(FLOWERS)
+    for arguments in (["data.csv"], ["data.csv", "--target", "kind"], ["other.tsv"]):
+        assert run("train", *arguments) == 2
+        err = capsys.readouterr().err
+        assert f"for a table write: scratchnet train table {arguments[0]} --target COLUMN" in err
+    write(FLOWERS, "spiral")
+    for arguments in (["iris"], ["spiral", "--epochs", "0"]):
+        assert run("train", *arguments) == 2
+        assert "for a table" not in capsys.readouterr().err
+
+
+def test_networks_of_images_are_told_what_predicts_with_them(write, capsys):
+    write(FLOWERS)
+    images = np.zeros((5, 1, 4, 4))
+    np.save("images.npy", images), np.save("flat.npy", images.reshape(5, -1))
+    filters = layers.Convolution(np.ones((2, 1, 3, 3)), np.zeros(2), pad=1)
+    dense = layers.Affine(np.ones((8, 3)), np.zeros(3))
+    made = [layers.Relu(), filters, layers.Pooling(2, 2), layers.Flatten(), dense]
+    scratchnet.models.Sequential(made, layers.SoftmaxWithLoss()).save_params("net.npz")
+    for data in ("images.npy", "flat.npy", "data.csv", "mnist", "spiral", "nothing.npy"):
+        assert run("predict", "net.npz", data) == 1
+        out, err = capsys.readouterr()
+        assert out == "" and err == (
+            "scratchnet: error: net.npz is of a network of images; scratchnet predict is for rows of numbers. In "
+            "Python: scratchnet.models.load('net.npz').predict(x), with x of shape (N, 1, H, W)\n"
+        )
+    assert scratchnet.models.load("net.npz").predict(images).shape == (5, 3)

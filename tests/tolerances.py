@@ -124,6 +124,21 @@ def _mean_of_logs(p: Any, bound: Any, v: Values, u: float) -> Any:
     return (bound / p).mean() + (len(p) + 4) * unit(np.float64) * max(np.abs(np.log(p)).max(), 1)
 
 
+def _weighted(of_rows: Any, v: Values) -> float:
+    """The mean of what rows have by their weights."""
+    total = float(v["w"].sum())
+    return float((v["w"] * of_rows).sum()) / total if total else 0.0
+
+
+def _weighted_logs(p: Any, v: Values, bound: Any = 0) -> float:
+    """Of the weighted mean of the rows' means of -log(p + delta); the logarithms and the sums are in double."""
+    if not p.size:
+        return 0.0
+    p = _clipped(p, v) + v["delta"]
+    logs = (p.size + 8) * unit(np.float64) * np.maximum(np.abs(np.log(p)), 1)
+    return _weighted((logs + bound / p).mean(axis=1), v)
+
+
 def _softmax_loss(v: Values, u: float) -> dict[str, Any]:
     bound, rows = _softmax(v, u), np.arange(len(v["t"]))
     return {"y": bound, "return": _mean_of_logs(v["y"][rows, v["t"]], bound[rows, v["t"]], v, u)}
@@ -202,6 +217,18 @@ DERIVED: dict[str, Bound] = {
         * float(((v["y"] - v["t"]) ** 2).sum())
         / max(len(v["y"]), 1)
     },
+    "weighted_cross_entropy_forward": lambda v, u: {
+        "return": _weighted_logs(v["y"][np.arange(len(v["t"])), v["t"]][:, np.newaxis], v)
+    },
+    "weighted_binary_cross_entropy_forward": lambda v, u: {
+        # 1 - y is rounded in the type
+        "return": _weighted_logs(np.where(v["t"] == 1, v["y"], 1 - v["y"]), v, u * (v["t"] != 1))
+    },
+    "weighted_squared_error_forward": lambda v, u: {
+        "return": (sum(v["y"].shape) + 10) * unit(np.float64) * _weighted(((v["y"] - v["t"]) ** 2).sum(axis=1), v)
+    },
+    # the factor in double, rounded to the type, and the product
+    "weight_rows": lambda v, u: {"dx": (3 * u + (len(v["w"]) + 4) * unit(np.float64)) * np.abs(v["dx"])},
     "batch_normalization_forward": _batch_normalization_forward,
     "batch_normalization_backward": _batch_normalization_backward,
     "lstm_forward": _lstm_forward,

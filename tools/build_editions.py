@@ -47,6 +47,7 @@ OTHER_HOMES = {  # editions of a definition that another module of ours serves
     (2, "trainer", "Trainer"): ("2ko", "scratchnet.dropin.korean"),
     (2, "trainer", "RnnlmTrainer"): ("2ko", "scratchnet.dropin.korean"),
     (2, "two_layer_net", "TwoLayerNet"): ("2ch", "scratchnet.dropin.chapters"),
+    (1, "simple_convnet", "SimpleConvNet"): ("1ch", "scratchnet.book1.simple_convnet"),
 }
 NOTE_IMPORTS = b"""
 import time
@@ -56,7 +57,7 @@ from common.functions import *
 from common.trainer import remove_duplicate
 from common.util import clip_grads
 """
-OF_CHAPTERS = {"two_layer_net": {2}}  # the books that have a definition which is served in that file
+OF_CHAPTERS = {"two_layer_net": {2}, "simple_convnet": {1}}  # the books with a definition that is served in it
 READ_DEFINITIONS = {(2, "util", "to_gpu")}  # which needs a GPU
 
 

@@ -602,6 +602,30 @@ def two_layers(kind: Any, rng: Rng) -> Any:
     return results
 
 
+def simple_convnet(kind: Any, rng: Rng) -> Any:
+    from scratchnet.book1.trainer import Trainer
+
+    np.random.seed(int(rng.integers(100)))
+    side, stride, pad = int(rng.integers(3, 5)), int(rng.integers(1, 3)), int(rng.integers(0, 2))
+    height = side + stride * (2 * int(rng.integers(1, 4)) - 1) - 2 * pad
+    settings = {"filter_num": 3, "filter_size": side, "pad": pad, "stride": stride}
+    net = kind((2, height, height), settings, hidden_size=7, output_size=4, weight_init_std=0.3)
+    x, t = rng.standard_normal((30, 2, height, height)), rng.integers(0, 4, 30)
+    results = [{name: p.copy() for name, p in net.params.items()}, net.predict(x), net.loss(x, np.eye(4)[t])]
+    results += [net.accuracy(x, t, batch_size=7), net.accuracy(x, np.eye(4)[t], 10), net.accuracy(x, t)]
+    results += [net.gradient(x, t), net.numerical_gradient(x[:2], t[:2]) if height < 5 else {}]
+    results += [[(name, type(layer).__name__) for name, layer in net.layers.items()]]
+    options = {"epochs": 2, "mini_batch_size": 10, "optimizer": "Adam", "optimizer_param": {"lr": 0.01}}
+    trainer = Trainer(net, x, t, x[:9], t[:9], **options)
+    results += [printed(trainer.train), trainer.train_loss_list, net.params]
+    with tempfile.TemporaryDirectory() as folder:
+        net.save_params(f"{folder}/params.pkl")
+        net.params["W3"] = net.params["W3"] * 0
+        net.load_params(f"{folder}/params.pkl")
+    return [*results, net.params, net.layers["Affine2"].W is net.params["W3"], net.predict(x)]
+
+
+TRIALS[1, "simple_convnet", "SimpleConvNet"] = simple_convnet
 TRIALS[2, "two_layer_net", "TwoLayerNet"] = two_layers
 TRIALS[2, "time_layers", "Simple_TimeAffine"] = in_time(both((6, 3), (3,)), (4, 5, 6))
 

@@ -93,6 +93,17 @@ sigmoid_cross_entropy_forward(x[n], t[n]<2, delta, clip, >y[n]) -> float
 sigmoid_cross_entropy_backward(y[n], t[n]<2, dout, >dx[n])           dx = (y - t) dout / n  [exact]
 squared_error_forward(y[N,C], t[N,C]) -> float                       0.5 sum of (y - t)^2 / N  [derived]
 squared_error_backward(y[N,C], t[N,C], dout, >dx[N,C])               dx = (y - t) dout / N  [exact]
+weighted_cross_entropy_forward(y[N,C], t[N]<C, w[N], delta, clip) -> float
+                                                                     sum of w l / sum of w, 0 if that is 0, of the
+                                                                     rows' losses l as in cross_entropy_forward
+                                                                     [derived]
+weighted_binary_cross_entropy_forward(y[N,C], t[N,C]<2, w[N], delta, clip) -> float
+                                                                     the same of l = mean over a row of the losses
+                                                                     as in sigmoid_cross_entropy_forward  [derived]
+weighted_squared_error_forward(y[N,C], t[N,C], w[N]) -> float        the same of l = 0.5 sum over the row of
+                                                                     (y - t)^2  [derived]
+weight_rows(=dx[N,C], w[N])                                          dx[i] *= w[i] N / sum of w, 0 if that is 0
+                                                                     [derived]
 
 # Windows of images: convolution.inc
 im2col(x[N,C,H,W], stride:1, pad:0, >col[N,C,P,Q,Y,X])               col[n,c,p,q,y,x] = x[n,c, y stride + p - pad,

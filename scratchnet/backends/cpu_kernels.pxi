@@ -413,6 +413,82 @@ def squared_error_backward(y, t, dout, dx):
     restore(state)
 
 
+cdef Contract _weighted_cross_entropy_forward = compile_contract("weighted_cross_entropy_forward")
+
+
+def weighted_cross_entropy_forward(y, t, w, delta, clip):
+    """y[N,C], t[N]<C, w[N], delta, clip: sum of w l / sum of w, 0 if that is 0, of the rows' losses l as in
+    cross_entropy_forward.
+    """
+    cdef Call call
+    cdef PyThreadState *state
+    cdef double delta_, clip_
+    cdef double result
+    if not (bind(&_weighted_cross_entropy_forward, [<PyObject *>y, <PyObject *>t, <PyObject *>w], &call)
+            and real(delta, &delta_)
+            and real(clip, &clip_)):
+        return weighted_cross_entropy_forward(*_prepared("weighted_cross_entropy_forward", y, t, w, delta, clip))
+    state = release(call.size[N])
+    result = sn_weighted_cross_entropy_forward(call.type, call.size[N], call.size[C], call.data[0],
+                                               <sn_label *>call.data[1], call.data[2], delta_, clip_)
+    restore(state)
+    return result
+
+
+cdef Contract _weighted_binary_cross_entropy_forward = compile_contract("weighted_binary_cross_entropy_forward")
+
+
+def weighted_binary_cross_entropy_forward(y, t, w, delta, clip):
+    """y[N,C], t[N,C]<2, w[N], delta, clip: the same of l = mean over a row of the losses as in
+    sigmoid_cross_entropy_forward.
+    """
+    cdef Call call
+    cdef PyThreadState *state
+    cdef double delta_, clip_
+    cdef double result
+    if not (bind(&_weighted_binary_cross_entropy_forward, [<PyObject *>y, <PyObject *>t, <PyObject *>w], &call)
+            and real(delta, &delta_)
+            and real(clip, &clip_)):
+        return weighted_binary_cross_entropy_forward(*_prepared("weighted_binary_cross_entropy_forward", y, t, w,
+                                                                delta, clip))
+    state = release(<double>call.size[N] * call.size[C])
+    result = sn_weighted_binary_cross_entropy_forward(call.type, call.size[N], call.size[C], call.data[0],
+                                                      <sn_label *>call.data[1], call.data[2], delta_, clip_)
+    restore(state)
+    return result
+
+
+cdef Contract _weighted_squared_error_forward = compile_contract("weighted_squared_error_forward")
+
+
+def weighted_squared_error_forward(y, t, w):
+    """y[N,C], t[N,C], w[N]: the same of l = 0.5 sum over the row of (y - t)^2."""
+    cdef Call call
+    cdef PyThreadState *state
+    cdef double result
+    if not bind(&_weighted_squared_error_forward, [<PyObject *>y, <PyObject *>t, <PyObject *>w], &call):
+        return weighted_squared_error_forward(*_prepared("weighted_squared_error_forward", y, t, w))
+    state = release(call.size[N])
+    result = sn_weighted_squared_error_forward(call.type, call.size[N], call.size[C], call.data[0], call.data[1],
+                                               call.data[2])
+    restore(state)
+    return result
+
+
+cdef Contract _weight_rows = compile_contract("weight_rows")
+
+
+def weight_rows(dx, w):
+    """=dx[N,C], w[N]: dx[i] *= w[i] N / sum of w, 0 if that is 0."""
+    cdef Call call
+    cdef PyThreadState *state
+    if not bind(&_weight_rows, [<PyObject *>dx, <PyObject *>w], &call):
+        return weight_rows(*_prepared("weight_rows", dx, w))
+    state = release(<double>call.size[N] * call.size[C])
+    sn_weight_rows(call.type, call.size[N], call.size[C], call.data[0], call.data[1])
+    restore(state)
+
+
 # Windows of images
 
 cdef Contract _im2col = compile_contract("im2col")

@@ -30,18 +30,26 @@ cdef class PlanRunner:
     optimizer : str
         The optimizer's kernel.
     batch : int
-        Samples per step.
+        Samples per step, at most.
     max_grad : float or None
         Largest norm of all gradients together; None means no clipping.
     decay : float
         Weight decay, of the weights of affine layers and convolutions.
+    is_weighted : bool
+        Whether samples have weights.
+    is_decay_shared : bool
+        Whether the decay is divided by the number of a batch's samples, or the sum of their weights.
+    delta, clip : float
+        As the kernels of the losses take them.
+    loss_factor, gradient_factor : float
+        What the loss, without the decay, and its gradient are multiplied by.
 
     Attributes
     ----------
     nbytes : int
         Size of what is allocated here.
     masks : list of (int, int)
-        Of each dropout layer the place in `layers` and the numbers of its mask in a step.
+        Of each dropout layer the place in `layers` and the numbers of its mask for a sample.
 
     Raises
     ------
@@ -51,15 +59,16 @@ cdef class PlanRunner:
 
     cdef sn_plan plan
     cdef list held                  # every array that C points into
-    cdef cnp.ndarray data           # samples [rows, D]
-    cdef cnp.ndarray labels         # [rows], [rows, outputs] or targets
-    cdef sn_labels labels_
-    cdef sn_data data_type
+    cdef tuple data                 # samples [rows, D], labels [rows], [rows, outputs] or targets, and weights [rows]
+    cdef sn_samples samples
+    cdef sn_size rows, epoch
     cdef object dtype
     cdef readonly object nbytes
     cdef readonly list masks
 
-    def __cinit__(self, list layers not None, loss, parameters, optimizer, batch, max_grad, decay=0.0):
+    def __cinit__(self, list layers not None, loss, parameters, optimizer, batch, max_grad, decay=0.0, *,
+                  is_weighted=False, is_decay_shared=False, double delta=1e-7, double clip=0,
+                  double loss_factor=1, double gradient_factor=1):
         cdef sn_size width
         cdef void *out
         if batch < 1 or not layers:
@@ -71,12 +80,15 @@ cdef class PlanRunner:
         self.plan.inputs, self.plan.outputs = layers[0].inputs, layers[len(layers) - 1].outputs
         self.plan.loss = _LOSSES[loss]
         self.plan.max_grad = -1 if max_grad is None else max_grad
-        self.plan.decay = decay
+        self.plan.decay, self.plan.is_decay_shared = decay, is_decay_shared
+        self.plan.delta, self.plan.clip = delta, clip
+        self.plan.loss_factor, self.plan.gradient_factor = loss_factor, gradient_factor
         self.plan.optimizer = _UPDATES[optimizer]
         self.plan.x = self.numbers(batch * self.plan.inputs)
         each = self.plan.outputs if self.plan.loss == SN_SIGMOID_LOSS else 1
         self.plan.t = <sn_label *>self.room(batch * each, np.int64)
         self.plan.y = self.numbers(batch * self.plan.outputs)
+        self.plan.w = self.numbers(batch) if is_weighted else NULL
         width = max([max(layer.inputs, layer.outputs) for layer in layers])
         self.plan.dout, self.plan.dx = self.numbers(batch * width), self.numbers(batch * width)
         self.plan.layers = len(layers)
@@ -125,8 +137,8 @@ cdef class PlanRunner:
             to.D, weights, columns = given.inputs, given.inputs * given.outputs, given.outputs
         elif to.kind == SN_DROPOUT:
             to.D = self.plan.masks
-            self.plan.masks += N * to.M
-            self.masks.append((k, N * to.M))
+            self.plan.masks += to.M
+            self.masks.append((k, to.M))
         elif to.kind == SN_CONVOLUTION:
             to.C, to.H, to.W, to.M, to.P, to.Q, to.Y, to.X, to.stride, to.pad, to.at_once = sizes
             weights, columns = to.M * to.C * to.P * to.Q, to.M
@@ -183,11 +195,12 @@ cdef class PlanRunner:
                 and data.flags.aligned
                 and (data.shape[1] <= 1 or data.strides[1] == data.itemsize))
 
-    def set_data(self, cnp.ndarray data not None, cnp.ndarray labels not None):
+    def set_data(self, cnp.ndarray data not None, cnp.ndarray labels not None, cnp.ndarray weights=None, epoch=None):
         """Train with these samples from now on, [rows, D], and their labels.
 
         Labels are checked class indices, int64 [rows], for the sigmoid 0 or 1, [rows, outputs]; for the squared
-        error rows of numbers [rows, outputs].
+        error rows of numbers [rows, outputs]. Weights are checked ones, float64 [rows]. An epoch is so many entries
+        of an order, by default of whole batches alone; its last batch is what is left.
 
         Raises
         ------
@@ -196,25 +209,47 @@ cdef class PlanRunner:
         """
         cdef bint are_targets = self.plan.loss == SN_SQUARED_LOSS
         each = 1 if self.plan.loss == SN_SOFTMAX_LOSS else self.plan.outputs
-        plain = labels.dtype == np.int64 and labels.flags.c_contiguous and labels.flags.aligned
-        fit = self.takes(labels) if are_targets else plain
+        rows = data.shape[0]
+        epoch = rows - rows % self.plan.batch if epoch is None else epoch
+        fit = self.takes(labels) if are_targets else _is_plain(labels, np.int64)
+        if weights is not None:
+            fit = fit and _is_plain(weights, np.float64) and weights.ndim == 1 and len(weights) == rows
         if (not self.takes(data) or data.shape[1] != self.plan.inputs or not fit or labels.ndim == 0
-                or labels.shape[0] != data.shape[0] or labels.size != data.shape[0] * each):
+                or (weights is not None) != (self.plan.w != NULL)
+                or labels.shape[0] != rows or labels.size != rows * each or not 0 <= epoch <= rows):
             raise ValueError("set_data: these steps cannot train on these samples and labels")
-        self.data, self.labels = data, labels
-        self.data_type = _DATA_TYPES[data.dtype]
+        self.data, self.rows, self.epoch = (data, labels, weights), rows, epoch
+        self.samples.x = _rows_at(data)
         if are_targets:
-            self.labels_.targets, self.labels_.type = cnp.PyArray_DATA(labels), _DATA_TYPES[labels.dtype]
-            self.labels_.row_bytes = cnp.PyArray_STRIDE(labels, 0)
+            self.samples.targets = _rows_at(labels)
         else:
-            self.labels_.t = <const sn_label *>cnp.PyArray_DATA(labels)
+            self.samples.t = <const sn_label *>cnp.PyArray_DATA(labels)
+        self.samples.w = <const double *>cnp.PyArray_DATA(weights) if weights is not None else NULL
 
     def forget_data(self):
         """Release the samples and labels."""
-        self.data = self.labels = None
+        self.data = None
+
+    cdef const void *checked(self, const int64_t[::1] order, cnp.ndarray masks, momenta) except? NULL:
+        """Check what steps on these rows need, set the momenta, and return where the masks are."""
+        cdef int k
+        if self.data is None:
+            raise ValueError("run: call set_data first")
+        if sn_find_label_outside(order.shape[0], &order[0], self.rows) != -1:
+            raise IndexError("run: order contains an out-of-range row index")
+        momenta = iter(momenta)
+        for k in range(self.plan.layers):
+            if self.plan.layer[k].kind == SN_NORMALIZATION:
+                self.plan.layer[k].number = next(momenta)
+        if not self.plan.masks:
+            return NULL
+        if (masks is None or masks.dtype != self.dtype or not masks.flags.c_contiguous
+                or masks.size < order.shape[0] * self.plan.masks):
+            raise ValueError("run: there are too few masks, or of another dtype")
+        return cnp.PyArray_DATA(masks)
 
     def run(self, const int64_t[::1] order not None, list rates not None, others, cnp.ndarray masks=None,
-            momenta=()):
+            momenta=(), left=None):
         """Train on the rows in order, batch after batch, and return the loss of each step.
 
         Parameters
@@ -226,9 +261,12 @@ cdef class PlanRunner:
         others
             The scalars that the optimizer's kernel takes after the learning rate, at most three.
         masks
-            The numbers that dropout multiplies by, [steps, numbers of a step], if there is dropout.
+            The numbers that dropout multiplies by, if there is any: step after step, layer after layer, sample
+            after sample.
         momenta
             The momentum of each batch normalization.
+        left : int, optional
+            Entries that are left of an epoch at the first step; all by default.
 
         Raises
         ------
@@ -237,40 +275,71 @@ cdef class PlanRunner:
         ValueError
             No data has been set, or there are too few rates or masks.
         """
-        cdef sn_size steps = order.shape[0] // self.plan.batch
+        cdef sn_size steps = 0, rows = order.shape[0], of_epoch, batch
         cdef cnp.ndarray of_steps  # losses and learning rates
         cdef double *losses
         cdef double *step_rates
-        cdef const void *masks_ = NULL
+        cdef const void *masks_
         cdef Py_ssize_t step
-        cdef int k
-        if self.data is None:
-            raise ValueError("run: call set_data first")
+        if rows == 0:
+            return []
+        masks_ = self.checked(order, masks, momenta)
+        of_epoch = self.epoch if left is None else left
+        if not 0 < of_epoch <= self.epoch:
+            raise ValueError(f"run: left is {of_epoch}, in an epoch of {self.epoch}")
+        batch = min(of_epoch, self.plan.batch)
+        left = of_epoch
+        while batch <= rows:
+            steps += 1
+            rows -= batch
+            of_epoch = of_epoch - batch if of_epoch > batch else self.epoch
+            batch = min(of_epoch, self.plan.batch)
         if steps == 0:
             return []
-        if sn_find_label_outside(order.shape[0], &order[0], self.data.shape[0]) != -1:
-            raise IndexError("run: order contains an out-of-range row index")
         if len(rates) < steps:
             raise ValueError(f"run: there are {len(rates)} learning rates for {steps} steps")
-        if self.plan.masks:
-            if (masks is None or masks.dtype != self.dtype or not masks.flags.c_contiguous
-                    or masks.size < steps * self.plan.masks):
-                raise ValueError("run: there are too few masks, or of another dtype")
-            masks_ = cnp.PyArray_DATA(masks)
-        momenta = iter(momenta)
-        for k in range(self.plan.layers):
-            if self.plan.layer[k].kind == SN_NORMALIZATION:
-                self.plan.layer[k].number = next(momenta)
         self.plan.numbers[0], self.plan.numbers[1], self.plan.numbers[2] = (*others, 0.0, 0.0, 0.0)[:3]
         of_steps = np.empty((2, steps))
         losses = <double *>cnp.PyArray_DATA(of_steps)
         step_rates = losses + steps
         for step in range(steps):
             step_rates[step] = rates[step]
+        of_epoch = left
         with nogil:
-            sn_plan_run(&self.plan, steps, &order[0], cnp.PyArray_DATA(self.data), self.data_type,
-                        cnp.PyArray_STRIDE(self.data, 0), &self.labels_, masks_, step_rates, losses)
+            sn_plan_run(&self.plan, steps, self.epoch, of_epoch, &order[0], &self.samples, masks_, step_rates, losses)
         return of_steps[0].tolist()
+
+    def gradients(self, const int64_t[::1] order not None, cnp.ndarray masks=None, momenta=()):
+        """Write the gradients of the mean loss of the rows in order, at most a batch, and return the loss.
+
+        Weight decay is in both. Nothing is clipped or updated.
+
+        Raises
+        ------
+        IndexError
+            An entry of order is out of range.
+        ValueError
+            No data has been set, there are no rows or too many, or there are too few masks.
+        """
+        cdef const void *masks_
+        cdef double loss
+        if not 0 < order.shape[0] <= self.plan.batch:
+            raise ValueError(f"gradients: {order.shape[0]} rows, expected 1 to {self.plan.batch}")
+        masks_ = self.checked(order, masks, momenta)
+        with nogil:
+            loss = sn_plan_gradients(&self.plan, order.shape[0], &order[0], &self.samples, masks_)
+        return loss
+
+
+cdef bint _is_plain(cnp.ndarray array, dtype):
+    return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+
+
+cdef sn_rows _rows_at(cnp.ndarray array):
+    cdef sn_rows rows
+    rows.data, rows.type = cnp.PyArray_DATA(array), _DATA_TYPES[array.dtype]
+    rows.row_bytes = cnp.PyArray_STRIDE(array, 0)
+    return rows
 
 
 def bias_corrected_rates(double lr, double beta1, double beta2, int64_t updates, Py_ssize_t steps):

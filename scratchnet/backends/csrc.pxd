@@ -68,21 +68,31 @@ cdef extern from "scratchnet.h" nogil:
         sn_gradient *gradient
         sn_optimizer optimizer
         sn_loss loss
+        double delta, clip, loss_factor, gradient_factor
         double numbers[3]
         double max_grad
         double decay
+        bint is_decay_shared
         sn_size masks
         void *x
         sn_label *t
         void *y
+        void *w
         void *dout
         void *dx
-    ctypedef struct sn_labels:
-        const sn_label *t
-        const void *targets
+
+    ctypedef struct sn_rows:
+        const void *data
         sn_data type
         sn_size row_bytes
 
-    void sn_plan_run(const sn_plan *plan, sn_size steps, const sn_label *order, const void *data,
-                     sn_data data_type, sn_size row_bytes, const sn_labels *labels, const void *masks,
-                     const double *rates, double *loss)
+    ctypedef struct sn_samples:
+        sn_rows x
+        const sn_label *t
+        sn_rows targets
+        const double *w
+
+    double sn_plan_gradients(const sn_plan *plan, sn_size B, const sn_label *order, const sn_samples *samples,
+                             const void *masks)
+    void sn_plan_run(const sn_plan *plan, sn_size steps, sn_size epoch, sn_size left, const sn_label *order,
+                     const sn_samples *samples, const void *masks, const double *rates, double *loss)

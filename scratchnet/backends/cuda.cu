@@ -577,17 +577,28 @@ softmax_cross_entropy_backward(const REAL *y, const Label *t, double dout, REAL 
         dx[i] = loss_gradient(y[i], i % C == t[i / C], d, rows);
 }
 
+__device__ inline double binary_loss(REAL y, Label t, double delta, double clip)
+{
+    return loss_of(t == 1 ? y : t == 0 ? 1 - y : not_a_number(), delta, clip);
+}
+
 // y[n] = sigmoid(x); terms[n] = the losses
 extern "C" __global__ void __launch_bounds__(THREADS)
 sigmoid_cross_entropy_forward(const REAL *x, const Label *t, double delta, double clip, REAL *y, double *terms,
                               Size n)
 {
     for (Size i = first_element(); i < n; i += element_step()) {
-        const REAL p = sigmoid(x[i]);
-        y[i] = p;
-        const REAL of_label = t[i] == 1 ? p : t[i] == 0 ? 1 - p : not_a_number();
-        terms[i] = loss_of(of_label, delta, clip);
+        y[i] = sigmoid(x[i]);
+        terms[i] = binary_loss(y[i], t[i], delta, clip);
     }
+}
+
+// terms[n] = the losses of the probabilities y
+extern "C" __global__ void __launch_bounds__(THREADS)
+binary_cross_entropy_terms(const REAL *y, const Label *t, double delta, double clip, double *terms, Size n)
+{
+    for (Size i = first_element(); i < n; i += element_step())
+        terms[i] = binary_loss(y[i], t[i], delta, clip);
 }
 
 // dx[n] = (y - t) dout / n
@@ -616,6 +627,49 @@ sum_terms(const double *terms, Size n, double divisor, double *out)
     const double sum = sum_of_terms(terms, n, shared);
     if (threadIdx.x == 0)
         out[0] = sum / divisor;
+}
+
+// terms[n] = (y - t)^2
+extern "C" __global__ void __launch_bounds__(THREADS)
+squared_error_terms(const REAL *y, const REAL *t, double *terms, Size n)
+{
+    for (Size i = first_element(); i < n; i += element_step()) {
+        const double d = (double)y[i] - (double)t[i];
+        terms[i] = d * d;
+    }
+}
+
+// The sum of w[N], to every thread of the block; shared[WARPS].
+__device__ inline double sum_of_weights(const REAL *w, Size N, double *shared)
+{
+    double sum = 0;
+    for (Size i = threadIdx.x; i < N; i += THREADS)
+        sum += (double)w[i];
+    return block_sum(sum, shared);
+}
+
+// out[1] = sum of w[i] terms[i,C] / (divisor times the sum of w[N]); 0 if that is 0. One block.
+extern "C" __global__ void __launch_bounds__(THREADS)
+weighted_sum_of_terms(const double *terms, const REAL *w, double divisor, double *out, Size N, Size C)
+{
+    __shared__ double shared[WARPS];
+    double sum = 0;
+    for (Size i = threadIdx.x; i < N * C; i += THREADS)
+        sum += (double)w[i / C] * terms[i];
+    sum = block_sum(sum, shared);
+    const double weights = sum_of_weights(w, N, shared);
+    if (threadIdx.x == 0)
+        out[0] = weights != 0 ? sum / weights / divisor : 0;
+}
+
+// dx[N,C] *= w N / sum of w[N]; 0 if that is 0
+extern "C" __global__ void __launch_bounds__(THREADS) weight_rows(REAL *dx, const REAL *w, Size N, Size C)
+{
+    __shared__ double shared[WARPS];
+    const double weights = sum_of_weights(w, N, shared);
+    const double factor = weights != 0 ? (double)N / weights : 0;
+    for (Size i = first_element(); i < N * C; i += element_step())
+        dx[i] *= (REAL)((double)w[i / C] * factor);
 }
 
 // ---- Images ---------------------------------------------------------------------------------------

@@ -413,6 +413,36 @@ def squared_error_forward(y: Array, t: Array) -> Array:
     return _sum_of(parts, y.dtype, 2 * max(len(y), 1))
 
 
+def _weighted_mean(terms: Array, w: Array, divisor: int) -> Array:
+    """Return the mean by weights [N] of the rows' sums of terms [N,C], divided by the divisor."""
+    mean = load_cupy().empty((), np.float64)
+    launch("weighted_sum_of_terms", w.dtype, 1, terms, w, float(divisor), mean, *terms.shape)
+    return mean
+
+
+@_kernel
+def weighted_cross_entropy_forward(y: Array, t: Array, w: Array, delta: float, clip: float) -> Array:
+    N, C = y.shape
+    terms = load_cupy().empty((N, 1), np.float64)
+    launch("cross_entropy_terms", y.dtype, element_blocks(N), y, t, float(delta), float(clip), terms, N, C)
+    return _weighted_mean(terms, w, 1)
+
+
+@_kernel
+def weighted_binary_cross_entropy_forward(y: Array, t: Array, w: Array, delta: float, clip: float) -> Array:
+    terms = load_cupy().empty(y.shape, np.float64)
+    numbers = float(delta), float(clip)
+    launch("binary_cross_entropy_terms", y.dtype, element_blocks(y.size), y, t, *numbers, terms, y.size)
+    return _weighted_mean(terms, w, max(y.shape[1], 1))
+
+
+@_kernel
+def weighted_squared_error_forward(y: Array, t: Array, w: Array) -> Array:
+    terms = load_cupy().empty(y.shape, np.float64)
+    launch("squared_error_terms", y.dtype, element_blocks(y.size), y, t, terms, y.size)
+    return _weighted_mean(terms, w, 2)
+
+
 # Images
 
 

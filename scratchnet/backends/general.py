@@ -7,6 +7,7 @@ error in the name of the owner.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -82,11 +83,10 @@ def affine_forward(x: Any, W: Any, b: Any, owner: Any) -> Array:
     in_blocks = is_cast_in_blocks(x, W)
     operand = x if in_blocks else as_operand(where(owner, "x"), x, W)
     if operand.ndim == 0 or operand.shape[-1] != W.shape[0]:
-        raise ValueError(
-            where(
-                owner, f"x has shape {operand.shape}, expected (..., {W.shape[0]}), because W has shape {W.shape}"
-            )
-        )
+        expected = f"expected (..., {W.shape[0]}), because W has shape {W.shape}"
+        if operand.ndim > 2 and prod(operand.shape[1:]) == W.shape[0]:
+            expected += f"; put a Flatten() before it, which makes {W.shape[0]} numbers of each sample"
+        raise ValueError(where(owner, f"x has shape {operand.shape}, {expected}"))
     out = empty((*operand.shape[:-1], W.shape[1]), W)
     k = backend_for(W)
     if in_blocks:

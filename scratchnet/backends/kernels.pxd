@@ -48,6 +48,13 @@ cdef extern from "scratchnet.h" nogil:
     double sn_squared_error_forward(sn_type type, sn_size N, sn_size C, const void *y, const void *t)
     void sn_squared_error_backward(sn_type type, sn_size N, sn_size C, const void *y, const void *t, double dout,
                                    void *dx)
+    double sn_weighted_cross_entropy_forward(sn_type type, sn_size N, sn_size C, const void *y, const sn_label *t,
+                                             const void *w, double delta, double clip)
+    double sn_weighted_binary_cross_entropy_forward(sn_type type, sn_size N, sn_size C, const void *y,
+                                                    const sn_label *t, const void *w, double delta, double clip)
+    double sn_weighted_squared_error_forward(sn_type type, sn_size N, sn_size C, const void *y, const void *t,
+                                             const void *w)
+    void sn_weight_rows(sn_type type, sn_size N, sn_size C, void *dx, const void *w)
     void sn_im2col(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size P, sn_size Q, sn_size Y,
                    sn_size X, const void *x, sn_size stride, sn_size pad, void *col)
     void sn_col2im(sn_type type, sn_size N, sn_size C, sn_size H, sn_size W, sn_size P, sn_size Q, sn_size Y,

@@ -146,11 +146,15 @@ def softmax_backward(dout: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 # Losses: the logarithm and the mean are computed in at least double precision
 
 
-def _mean_of_minus_log(p: np.ndarray, delta: float, clip: float) -> float:
+def _minus_log(p: np.ndarray, delta: float, clip: float) -> np.ndarray:
     p = p.astype(np.result_type(p.dtype, np.float64))
     if clip > 0:
         p = np.clip(p, clip, 1 - clip)
-    return float(-np.log(p + delta).sum() / p.size) if p.size else 0.0
+    return -np.log(p + delta)
+
+
+def _mean_of_minus_log(p: np.ndarray, delta: float, clip: float) -> float:
+    return float(_minus_log(p, delta, clip).sum() / p.size) if p.size else 0.0
 
 
 @_kernel
@@ -196,6 +200,45 @@ def squared_error_backward(y: np.ndarray, t: np.ndarray, dout: float, dx: np.nda
     dx[...] = y - t
     dx *= dx.dtype.type(dout)
     dx /= dx.dtype.type(max(len(y), 1))
+
+
+# With a weight for each row
+
+
+def _weighted_mean(losses: np.ndarray, w: np.ndarray) -> float:
+    """Return the mean of the rows' losses by their weights; 0 if these are all 0."""
+    w = w.astype(losses.dtype)
+    total = w.sum()
+    return float((w * losses).sum() / total) if total != 0 and losses.size else 0.0
+
+
+@_kernel
+def weighted_cross_entropy_forward(
+    y: np.ndarray, t: np.ndarray, w: np.ndarray, delta: float, clip: float
+) -> float:
+    return _weighted_mean(_minus_log(y[np.arange(len(t)), t], delta, clip), w)
+
+
+@_kernel
+def weighted_binary_cross_entropy_forward(
+    y: np.ndarray, t: np.ndarray, w: np.ndarray, delta: float, clip: float
+) -> float:
+    losses = _minus_log(np.where(t == 1, y, 1 - y), delta, clip)
+    return _weighted_mean(losses.sum(axis=1) / max(losses.shape[1], 1), w)
+
+
+@_kernel
+def weighted_squared_error_forward(y: np.ndarray, t: np.ndarray, w: np.ndarray) -> float:
+    difference = y.astype(np.result_type(y, np.float64)) - t
+    return _weighted_mean(0.5 * (difference**2).sum(axis=1), w)
+
+
+@_kernel
+def weight_rows(dx: np.ndarray, w: np.ndarray) -> None:
+    weights = w.astype(np.result_type(w.dtype, np.float64))
+    total = weights.sum()
+    factor = len(w) / total if total != 0 else 0.0
+    dx *= (weights * factor).astype(dx.dtype)[:, np.newaxis]
 
 
 # Windows of images

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import layers
 from .._arrays import Array, as_array, as_operand, check_parameter, check_row, empty, is_on_gpu, to_side
+from .._as_written import as_written
 from .._base import Computed
 from .._compute import computed
 from ..backends import ops
@@ -112,6 +113,7 @@ class _AsAttributes(layers.Layer):
                 live[...] = now.reshape(live.shape)
 
 
+@as_written
 class Affine(_AsAttributes):
     """Fully connected layer: out = x W + b, with all axes of x but the first flattened.
 
@@ -200,6 +202,7 @@ class Affine(_AsAttributes):
         return dx if self.original_x_shape is None else dx.reshape(self.original_x_shape)
 
 
+@as_written
 class SoftmaxWithLoss(layers.SoftmaxWithLoss):
     """Softmax and cross entropy in one; instead of one-hot, labels may be probabilities that sum to 1.
 
@@ -234,7 +237,7 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
         super().__init__()
         self.loss = None
 
-    def forward(self, x: Any, t: Any) -> float:
+    def forward(self, x: Any, t: Any) -> float:  # type: ignore[override]
         """Return the mean loss of the scores x (N, C) against class indices (N,) or one-hot labels (N, C)."""
         loss = self.loss = super().forward(x, t)
         self._indices, self.t = (t, self.t), t
@@ -257,6 +260,7 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
         return indices if given is self.t and indices is not None else super()._class_indices(rows)
 
 
+@as_written
 class BatchNormalization(_AsAttributes, _BatchNormalization):
     """Batch normalization: each column to mean 0 and variance 1 over the batch, then gamma and beta.
 
@@ -336,6 +340,7 @@ class BatchNormalization(_AsAttributes, _BatchNormalization):
         return None if self.xn is None else len(self.xn)
 
 
+@as_written
 class Convolution(_AsAttributes, _Convolution):
     """Convolution: every filter applied to the window at every position of an image.
 

@@ -11,16 +11,16 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from .._arrays import Array, check_integer
-from .._devices import move
-from .._links import Linked
+from .._as_written import as_written
 from .._shown import shown
 from ..util import accuracy
 from . import layers
+from ._network import DictionaryNet
 from .gradient import numerical_gradient
 from .layers import *
 
@@ -32,7 +32,8 @@ ACTIVATIONS: dict[str, Any] = {"sigmoid": Sigmoid, "relu": Relu}
 _GAINS = {"relu": 2.0, "he": 2.0, "sigmoid": 1.0, "xavier": 1.0}
 
 
-class MultiLayerNet(Linked):
+@as_written
+class MultiLayerNet(DictionaryNet):
     """A chain of Affine layers with an activation between them, for classification.
 
     Parameters
@@ -120,21 +121,9 @@ class MultiLayerNet(Linked):
     def __repr__(self) -> str:
         return shown(self, ("layers", "last_layer", "weight_decay_lambda"))
 
-    def to(self, device: str) -> Self:
-        """Move the parameters to "cpu" or "cuda", as `scratchnet.models.Network.to`; return the network itself."""
-        move(self, device)
-        return self
-
-    def predict(self, x: Any) -> Array:
-        """Return the scores of x, of shape (N, output_size)."""
-        for layer in self.layers.values():
-            x = layer.forward(x)
-        scores: Array = x
-        return scores
-
     def loss(self, x: Any, t: Any) -> float:
         """Return the mean loss of x against the labels t, with the penalty on the weights."""
-        return self.last_layer.forward(self.predict(x), t) + self._penalty()
+        return super().loss(x, t) + self._penalty()
 
     def _penalty(self) -> float:
         if self.weight_decay_lambda == 0:
@@ -154,20 +143,9 @@ class MultiLayerNet(Linked):
         """
         return accuracy(self, x, t)
 
-    def numerical_gradient(self, x: Any, t: Any) -> dict[str, Array]:
-        """Return the gradients by central differences: slow, but independent of backpropagation."""
-
-        def loss(_: Array) -> float:
-            return self._training_loss(x, t)
-
-        return {name: numerical_gradient(loss, self.params[name]) for name in self._names()}
-
     def gradient(self, x: Any, t: Any) -> dict[str, Array]:
         """Return the gradients by backpropagation, by the parameters' names."""
-        self._training_loss(x, t)
-        dout = self.last_layer.backward(1)
-        for layer in reversed(self.layers.values()):
-            dout = layer.backward(dout)
+        self._backpropagate(x, t)
         grads = {}
         for i in range(1, self.hidden_layer_num + 2):
             affine = self.layers[f"Affine{i}"]
@@ -177,14 +155,10 @@ class MultiLayerNet(Linked):
         return grads
 
     def _names(self) -> list[str]:
-        """Return the names of the gradients in the book's order, layer by layer; its scripts print them so."""
         return [name for i in range(1, self.hidden_layer_num + 2) for name in self._names_of(i)]
 
     def _names_of(self, i: int) -> list[str]:
         return [f"W{i}", f"b{i}"]
-
-    def _training_loss(self, x: Any, t: Any) -> float:
-        return self.loss(x, t)
 
 
 def _scale(weight_init_std: float | str, inputs: int) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
+from .._as_written import as_written
 from . import layers
 from .gradient import numerical_gradient
 from .layers import *
@@ -23,6 +24,7 @@ __all__ = ["MultiLayerNetExtend", "OrderedDict", "numerical_gradient", "os", "sy
 __all__ += layers.__all__
 
 
+@as_written
 class MultiLayerNetExtend(MultiLayerNet):
     """MultiLayerNet with batch normalization before each activation and dropout after it.
 
@@ -85,7 +87,8 @@ class MultiLayerNetExtend(MultiLayerNet):
 
     def loss(self, x: Any, t: Any, train_flg: bool = False) -> float:
         """Return the mean loss of x against the labels t, with the penalty on the weights."""
-        return self.last_layer.forward(self.predict(x, train_flg), t) + self._penalty()
+        loss: float = self.last_layer.forward(self.predict(x, train_flg), t)
+        return loss + self._penalty()
 
     def gradient(self, x: Any, t: Any) -> dict[str, Array]:
         """Return the gradients by backpropagation, by the parameters' names."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import optimizer as lists
+from .._as_written import as_written
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
 
@@ -65,6 +66,7 @@ class _OnDictionaries(lists.Optimizer):
             params.update(zip(names, values, strict=True))
 
 
+@as_written
 class SGD(_OnDictionaries, lists.SGD):
     """Stochastic gradient descent; see `scratchnet.optimizer.SGD`.
 
@@ -77,6 +79,7 @@ class SGD(_OnDictionaries, lists.SGD):
     """
 
 
+@as_written
 class Momentum(_OnDictionaries, lists.Momentum):
     """Gradient descent with momentum; see `scratchnet.optimizer.Momentum`.
 
@@ -89,6 +92,7 @@ class Momentum(_OnDictionaries, lists.Momentum):
     """
 
 
+@as_written
 class Nesterov(_OnDictionaries, lists.Nesterov):
     """Nesterov's accelerated gradient, parameters before velocity; see `scratchnet.optimizer.Nesterov`.
 
@@ -101,6 +105,7 @@ class Nesterov(_OnDictionaries, lists.Nesterov):
     """
 
 
+@as_written
 class AdaGrad(_OnDictionaries, lists.AdaGrad):
     """AdaGrad; see `scratchnet.optimizer.AdaGrad`.
 
@@ -113,6 +118,7 @@ class AdaGrad(_OnDictionaries, lists.AdaGrad):
     """
 
 
+@as_written
 class RMSprop(_OnDictionaries, lists.RMSprop):
     """RMSprop; see `scratchnet.optimizer.RMSprop`.
 
@@ -125,6 +131,7 @@ class RMSprop(_OnDictionaries, lists.RMSprop):
     """
 
 
+@as_written
 class Adam(_OnDictionaries, lists.Adam):
     """Adam; see `scratchnet.optimizer.Adam`.
 

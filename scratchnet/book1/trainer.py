@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, as_array
+from .._as_written import as_written, is_as_written
 from .._training import check_numbers
 from .._watching import LossWatch
+from ._steps import WholeSteps
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "Trainer", "np", "os", "sys"]
@@ -41,6 +43,7 @@ def _data(name: str, x: Any, t: Any) -> tuple[Array, Array]:
     return x, t
 
 
+@as_written
 class Trainer:
     """Trains a network that has `params`, `gradient(x, t)`, `loss(x, t)` and `accuracy(x, t)`.
 
@@ -72,6 +75,8 @@ class Trainer:
         the book: with 600 samples and batches of 128 only the first is.
     current_iter, current_epoch : int
         Steps made, and evaluations.
+    engine : str
+        What ran in the last `train`: "plan" if gradient and update were whole steps in C, else "layers".
 
     Raises
     ------
@@ -127,6 +132,7 @@ class Trainer:
         self.train_size = len(self.x_train)
         self.iter_per_epoch = max(self.train_size / mini_batch_size, 1)
         self.max_iter = int(epochs * self.iter_per_epoch)
+        self.engine = "layers"
         self._watch = LossWatch("Trainer", ceil(self.iter_per_epoch))
         self.current_iter = 0
         self.current_epoch = 0
@@ -139,24 +145,48 @@ class Trainer:
 
     def train_step(self) -> None:
         """Run one step on a random batch, and record its loss; evaluate at the start of an epoch."""
+        self._step(None)
+
+    def _step(self, steps: WholeSteps | None) -> None:
         batch = np.random.choice(self.train_size, self.batch_size)
         x, t = self.x_train[batch], self.t_train[batch]
-        self.optimizer.update(self.network.params, self.network.gradient(x, t))
+        if steps is not None:
+            steps.take(batch)
+        else:
+            self.optimizer.update(self.network.params, self.network.gradient(x, t))
         loss = float(self.network.loss(x, t))
         self.train_loss_list.append(loss)
-        self._watch.look([float(loss)], self.current_iter, self.x_train, batch)
+        self._watch.look([float(loss)], self.current_iter, self.x_train, batch, [len(batch)])
         self._print(f"train loss:{loss}")
         if self.current_iter % self.iter_per_epoch == 0:
             self._evaluate()
         self.current_iter += 1
 
     def train(self) -> None:
-        """Run all steps, then print the accuracy on the test data."""
-        for _ in range(self.max_iter):
-            self.train_step()
+        """Run all steps, then print the accuracy on the test data.
+
+        After the first step, those of a network of this package are whole steps in C, of the same bits, which do
+        not set the layers' x, dW and db.
+        """
+        self.engine, steps = "layers", None
+        for i in range(self.max_iter):
+            if i == 1 and is_as_written(self):
+                steps = self._whole_steps()
+            if steps is None:
+                self.train_step()
+            else:
+                self._step(steps)
         accuracy = self.network.accuracy(self.x_test, self.t_test)
         self._print("=============== Final Test Accuracy ===============")
         self._print(f"test acc:{accuracy}")
+
+    def _whole_steps(self) -> WholeSteps | None:
+        try:
+            steps = WholeSteps(self.network, self.optimizer, self.x_train, self.t_train, self.batch_size)
+        except (ValueError, IndexError):
+            return None  # the network's own code says what is wrong, if anything is
+        self.engine = "plan"
+        return steps
 
     def _evaluate(self) -> None:
         self.current_epoch += 1

@@ -44,6 +44,8 @@ class Columns:
         The classes in order; None for a regression.
     mean, std : list of float
         Of the features, and last, in a regression, of the target; of the rows that `with_scaling` was given.
+    source : str
+        Name of the file that was trained on, without its folder.
     """
 
     features: list[str]
@@ -55,6 +57,7 @@ class Columns:
     classes: list[str] | None
     mean: list[float]
     std: list[float]
+    source: str = ""
 
     def with_scaling(self, x: Floats, t: NDArray[Any]) -> Columns:
         """Return the same columns with the mean and standard deviation of these rows.
@@ -74,6 +77,13 @@ class Columns:
                 raise ValueError(f"column {name!r} has values that are too large to compute their deviation")
         std[std <= 1e-12 * np.abs(mean)] = 1.0  # equal but for rounding
         return replace(self, mean=mean.tolist(), std=std.tolist())
+
+    def is_same_table(self, other: Columns) -> bool:
+        """Whether both are of a table of the same file name, target and columns; some may have been left out."""
+        names = dict(zip(self.places, self.features, strict=True))
+        tables = [(columns.source, columns.target, columns.width) for columns in (self, other)]
+        pairs = zip(other.places, other.features, strict=True)
+        return tables[0] == tables[1] and all(names.get(place, name) == name for place, name in pairs)
 
     def standardized(self, x: Floats) -> Floats:
         """Return features (N, D) as the network takes them: minus the mean, over the standard deviation."""
@@ -121,7 +131,7 @@ class Columns:
 
     def _check(self) -> None:
         scaled = len(self.features) + (self.classes is None)
-        texts = [self.features, [self.target], [] if self.classes is None else self.classes]
+        texts = [self.features, [self.target, self.source], [] if self.classes is None else self.classes]
         if (
             not all(isinstance(part, list) and all(isinstance(name, str) for name in part) for part in texts)
             or not all(type(place) is int for place in (*self.places, self.width, self.target_place))
@@ -285,7 +295,16 @@ def _columns(lines: Lines, target: str, ignore: tuple[str, ...], regression: boo
         raise ValueError(f"{lines.path} has no column beside the target {target!r} to predict it from{hint}")
     classes: list[str] | None = None if regression else []
     return Columns(
-        [names[k] for k in places], places, len(names), target, target_place, has_header, classes, [], []
+        [names[k] for k in places],
+        places,
+        len(names),
+        target,
+        target_place,
+        has_header,
+        classes,
+        [],
+        [],
+        lines.path.name,
     )
 
 
@@ -301,7 +320,7 @@ def _found_again(lines: Lines, columns: Columns) -> Columns:
         if missing:
             raise ValueError(
                 f"{lines.path} has no column {missing[0]!r}, which the network was trained on; its columns are "
-                f"{names_in_short(names)}"
+                f"{names_in_short(names)}{_other_delimiter(names[0]) if len(names) == 1 else ''}"
             )
         places = [names.index(name) for name in columns.features]
         target = names.index(columns.target) if columns.target in names else -1

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 _HOMES = {"1": "scratchnet.book1", "2": "scratchnet.book2"}
-_OTHERS = {"2ko": "scratchnet.dropin.korean", "2ch": "scratchnet.dropin.chapters"}  # all in one module
+_OTHERS = {  # each all in one module
+    "1ch": "scratchnet.book1.simple_convnet",
+    "2ch": "scratchnet.dropin.chapters",
+    "2ko": "scratchnet.dropin.korean",
+}
 
 
 class KnownFile(NamedTuple):

@@ -13,6 +13,8 @@ from table import add, attack
 
 from scratchnet import MultiLayerNet, TwoLayerNet
 from scratchnet import plotting as drawing
+from scratchnet.layers import SoftmaxWithLoss
+from scratchnet.models import Sequential
 
 CLOSE = {
     "f4": 2e-4,
@@ -21,9 +23,10 @@ CLOSE = {
 
 
 class Plain:
-    """The chain in plain NumPy: Affine, sigmoid or relu, ..., Affine, softmax with loss."""
+    """The chain in plain NumPy: Affine, sigmoid or relu, ..., Affine, softmax with loss, and weight decay."""
 
-    def __init__(self, params: list[np.ndarray], activation: str) -> None:
+    def __init__(self, params: list[np.ndarray], activation: str, decay: float = 0.0) -> None:
+        self.decay = decay
         self.params = [np.array(p, np.float64) for p in params]
         self.activation = stable_sigmoid if activation == "sigmoid" else lambda x: np.maximum(x, 0)
 
@@ -35,16 +38,20 @@ class Plain:
 
     def forward(self, x: np.ndarray, t: np.ndarray) -> float:
         self.y, self.t = plain_softmax(self.predict(x)), t
-        return float(-np.sum(np.log(self.y[np.arange(len(x)), t] + 1e-7)) / len(x))
+        return float(-np.sum(np.log(self.y[np.arange(len(x)), t] + 1e-7)) / max(len(x), 1)) + self.penalty()
+
+    def penalty(self) -> float:
+        return float(0.5 * self.decay * sum(np.sum(W**2) for W in self.params[::2]))
 
     def backward(self, dout: float = 1) -> np.ndarray:
         d = self.y.copy()
         d[np.arange(len(d)), self.t] -= 1
-        d *= dout / len(d)
+        d *= dout / max(len(d), 1)
         self.grads = []
         for i in range(len(self.params) - 2, -1, -2):
             x = self.kept[i // 2]
-            self.grads = [x.T @ d, d.sum(axis=0), *self.grads]
+            decayed = self.decay * dout * self.params[i] if self.decay else 0.0
+            self.grads = [x.T @ d + decayed, d.sum(axis=0), *self.grads]
             d = d @ self.params[i].T
             if i:
                 d = d * (1 - x) * x if self.activation is stable_sigmoid else np.where(x <= 0, 0, d)
@@ -56,12 +63,20 @@ def network(cls: Any) -> Callable[[Draw], Trial]:
         dtype, activation = draw.pick(("f4", "f8")), draw.pick(("sigmoid", "relu"))
         D, M, C, N = (int(draw.rng.integers(low, 7)) for low in (1, 1, 2, 1))
         options: dict[str, Any] = dict(activation=activation, dtype=dtype, rng=int(draw.rng.integers(99)))
+        decay = 0.0 if cls is TwoLayerNet else draw.pick((0.0, 0.3))
         if cls is TwoLayerNet:
-            net = TwoLayerNet(D, M, C, 0.7, **options)
+            net: Any = TwoLayerNet(D, M, C, 0.7, **options)
         else:
             net = MultiLayerNet(
-                D, [M] * draw.pick((0, 1, 2)), C, weight_init_std=draw.pick(("he", 0.5)), **options
+                D,
+                [M] * draw.pick((0, 1, 2)),
+                C,
+                weight_init_std=draw.pick(("he", 0.5)),
+                weight_decay=decay,
+                **options,
             )
+        if cls is Sequential:
+            net = Sequential(net.layers, net.loss_layer, weight_decay=decay)
         for p in net.params[1::2]:
             p[...] = draw.rng.standard_normal(p.shape)
         x, t = draw.array((N, D), extremes=False), draw.labels(N, C)
@@ -76,7 +91,7 @@ def network(cls: Any) -> Callable[[Draw], Trial]:
                 raise Refused("x")
             rows = a.reshape(int(np.prod(a.shape[:-1])), D)
             labels = plain_labels(t, len(rows), C) if method not in ("predict", "backward", "to") else None
-            return Plain(net.params, activation), rows, labels
+            return Plain(net.params, activation, decay), rows, labels
 
         def close(*trues: Any) -> list[Expected]:
             scale = max(
@@ -108,7 +123,7 @@ def network(cls: Any) -> Callable[[Draw], Trial]:
                     raise Refused("the device")
                 return [True]
             if method == "backward":
-                p = Plain(net.params, activation)
+                p = Plain(net.params, activation, decay)
                 p.forward(good, labels)
                 return close(p.backward(plain_number(dout)), *p.grads)
             p, rows, indices = numbers()
@@ -122,10 +137,6 @@ def network(cls: Any) -> Callable[[Draw], Trial]:
                 if len(best) and np.min(best[:, -1] - best[:, -2]) < 1e-3 * (1 + np.abs(scores).max()):
                     return [Expected(0.5, 1)]  # too near to call in float32
                 return exactly(np.mean(scores.argmax(axis=1) == indices))
-            if not len(rows):
-                return (
-                    [Expected(0.0)] if method != "gradient" else exactly(*(np.zeros(g.shape) for g in net.grads))
-                )
             loss = p.forward(rows, indices)
             if method == "gradient":
                 p.backward()
@@ -153,6 +164,28 @@ def network(cls: Any) -> Callable[[Draw], Trial]:
 _METHODS = "predict forward loss backward gradient accuracy prepare_labels to"
 add("models.TwoLayerNet", network(TwoLayerNet), f"models.TwoLayerNet: {_METHODS}", share=3)
 add("models.MultiLayerNet", network(MultiLayerNet), f"models.MultiLayerNet: {_METHODS}", share=3)
+add("models.Sequential", network(Sequential), f"models.Sequential: {_METHODS}", share=3)
+
+
+@attack("models with an odd weight decay", share=0.5)
+def odd_decay(draw: Draw) -> Trial:
+    net = draw.pick((TwoLayerNet(2, 3, 3), MultiLayerNet(2, [3], 3), Sequential([], SoftmaxWithLoss())))
+    decay = draw.number(0.1, 0, 2, odd=0.7)
+
+    def call() -> Any:
+        if draw_late:
+            net.weight_decay = decay
+            return net.weight_decay
+        return Sequential(net.layers, net.loss_layer, weight_decay=decay).weight_decay
+
+    def expect() -> list[Any]:
+        number = plain_number(decay)
+        if not 0 <= number < np.inf:
+            raise Refused("the decay")
+        return [number]
+
+    draw_late = draw.chance(0.5)
+    return Trial(call, expect)
 
 
 @attack("models with odd settings", share=1)

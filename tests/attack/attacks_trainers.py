@@ -19,7 +19,7 @@ from scratchnet.time_layers import TimeAffine, TimeEmbedding, TimeRNN, TimeSoftm
 
 # Every argument of the trainers is attacked below; test_calls.py compares these with the signatures.
 FIT = ["x", "t", "max_epoch", "batch_size", "max_grad", "eval_interval", "validation", "verbose", "progress"]
-FIT += ["rng", "callbacks", "metric", "checkpoint", "resume"]
+FIT += ["rng", "callbacks", "metric", "checkpoint", "resume", "sample_weight", "drop_last"]
 TRAINER = ["model", "optimizer", "compile", "lang"]
 RNNLM_FIT = ["xs", "ts", "max_epoch", "batch_size", "time_size", "max_grad", "eval_interval", "verbose"]
 RNNLM_FIT += ["checkpoint", "resume"]
@@ -72,10 +72,19 @@ def fit(draw: Draw) -> Trial:
                 ("checkpoint", ""),
                 ("resume", 1),
                 ("resume", True),
+                (
+                    "sample_weight",
+                    draw.pick((-np.ones(N), np.zeros(N), np.full(N, np.nan), np.ones(N + 1), "ab", 2)),
+                ),
+                ("drop_last", draw.pick((5, "no", None))),
             )
         )
         options[name] = odd
         draw.note("files", legal=False)
+    elif draw.chance(0.2):  # equal ones, which change nothing
+        options["sample_weight"] = draw.pick((np.full(N, 3), [0.5] * N, np.ones(N, bool), np.ones(N, np.float16)))
+    if draw.chance(0.2):
+        options["drop_last"] = draw.chance(0.5) or options["batch_size"] not in (1, np.int64(1))
     if draw.is_huge:
         options |= dict(max_epoch=2, batch_size=2) if is_whole(options["max_epoch"], 0) else {}
     draw.is_huge = False

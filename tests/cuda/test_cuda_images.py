@@ -1,4 +1,4 @@
-"""Book 1's layers on the GPU, against the CPU: over CuPy or a fake of it."""
+"""Book 1's layers and networks on the GPU, against the CPU: over CuPy or a fake of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import pytest
 from scratchnet import image_layers, models
 from scratchnet import layers as lists
 from scratchnet.book1.layers import Affine, BatchNormalization, Convolution, Pooling, SoftmaxWithLoss
+from scratchnet.book1.multi_layer_net import MultiLayerNet
+from scratchnet.book1.multi_layer_net_extend import MultiLayerNetExtend
+from scratchnet.book1.optimizer import Momentum
 from scratchnet.book1.util import col2im, im2col
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # float32, sums in another order
@@ -108,3 +111,37 @@ def test_a_chain_moves_with_its_statistics_and_computes_there(cupy, loss_layer, 
     there.to("cpu")
     np.testing.assert_allclose(there.layers[1].running_var, here.layers[1].running_var, rtol=1e-4)
     np.testing.assert_allclose(there.predict(IMAGES), here.predict(IMAGES), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"use_batchnorm": True, "weight_decay_lambda": 0.1}], ids=["plain", "all"]
+)
+def test_book_1_s_networks_of_dictionaries_move_and_train_there(cupy, settings):
+    x, t = randn(6, 4), np.array([0, 2, 1, 1, 0, 2])
+    cls = MultiLayerNetExtend if settings else MultiLayerNet
+    nets, optimizers = [], [Momentum(0.1), Momentum(0.1)]
+    for _ in range(2):
+        np.random.seed(3)
+        nets.append(cls(4, [5, 5], 3, activation="sigmoid", **settings))
+    here, there = nets
+    params = there.params
+    assert there.to("cuda") is there and there.params is params
+    assert all(isinstance(p, cupy.ndarray) for p in params.values())
+    data = [(x, t), (cupy.asarray(x), cupy.asarray(t))]
+    for _ in range(3):
+        for net, optimizer, given in zip(nets, optimizers, data, strict=True):
+            optimizer.update(net.params, net.gradient(*given))
+        np.testing.assert_allclose(float(there.loss(*data[1])), here.loss(*data[0]), rtol=1e-9)
+    for back in (False, True):
+        given = data[0] if back else data[1]
+        if back:
+            there.to("cpu")
+        for name, p in here.params.items():
+            np.testing.assert_allclose(
+                params[name] if back else cupy.asnumpy(params[name]), p, rtol=1e-9, atol=1e-12
+            )
+        scores = there.predict(given[0])
+        np.testing.assert_allclose(
+            scores if back else cupy.asnumpy(scores), here.predict(x), rtol=1e-9, atol=1e-12
+        )
+        assert there.accuracy(*given) == here.accuracy(x, t)

@@ -93,6 +93,36 @@ void test_elementwise(sn_type type, sn_size n)
     end_case();
 }
 
+/* The losses with weights 1, 2, 0, 1, 2, 0, ... of the rows; x and target are scores and numbers to come near to. */
+static void check_weighted_losses(sn_type type, sn_size N, sn_size C, array x, array target, const sn_label *t)
+{
+    const array w = output(type, N), p = output(type, N * C), dx = copy(x);
+    const sn_label *each = labels(N * C, 2);
+    double total = 0, chosen = 0, binary = 0, squares = 0;
+    sn_sigmoid_forward(type, N * C, x.data, p.data);
+    for (sn_size i = 0; i < N; i++) {
+        put(w, i, (double)((i + 1) % 3));
+        total += at(w, i);
+        chosen -= at(w, i) * log(at(p, i * C + t[i]) + 1e-7);
+        for (sn_size j = i * C; j < (i + 1) * C; j++) {
+            const double difference = at(x, j) - at(target, j);
+            binary -= at(w, i) * log((each[j] ? at(p, j) : 1 - at(p, j)) + 1e-7) / (double)C;
+            squares += at(w, i) * difference * difference / 2;
+        }
+    }
+    const double mean = total != 0 ? 1 / total : 0;
+    number_near("weighted_cross_entropy_forward", type,
+                sn_weighted_cross_entropy_forward(type, N, C, p.data, t, w.data, 1e-7, 0), chosen * mean, 1e-12);
+    number_near("weighted_binary_cross_entropy_forward", type,
+                sn_weighted_binary_cross_entropy_forward(type, N, C, p.data, each, w.data, 1e-7, 0), binary * mean,
+                type == SN_FLOAT64 ? 1e-12 : 1e-6);
+    number_near("weighted_squared_error_forward", type,
+                sn_weighted_squared_error_forward(type, N, C, x.data, target.data, w.data), squares * mean, 1e-12);
+    sn_weight_rows(type, N, C, dx.data, w.data);
+    for (sn_size j = 0; j < N * C; j++)
+        near("weight_rows", dx, j, at(x, j) * at(w, j / C) * (double)N * mean, 0, 4);
+}
+
 void test_softmax(sn_type type, sn_size N, sn_size C)
 {
     const array x = input(type, N * C), dout = input(type, N * C);
@@ -109,6 +139,7 @@ void test_softmax(sn_type type, sn_size N, sn_size C)
     }
     number_near("squared_error_forward", type, sn_squared_error_forward(type, N, C, x.data, target.data), squares,
                 1e-12);
+    check_weighted_losses(type, N, C, x, target, t);
     sn_softmax_forward(type, N, C, x.data, y.data);
     sn_softmax_backward(type, N, C, dout.data, y.data, dx.data);
     const double joint = sn_softmax_cross_entropy_forward(type, N, C, x.data, t, 1e-7, 0, y2.data);

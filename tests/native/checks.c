@@ -7,7 +7,7 @@
 
 #include "driver.h"
 
-enum { MOST_ARRAYS = 64 };
+enum { MOST_ARRAYS = 100 };
 static _Thread_local void *owned[MOST_ARRAYS]; /* of the case at hand */
 static _Thread_local int owned_count;
 static _Thread_local uint64_t state = 1;

@@ -51,6 +51,8 @@ int main(void)
                 test_plan((sn_type)type, (sn_data)data, SN_SIGMOID);
                 test_plan((sn_type)type, (sn_data)data, SN_RELU);
             }
+            test_plan_layers((sn_type)type, SN_SIGMOID_LOSS);
+            test_plan_layers((sn_type)type, SN_SQUARED_LOSS);
         }
         test_threads();
         sn_set_threads(1);

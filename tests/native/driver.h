@@ -61,6 +61,7 @@ void test_lstm(sn_type type, sn_size N, sn_size D); /* recurrent.c */
 void test_gru(sn_type type, sn_size N, sn_size D); /* recurrent.c */
 void test_updates(sn_type type, sn_size n); /* updates.c */
 void test_plan(sn_type type, sn_data data_type, sn_kind activation); /* plan.c */
+void test_plan_layers(sn_type type, sn_loss loss); /* sigmoid's or the squared error; plan_layers.c */
 void test_shuffle(sn_size n); /* shuffle.c */
 void test_threads(void); /* threads.c */
 

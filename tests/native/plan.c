@@ -60,13 +60,13 @@ void test_plan(sn_type type, sn_data data_type, sn_kind activation)
     sn_plan plan = {
         .type = type, .batch = B, .inputs = D, .outputs = C, .layers = 3, .parameters = 4, .gradients = 4,
         .layer = layer, .parameter = parameter, .gradient = gradient, .optimizer = SN_SGD, .loss = SN_SOFTMAX_LOSS,
-        .max_grad = 0.5, .decay = 0.1, .x = output(type, B * D).data, .t = batch_t,
+        .delta = 1e-7, .loss_factor = 1, .gradient_factor = 1, .max_grad = 0.5, .decay = 0.1, .x = output(type, B * D).data, .t = batch_t,
         .y = output(type, B * C).data, .dout = output(type, B * H).data, .dx = output(type, B * H).data,
     };
     const double rates[STEPS] = { 0.1, 0.05, 0.2 };
     double losses[STEPS];
-    const sn_labels given = { .t = t };
-    sn_plan_run(&plan, STEPS, order, data, data_type, (sn_size)row, &given, NULL, rates, losses);
+    const sn_samples given = { .x = { data, data_type, (sn_size)row }, .t = t };
+    sn_plan_run(&plan, STEPS, STEPS * B, STEPS * B, order, &given, NULL, rates, losses);
 
     const array x = output(type, B * D), y = output(type, B * C), dy = output(type, B * C), dh = output(type, B * H);
     const array *grads[] = { &b.dW1, &b.db1, &b.dW2, &b.db2 }, *params[] = { &b.W1, &b.b1, &b.W2, &b.b2 };
