@@ -9,7 +9,6 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,7 @@ def _plain_run(arguments: Sequence[str]) -> Any:
         del rest[0]
     if not rest:
         return None
-    options.script, options.arguments = Path(rest[0]), rest[1:]
+    options.script, options.arguments = rest[0], rest[1:]
     return options
 
 
@@ -126,7 +125,7 @@ def _parser(*, only_run: bool) -> argparse.ArgumentParser:
     script.add_argument(
         "--keep-own", action="store_true", help="run the books' classes that the script itself defines as written"
     )
-    script.add_argument("script", type=Path, help="a Python file")
+    script.add_argument("script", help="a Python file")
     script.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
     script.set_defaults(run=_run)
     return parser
@@ -135,7 +134,7 @@ def _parser(*, only_run: bool) -> argparse.ArgumentParser:
 def _run(options: Any) -> int:
     from .dropin import run_script  # its import changes what `common` means
 
-    if not options.script.is_file():
+    if not os.path.isfile(options.script):
         say(f"error: there is no file {options.script}; expected a Python script")
         return 2
     run_script(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array
+from ._parts import named_buffers, named_params
 from .layers import (
     Affine,
     BatchNormalization,
@@ -31,7 +32,6 @@ from .layers import (
     SoftmaxWithLoss,
     Tanh,
 )
-from .util import named_buffers, named_params
 
 LOSSES: dict[str, type[Layer]] = {
     "softmax": SoftmaxWithLoss,

@@ -22,6 +22,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _INF = float("inf")
 
+LARGEST = 2**31 - 1  # stride, padding or window: no sum of them with a size overflows C's 63 bits
+
 
 def is_on_gpu(value: Any) -> bool:
     """Whether a value is a CuPy array. Never imports CuPy: unless it is already imported, there cannot be any."""
@@ -420,6 +422,14 @@ def as_row(where: str, value: Any, size: int, like: Array, why: str = "") -> Arr
     whole = empty((size,), like)
     whole[...] = row.reshape(-1)
     return whole
+
+
+def window_places(size: int, window: int, stride: int, pad: int = 0) -> int:
+    """Return how many positions a window has along an axis: the contract's Y from H and P, X from W and Q.
+
+    A window longer than the axis, with `pad` added at both ends, has none.
+    """
+    return max(0, (size + 2 * pad - window) // stride + 1)
 
 
 def as_mask(where: str, value: Any) -> Array:

@@ -13,8 +13,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,8 +22,12 @@ from ._arrays import Array, described, is_on_gpu
 from ._files import open_file, whole_file
 from ._fit_state import FitState, is_count
 from ._npz import Archive, Header
+from ._parts import layers_of, remove_duplicate
 from .optimizer import Optimizer
-from .util import layers_of, remove_duplicate, to_cpu
+from .util import to_cpu
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FORMAT = "scratchnet checkpoint 1"
 _TEXTS = ("format", "optimizer", "rng", "trainer", "callbacks")

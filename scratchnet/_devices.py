@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, check_parameter, is_on_gpu, to_side, zeros_in_one_buffer
-from .util import attributes_of, buffers_of, layers_of, load_cupy
+from ._parts import attributes_of, buffers_of, layers_of
+from .backends import load_cupy
 
 
 def move(model: Any, device: str) -> None:

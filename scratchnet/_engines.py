@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, as_number, check_labels, is_on_gpu, to_side
+from ._parts import flatten, layers_of, remove_duplicate
 from ._proof import Twin, record, streams_put_back
 from ._watching import FirstBackward
 from .plan import Job, NoPlanError, Plan
-from .util import class_indices, clip_grads, flatten, layers_of, remove_duplicate, to_cpu
+from .util import class_indices, clip_grads, to_cpu
 
 
 def choose_engine(

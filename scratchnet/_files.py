@@ -9,9 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zlib import crc32
+
+from ._paths import path_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 if sys.platform != "win32":
     import fcntl
@@ -27,19 +31,9 @@ def as_path(where: str, path: Any) -> Path:
     ValueError
         It is something else (bytes, a file descriptor), or cannot be a file name.
     """
-    try:
-        text = os.fspath(path)
-    except TypeError:
-        text = path
-    if not isinstance(text, str):
-        raise ValueError(f"{where}: expected a path, a str or a pathlib.Path, got {path!r}")
-    try:
-        possible = b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
-        possible = False
-    if not possible:
-        raise ValueError(f"{where}: {text!r} cannot be a file name")
-    return Path(text)
+    from pathlib import Path  # on use: a script that only trains needs none
+
+    return Path(path_text(where, path))
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -94,6 +88,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     OSError
         The path is a folder, a device or a FIFO, or the file cannot be written.
     """
+    from pathlib import Path
+
     older = check_replaceable(path)
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():

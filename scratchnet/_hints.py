@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from ._as_written import is_as_written
-from .util import layers_of
+from ._parts import layers_of
 
 _CANNOT_BE_PROVED = {None, "dropout", "batch_normalization"}  # by running a step twice
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, is_on_gpu, is_writable, to_side
-from .util import flatten, layers_of
+from ._parts import flatten, layers_of
 
 Slot = tuple[Any, str]  # a layer, and the name of an attribute that is an array, or None as yet
 

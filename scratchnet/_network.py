@@ -6,8 +6,7 @@ Source: *Deep Learning from Scratch* 2, ch. 1.4; 1, ch. 4.5, 5.7 and 6.
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -26,12 +25,16 @@ from ._arrays import (
 )
 from ._devices import move
 from ._links import Linked
+from ._parts import has_argument, takes_train_flg
 from ._shown import shown
 from .backends import backend_for
 from .layers import Affine, IdentityWithLoss, SigmoidWithLoss, SoftmaxWithLoss
 from .loss_layers import whole
-from .util import accuracy, class_indices, has_argument, row_blocks, takes_train_flg, to_cpu
+from .util import accuracy, class_indices, row_blocks, to_cpu
 from .weights import load_params, save_params
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Network(Linked):

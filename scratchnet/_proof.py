@@ -17,9 +17,9 @@ import numpy as np
 
 from ._arrays import Array, is_on_gpu
 from ._compute import in_full
+from ._parts import attributes_of, flatten, layers_of
 from .backends import to_host
 from .plan import NoPlanError
-from .util import attributes_of, flatten, layers_of
 
 # Of the largest number of the same gradient or parameter: rounding of a step on the GPU, whose sums of some
 # thousand terms may be made in another order.

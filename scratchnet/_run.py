@@ -9,11 +9,11 @@ import numpy as np
 
 from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
 from ._engines import Layers, Planned, choose_engine
+from ._parts import flatten, has_argument, has_classes, layers_of
 from ._training import check_trainable
-from .evaluation import has_argument
 from .loss_layers import as_weights
 from .plan import Job, NoPlanError
-from .util import accuracy, flatten, has_classes, layers_of, row_blocks
+from .util import accuracy, row_blocks
 
 
 class FitRun:

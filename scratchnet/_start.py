@@ -3,10 +3,10 @@
 `scratchnet ...` and `python -m scratchnet ...` import the package before `main` can catch anything.
 """
 
+import os
 import re
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 
 def say(text: str) -> None:
@@ -19,7 +19,7 @@ def _is_command() -> bool:
     """Whether this process runs the command, and no program that imports the package."""
     if sys.argv[0] == "-m":  # while Python is locating the module; its name precedes the arguments
         return re.fullmatch(r"(-\w*m)?scratchnet(\.__main__)?", sys.orig_argv[-len(sys.argv)]) is not None
-    return Path(sys.argv[0]).stem in ("scratchnet", "scratchnet-script")
+    return os.path.splitext(os.path.basename(sys.argv[0]))[0] in ("scratchnet", "scratchnet-script")
 
 
 try:

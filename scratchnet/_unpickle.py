@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ._arrays import Array
 from ._files import as_path, open_file
 
 __all__ = ["RefusedPickleError", "load_pickle"]
@@ -100,7 +100,7 @@ def _set_byte_order(dtype: Any, state: Any) -> None:
     dtype.__setstate__(dtype.newbyteorder(state[1]).__reduce__()[2])
 
 
-def _reconstruct(subtype: object, shape: object, typecode: object) -> NDArray[Any]:
+def _reconstruct(subtype: object, shape: object, typecode: object) -> Array:
     """The empty array that most pickled arrays start as, for BUILD to fill."""
     return np.empty(0)
 
@@ -110,12 +110,12 @@ def _fill(array: Any, state: Any) -> None:
     array.__setstate__((1, shape, dtype, fortran, _bytes(data)))  # NumPy checks the shape against the data
 
 
-def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
+def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
     """Creates arrays for protocol 5; `axes` is for those contiguous in neither C nor Fortran order."""
     if not isinstance(dtype, np.dtype):  # text would not have passed `_dtype`
         raise TypeError(f"expected a dtype, got {dtype!r}")
     data = _bytes(buffer)  # over bytes the array would be read-only, over a bytearray it is not
-    flat: NDArray[Any] = np.frombuffer(data if isinstance(data, bytearray) else bytearray(data), dtype)
+    flat: Array = np.frombuffer(data if isinstance(data, bytearray) else bytearray(data), dtype)
     return flat.reshape(shape, order=order) if axes is None else flat.reshape(shape).transpose(axes)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import is_on_gpu
-from .util import attributes_of, flatten, layers_of
+from ._parts import attributes_of, flatten, layers_of
 
 
 def check_links(who: str, model: Any) -> None:

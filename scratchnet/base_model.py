@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 import pickle
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._arrays import is_on_gpu, is_writable, to_side
 from ._files import as_path, whole_file
 from ._links import Linked
+from ._parts import flatten
 from ._shown import shown
-from .util import flatten, load_pickle, to_cpu
+from .util import load_pickle, to_cpu
 from .weights import checked_cast
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["BaseModel"]
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _model_state, _streams
 from ._files import as_path, check_replaceable
 from ._fit_state import FitState
 from ._training import BaseTrainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["ResumableTrainer"]
 

@@ -5,7 +5,6 @@ Source: *Deep Learning from Scratch* 2, `common/util.py`.
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, as_array, as_number, as_whole_numbers, check_integer, is_on_gpu, to_side
+from ._parts import has_argument
 
 __all__ = ["eval_perplexity", "eval_seq2seq"]
 
@@ -41,14 +41,6 @@ def bptt_segments(length: int, batch_size: int, time_size: int, start: int) -> A
     begins = np.arange(batch_size) * (length // batch_size)
     positions: Array = (begins[:, None] + (start + np.arange(time_size))) % length
     return positions
-
-
-def has_argument(function: Any, name: str) -> bool:
-    """Whether a function has an argument of this name."""
-    try:
-        return name in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a compiled one, say
-        return False
 
 
 def taken(where: str, words: Any, positions: Array) -> Array:

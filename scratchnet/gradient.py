@@ -5,7 +5,6 @@ Source: *Deep Learning from Scratch* 1, ch. 4.3, 4.4 and 5.7.3.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from math import isnan
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from ._arrays import Array, as_array, as_number, as_real_array, check_integer, is_on_gpu, is_writable
 from ._as_written import unmodified_chain
 from ._compute import in_full
-from .util import buffers_of, flatten, has_argument, named_params, remove_duplicate
+from ._parts import buffers_of, flatten, has_argument, named_params, remove_duplicate
 
 __all__ = ["gradient_check", "gradient_descent", "numerical_diff", "numerical_gradient"]
 
@@ -285,6 +284,8 @@ def _in_float64(model: Any) -> Any:
     """
     if unmodified_chain(model) is None:
         return model
+    import copy
+
     exact = copy.copy(model)
     exact.layers, exact.loss_layer = copy.deepcopy((model.layers, model.loss_layer))
     for layer in exact.layers:

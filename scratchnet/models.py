@@ -18,8 +18,9 @@ from ._architecture import LOSSES, as_dict, chain
 from ._arrays import Array, as_number, check_integer, described, zeros_in_one_buffer
 from ._as_written import as_written
 from ._network import Network
+from ._parts import takes_train_flg
 from .layers import Affine, Layer, Relu, Sigmoid
-from .util import accuracy, predict, random_stream, takes_train_flg
+from .util import accuracy, predict, random_stream
 from .weights import TEXTS, copy_into, load_params, read_weights, save_params
 
 __all__ = [

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from ._engines import Planned
 from ._fit_state import FitState, are_entries, are_numbers, is_count, is_interval
 from ._hints import hint_at_compile
 from ._orders import Orders
+from ._parts import remove_duplicate
 from ._progress import show_progress
 from ._proof import streams_put_back
 from ._run import FitRun
@@ -26,7 +26,10 @@ from ._watching import LossWatch, check_links
 from .backends import LossMeans
 from .checkpoint import ResumableTrainer, begin_fit, call_hook, checked_checkpoint
 from .rnnlm_trainer import RnnlmTrainer
-from .util import random_stream, remove_duplicate
+from .util import random_stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["RnnlmTrainer", "Trainer", "remove_duplicate"]
 

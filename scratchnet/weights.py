@@ -6,16 +6,19 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from math import prod
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._arrays import Array, is_on_gpu, is_writable, to_side
 from ._files import as_path, open_file, whole_file
 from ._npz import Archive, Header
+from ._parts import named_buffers, named_params
 from ._safetensors import SafetensorsFile, dump
-from .util import named_buffers, named_params, to_cpu
+from .util import to_cpu
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["load_params", "read_weights", "save_params"]
 

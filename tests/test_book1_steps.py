@@ -81,6 +81,11 @@ def test_every_optimizer(name, optimizer):
     assert both(NETS[name], optimizer=optimizer) == "plan"
 
 
+def test_a_batch_of_more_samples_than_there_are():
+    """It is drawn with replacement."""
+    assert both(NETS["all"], mini_batch_size=ROWS + 7) == "plan"
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
 def test_samples_of_other_dtypes_and_labels_one_hot(dtype):
     x, t = data(NETS["all"](), dtype)

@@ -480,3 +480,15 @@ def test_the_start_is_quick(write):
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert median(seconds(*RUN, "script.py") / seconds(*PYTHON, "script.py") for _ in range(9)) < 1.4
+
+
+def test_the_start_imports_nothing_slow_that_it_does_not_need(write):
+    """What took half of the start: pathlib with urllib, the contract's table, and what only other scripts need."""
+    modules = "import sys\nprint(*sys.modules)\n"
+    of_the_book = "from common.layers import *\nfrom common.multi_layer_net import MultiLayerNet\n"
+    folder = write(script=of_the_book + modules, plain="import numpy, ast, inspect, runpy\n" + modules)
+    plain = run(*PYTHON, "plain.py", cwd=folder).stdout.split()
+    loaded = set(run(*RUN, "script.py", cwd=folder).stdout.split()) - set(plain)
+    assert "scratchnet.book1.multi_layer_net" in loaded
+    slow = {"pathlib", "urllib.parse", "threading", "numpy.typing", "hashlib", "argparse", "scratchnet.util"}
+    assert not loaded & {*slow, "scratchnet.backends.contract", "scratchnet.trainer", "scratchnet._files"}

@@ -82,13 +82,17 @@ def definitions(source):
     return {n.name: n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
 
 
+def table_text(lines):
+    return "\n" + "".join(f"{digest} {' '.join(words)}\n" for digest, words in lines.items())
+
+
 @pytest.fixture
 def table(monkeypatch):
     """The table knows the edition above, by definitions, and by files if they are added."""
     of = {fingerprint(n): [f"2.functions.{name}"] for name, n in definitions(FUNCTIONS).items()}
     of |= {fingerprint(n): [f"2.layers.{name}"] for name, n in definitions(LAYERS).items()}
     files: dict[str, list[str]] = {}
-    monkeypatch.setattr(table_of_editions, "lines", lambda: (of, files))
+    monkeypatch.setattr(table_of_editions, "text", lambda: table_text(of | files))
     table_of_editions.served_names.cache_clear()
     yield files
     table_of_editions.served_names.cache_clear()
@@ -295,18 +299,24 @@ def test_no_edit_is_passed_over(table):
     """200 edits of an edition's definitions: none of them is taken for the edition's own."""
     rng = random.Random(0)
     sources = [ast.unparse(n) for n in (*definitions(FUNCTIONS).values(), *definitions(LAYERS).values())]
-    known = table_of_editions.lines()[0]
+    known = table_of_editions.words_of
+    assert all(known(fingerprint(ast.parse(source).body[0])) for source in sources)
     for _ in range(200):
         tree = ast.parse(rng.choice(sources))
         before = ast.dump(tree)
         edits(tree, rng)
-        assert ast.dump(tree) == before or fingerprint(tree.body[0]) not in known, ast.unparse(tree)
+        assert ast.dump(tree) == before or not known(fingerprint(tree.body[0])), ast.unparse(tree)
 
 
 def test_the_table_that_ships():
-    definitions, files = table_of_editions.lines()
-    assert all(len(digest) == 64 for digest in (*definitions, *files))
+    lines = [line.split() for line in table_of_editions.text().splitlines()[1:]]
+    assert all(len(digest) == 64 for digest, *_ in lines) and len({digest for digest, *_ in lines}) == len(lines)
+    definitions = {digest: words for digest, *words in lines if not words[0].startswith("=")}
+    files = [digest for digest, *_ in lines if digest not in definitions]
+    named = {word.rpartition(".")[2] for words in definitions.values() for word in words}
+    assert len(files) > 20 and named == table_of_editions.served_names()
     for digest, words in definitions.items():
+        assert table_of_editions.words_of(digest) == words
         for name in {word.rpartition(".")[2] for word in words}:
             homes = [import_module(home) for _, home in table_of_editions.homes_of(digest, name)]
             assert homes and all(hasattr(home, name) for home in homes), words
@@ -360,7 +370,7 @@ def test_the_reader_s_data_come_first(tmp_path, monkeypatch):
         (folder / f"{name}-images-idx3-ubyte").write_bytes(idx(np.full((n, 2, 2), n, np.uint8)))
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(np.zeros(n, np.uint8)))
     digest = file_digest((folder / "mnist.py").read_bytes())
-    monkeypatch.setattr(table_of_editions, "lines", lambda: ({}, {digest: ["=1.dataset.mnist", "1"]}))
+    monkeypatch.setattr(table_of_editions, "text", lambda: table_text({digest: ["=1.dataset.mnist", "1"]}))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "elsewhere"))
 

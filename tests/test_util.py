@@ -5,7 +5,8 @@ import pytest
 
 from scratchnet import show_config
 from scratchnet._arrays import check_labels
-from scratchnet.util import accuracy, class_indices, clip_grads, flatten, named_params, predict, row_blocks
+from scratchnet._parts import flatten, named_params
+from scratchnet.util import accuracy, class_indices, clip_grads, predict, row_blocks
 
 # The norm is summed in double on both sides, in another order; then one product in the gradient's dtype.
 CLIPPED = {np.float16: 2e-3, np.float32: 2.5e-7, np.float64: 1e-14}

@@ -248,8 +248,7 @@ def cython_function(kernel: Kernel) -> str:
     assert not set(arguments) & {*kernel.letters, "call", "state"}, "an argument that hides a size or a local"
     doubles = [f"{a.name}_" for a in kernel.arguments if not a.is_array and a.least is None]
     wholes = [f"{a.name}_" for a in kernel.arguments if not a.is_array and a.least is not None]
-    lines = [f'cdef Contract _{name} = compile_contract("{name}")', "", ""]
-    lines.append(wrapped(f"def {name}(", arguments, "):"))
+    lines = [wrapped(f"def {name}(", arguments, "):")]
     doc = fill(f'    """{in_words(kernel)}', WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     lines.append(doc + ('\n    """' if "\n" in doc or len(doc) + 3 > WIDTH else '"""'))
     lines += ["    cdef Call call", "    cdef PyThreadState *state"]
@@ -296,9 +295,47 @@ def c_values(kernel: Kernel) -> list[str]:
     return values
 
 
+def c_declared(argument: Argument, arrays: list[str]) -> str:
+    """Return an array argument as a Declared of cpu.pyx; what is left out is 0, or not read."""
+    fields = [f".kind = KIND_{argument.kind.upper()}"]
+    if argument.optional:
+        fields.append(".optional = 1")
+    if argument.is_written:
+        fields += [".written = 1", f".alias = {arrays.index(argument.alias) if argument.alias else -1}"]
+    if argument.shape == ("...",):
+        fields.append(".ndim = ANY_SHAPE")
+    else:
+        letters = ", ".join(str(contract.LETTERS.index(axis[-1])) for axis in argument.shape)
+        times = ", ".join(axis[:-1] or "1" for axis in argument.shape)
+        fields += [f".ndim = {len(argument.shape)}", f".axis = {{{letters}}}", f".times = {{{times}}}"]
+    if argument.limit and not argument.is_written:
+        limits = argument.limit.split("*")
+        sizes = [-1 if limit.isdigit() else contract.LETTERS.index(limit) for limit in limits] + [-1]
+        fields += [".limited = 1", f".limit = {limits[0] if limits[0].isdigit() else 1}"]
+        fields.append(f".limit_letter = {{{sizes[0]}, {sizes[1]}}}")
+    return wrapped("        {", fields, "},")
+
+
+def contracts() -> list[str]:
+    """Return what `bind` compares each kernel's arrays with, as constants of C, and their names in Cython."""
+    lines = ["# What `bind` compares a call's arrays with; an axis is the place of its letter in LETTERS", ""]
+    lines += ["cdef extern from *:", '    """']
+    for kernel in KERNELS:
+        arrays = [a for a in kernel.arguments if a.is_array]
+        lines.append(f"    static const Contract contract_{kernel.name} = {{{len(arrays)}, {{")
+        names = [a.name for a in arrays]
+        for a in arrays:
+            lines += [f"        /* {declared(a)} */", c_declared(a, names)]
+        lines.append("    }};")
+    lines.append('    """')
+    lines += [f'    const Contract _{kernel.name} "contract_{kernel.name}"' for kernel in KERNELS]
+    updates = [f'"{name}": SN_{name.removesuffix("_update").upper()}' for name in UPDATES]
+    return [*lines, "", wrapped("cdef dict _UPDATES = {", updates, "}"), ""]
+
+
 def cpu_kernels_pxi() -> str:
     """Return all functions that Python calls."""
-    lines = [f"# {HEADER}"]
+    lines = [f"# {HEADER}", "", *contracts()]
     for topic, kernels in topics():
         lines += ["", f"# {topic.partition(':')[0]}", ""]
         lines.append("\n\n\n".join(map(cython_function, kernels)))

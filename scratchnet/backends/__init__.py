@@ -6,16 +6,13 @@ Layers, functions and optimizers import this package and never a member: they as
 
 from __future__ import annotations
 
-from collections import Counter
 from importlib import import_module
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _compute
-from .._arrays import is_on_gpu
-from .contract import CONTRACT, KERNELS, LARGEST, Argument, Kernel, check_arguments, window_places
+from .._arrays import LARGEST, is_on_gpu, window_places
 from .gpu import NoGPUError, load_cupy, to_device, to_host
 
 try:
@@ -47,6 +44,7 @@ cpu.compute_in_float32(_compute.in_float32)
 
 if TYPE_CHECKING:
     from . import cuda, reference
+    from .contract import CONTRACT, KERNELS, Argument, Kernel, check_arguments
 
 __all__ = [
     "CONTRACT",
@@ -83,29 +81,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import rarely needed modules on first use."""
+    """Import rarely needed modules on first use, and the contract, whose table takes as long as all the rest."""
     if name in ("cuda", "reference"):
         return import_module(f"{__name__}.{name}")
+    if name in ("CONTRACT", "KERNELS", "Argument", "Kernel", "check_arguments"):
+        return getattr(import_module(f"{__name__}.contract"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class _CountedReference:
-    """The reference kernels, with every use counted, so that uncompiled runs are visible."""
-
-    def __init__(self) -> None:
-        self.uses: Counter[str] = Counter()
-        self._lock = Lock()
-
-    def __getattr__(self, kernel: str) -> Any:
-        from . import reference
-
-        function = getattr(reference, kernel)
-        with self._lock:
-            self.uses[kernel] += 1
-        return function
-
-
-_counted_reference = _CountedReference()
 _COMPILED = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 
@@ -127,7 +110,11 @@ def backend_for(array: np.ndarray) -> Any:
         from . import cuda
 
         return cuda
-    return cpu if array.dtype in _COMPILED else _counted_reference
+    if array.dtype in _COMPILED:
+        return cpu
+    from .uncompiled import counted_reference
+
+    return counted_reference
 
 
 def check_call(kernel: str, first: np.ndarray, *rest: Any) -> None:
@@ -137,6 +124,8 @@ def check_call(kernel: str, first: np.ndarray, *rest: Any) -> None:
 
         cuda.check_call(kernel, first, *rest)
     else:
+        from .contract import KERNELS, check_arguments
+
         check_arguments(KERNELS[kernel], [first, *rest], compiled=first.dtype in _COMPILED)
 
 
@@ -167,4 +156,6 @@ def runner_for(array: np.ndarray) -> Any:
 
 def reference_uses() -> dict[str, int]:
     """How often each kernel has run in the reference because there is no compiled one for the dtype."""
-    return dict(_counted_reference.uses)
+    from .uncompiled import counted_reference
+
+    return dict(counted_reference.uses)

@@ -43,7 +43,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from .._arrays import as_scalar, check_integer, check_labels
+from .._arrays import LARGEST, as_scalar, check_integer, check_labels, window_places
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -260,17 +260,6 @@ def _parse(contract: str) -> dict[str, Kernel]:
 
 
 KERNELS: dict[str, Kernel] = _parse(CONTRACT)
-
-
-def window_places(size: int, window: int, stride: int, pad: int = 0) -> int:
-    """Return how many positions a window has along an axis: Y from H and P, X from W and Q.
-
-    A window longer than the axis, with `pad` added at both ends, has none.
-    """
-    return max(0, (size + 2 * pad - window) // stride + 1)
-
-
-LARGEST = 2**31 - 1  # stride, padding or window: no sum of them with a size overflows C's 63 bits
 
 
 def _check_windows(kernel: Kernel, sizes: dict[str, Any]) -> None:

@@ -7,11 +7,12 @@ Every function has the arguments, the order and the errors that `contract.py` de
 
 Design
 ------
-* The checks are compiled from the contract's table at import, so nothing is declared twice. A call that
-  passes them costs tens of nanoseconds; four memoryview arguments alone would cost 700, because each
-  acquires a buffer. So a NumPy array that already fits is used in place.
-* Anything else goes to `_prepared`: other objects with a buffer (array.array, memoryview, ctypes) are viewed
-  as arrays over the same memory; `check_arguments` raises the errors, with the reference's messages.
+* What is checked is generated from the contract's table, as constants of C, so nothing is declared twice and
+  the import has nothing to do. A call that passes costs tens of nanoseconds; four memoryview arguments alone
+  would cost 700, because each acquires a buffer. So a NumPy array that already fits is used in place.
+* Anything else goes to `_prepared`, which imports the contract: other objects with a buffer (array.array,
+  memoryview, ctypes) are viewed as arrays over the same memory; `check_arguments` raises the errors, with the
+  reference's messages.
 * The GIL is released for calls whose work is worth the 60 ns that it costs.
 * No function keeps a reference, and the only state is the number of threads: any number of threads may
   call in, with or without the GIL.
@@ -25,8 +26,7 @@ from cpython.ref cimport PyObject
 
 import numpy as np
 
-from .contract import KERNELS as _KERNELS, LARGEST as _LARGEST, LETTERS as _LETTERS
-from .contract import check_arguments as _check_arguments
+from .._arrays import LARGEST as _LARGEST
 
 from .csrc cimport *
 from .kernels cimport *
@@ -42,63 +42,47 @@ cdef extern from "Python.h":
 cdef enum:
     N, B, C, D, K, L, M, H, W, P, Q, Y, X, n
     LETTERS
-    MOST_ARRAYS = 8
-    MOST_AXES = 6
-    REAL, LABEL, BOOL
-    ANY_SHAPE = -1
     NONE = -1
     MOST_THREADS = 1 << 20      # csrc uses as many as it can
 
 cdef Py_ssize_t LARGEST = _LARGEST
 
-cdef struct Declared:           # one array argument, as the contract declares it
-    int kind                    # REAL, LABEL or BOOL
-    bint optional
-    bint written
-    int ndim                    # or ANY_SHAPE
-    int axis[MOST_AXES]         # the letter of each axis,
-    int times[MOST_AXES]        # and how many times that size the axis is long
-    bint limited                # labels, given and not returned, stay below
-    Py_ssize_t limit            # this number
-    int limit_letter[2]         # times these sizes, those that are not NONE
-    int alias                   # the argument that an output may be itself, or NONE
+cdef extern from *:
+    """
+    enum { KIND_REAL, KIND_LABEL, KIND_BOOL };
+    enum { ANY_SHAPE = -1, MOST_ARRAYS = 8, MOST_AXES = 6 };
 
-cdef struct Contract:           # the array arguments of a kernel, in order
-    int count
-    Declared argument[MOST_ARRAYS]
+    typedef struct {                    /* one array argument, as the contract declares it */
+        signed char kind, optional, written;
+        signed char ndim;               /* or ANY_SHAPE */
+        signed char axis[MOST_AXES];    /* the letter of each axis, */
+        signed char times[MOST_AXES];   /* and how many times that size the axis is long */
+        signed char limited;            /* labels, given and not returned, stay below */
+        signed char limit;              /* this number */
+        signed char limit_letter[2];    /* times these sizes, those that are not -1 */
+        signed char alias;              /* of an output: the argument that it may be itself, or -1 */
+    } Declared;
+
+    typedef struct {                    /* the array arguments of a kernel, in order */
+        int count;
+        Declared argument[MOST_ARRAYS];
+    } Contract;
+    """
+    enum:
+        KIND_LABEL, KIND_BOOL, ANY_SHAPE, MOST_ARRAYS, MOST_AXES
+    ctypedef struct Declared:
+        signed char kind, optional, written, ndim, limited, limit, alias
+        signed char *axis
+        signed char *times
+        signed char *limit_letter
+    ctypedef struct Contract:
+        int count
+        Declared *argument
 
 cdef struct Call:               # what csrc is called with
     sn_type type
     Py_ssize_t size[LETTERS]
     void *data[MOST_ARRAYS]
-
-
-cdef Contract compile_contract(str name) except *:
-    """A kernel's line of the contract, compiled so that checking a call against it takes nanoseconds."""
-    cdef Contract contract
-    cdef Declared *d
-    letters = {letter: i for i, letter in enumerate(_LETTERS)}
-    kinds = {"real": REAL, "label": LABEL, "bool": BOOL}
-    arrays = [a for a in _KERNELS[name].arguments if a.is_array]
-    contract.count = len(arrays)
-    assert contract.count <= MOST_ARRAYS
-    for i, a in enumerate(arrays):
-        d = &contract.argument[i]
-        d.kind = kinds[a.kind]
-        d.optional = a.optional
-        d.written = a.is_written
-        d.ndim = ANY_SHAPE if a.shape == ("...",) else len(a.shape)
-        if d.ndim != ANY_SHAPE:
-            for j, axis in enumerate(a.shape):
-                d.axis[j] = letters[axis[-1]]
-                d.times[j] = int(axis[:-1] or 1)
-        limits = a.limit.split("*") if a.limit is not None else []
-        d.limited = a.limit is not None and not a.is_written
-        d.limit = int(a.limit) if a.limit is not None and a.limit.isdigit() else 1
-        d.limit_letter[0] = letters.get(limits[0], NONE) if limits else NONE
-        d.limit_letter[1] = letters.get(limits[1], NONE) if len(limits) > 1 else NONE
-        d.alias = [b.name for b in arrays].index(a.alias) if a.alias else NONE
-    return contract
 
 
 cdef inline bint fix(Py_ssize_t *size, int times, Py_ssize_t length) noexcept:
@@ -132,10 +116,10 @@ cdef bint bind(const Contract *contract, PyObject **given, Call *call) noexcept:
             return False
         a = <cnp.ndarray>given[i]
         type = cnp.PyArray_TYPE(a)
-        if d.kind == BOOL:
+        if d.kind == KIND_BOOL:
             if type != cnp.NPY_BOOL:
                 return False
-        elif d.kind == LABEL:
+        elif d.kind == KIND_LABEL:
             if (type != cnp.NPY_LONG and type != cnp.NPY_LONGLONG) or cnp.PyArray_ITEMSIZE(a) != 8:
                 return False
         elif real == NONE:
@@ -207,11 +191,13 @@ cdef inline bint whole(object value, int least, Py_ssize_t *number) noexcept:
 
 def _prepared(str name, *values):
     """Convert the arguments of a call that `bind` rejected, or raise the error that is due."""
-    kernel = _KERNELS[name]
+    from .contract import KERNELS, check_arguments  # which takes longer than all the rest, and is rarely needed
+
+    kernel = KERNELS[name]
     given = [value if value is None or not argument.is_array or isinstance(value, np.ndarray)
              else view_buffer(f"{name}: {argument.name}", value)
              for argument, value in zip(kernel.arguments, values, strict=True)]
-    taken = _check_arguments(kernel, given, compiled=True)
+    taken = check_arguments(kernel, given, compiled=True)
     if all(array is value for array, value in zip(taken, values)):
         raise ValueError(f"{name}: an argument has a dtype or layout that the compiled kernels do not support")
     return taken

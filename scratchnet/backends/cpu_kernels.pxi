@@ -1,9 +1,542 @@
 # written by tools/generate_bindings.py from backends/contract.py: change that, not this.
 
+# What `bind` compares a call's arrays with; an axis is the place of its letter in LETTERS
+
+cdef extern from *:
+    """
+    static const Contract contract_affine_forward = {4, {
+        /* x[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* W[D,M] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {3, 6}, .times = {1, 1}},
+        /* b[M]? */
+        {.kind = KIND_REAL, .optional = 1, .ndim = 1, .axis = {6}, .times = {1}},
+        /* >out[N,M] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 6}, .times = {1, 1}},
+    }};
+    static const Contract contract_affine_backward = {6, {
+        /* dout[N,M] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 6}, .times = {1, 1}},
+        /* x[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* W[D,M] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {3, 6}, .times = {1, 1}},
+        /* >dx[N,D]? */
+        {.kind = KIND_REAL, .optional = 1, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* >dW[D,M] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {3, 6}, .times = {1, 1}},
+        /* >db[M]? */
+        {.kind = KIND_REAL, .optional = 1, .written = 1, .alias = -1, .ndim = 1, .axis = {6}, .times = {1}},
+    }};
+    static const Contract contract_matmul_accumulate = {3, {
+        /* x[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* W[D,M] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {3, 6}, .times = {1, 1}},
+        /* =out[N,M] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 6}, .times = {1, 1}},
+    }};
+    static const Contract contract_matmul_transposed = {3, {
+        /* dout[N,M] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 6}, .times = {1, 1}},
+        /* W[D,M] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {3, 6}, .times = {1, 1}},
+        /* >dx[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_sum_rows = {2, {
+        /* x[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* >out[D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {3}, .times = {1}},
+    }};
+    static const Contract contract_repeat_rows = {2, {
+        /* x[D] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {3}, .times = {1}},
+        /* >out[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_gather_rows = {3, {
+        /* x[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* index[B]<N */
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {1}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {0, -1}},
+        /* >out[B,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {1, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_scatter_add_rows = {3, {
+        /* dout[B,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {1, 3}, .times = {1, 1}},
+        /* index[B]<N */
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {1}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {0, -1}},
+        /* >out[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_sigmoid_forward = {2, {
+        /* x[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* >out[...]~x */
+        {.kind = KIND_REAL, .written = 1, .alias = 0, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_sigmoid_backward = {3, {
+        /* dout[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* y[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* >dx[...]~dout */
+        {.kind = KIND_REAL, .written = 1, .alias = 0, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_relu_forward = {2, {
+        /* x[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* >out[...]~x */
+        {.kind = KIND_REAL, .written = 1, .alias = 0, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_relu_backward = {3, {
+        /* dout[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* y[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* >dx[...]~dout */
+        {.kind = KIND_REAL, .written = 1, .alias = 0, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_relu_forward_with_mask = {3, {
+        /* x[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* >out[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+        /* >mask[...]:bool */
+        {.kind = KIND_BOOL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_relu_backward_by_mask = {3, {
+        /* dout[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* mask[...]:bool */
+        {.kind = KIND_BOOL, .ndim = ANY_SHAPE},
+        /* >dx[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_tanh_forward = {2, {
+        /* x[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* >out[...]~x */
+        {.kind = KIND_REAL, .written = 1, .alias = 0, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_tanh_backward = {3, {
+        /* dout[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* y[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* >dx[...]~dout */
+        {.kind = KIND_REAL, .written = 1, .alias = 0, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_multiply_by_mask = {3, {
+        /* x[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* mask[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* >out[...]~x */
+        {.kind = KIND_REAL, .written = 1, .alias = 0, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_softmax_forward = {2, {
+        /* x[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* >y[N,C] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+    }};
+    static const Contract contract_softmax_backward = {3, {
+        /* dout[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* y[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* >dx[N,C] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+    }};
+    static const Contract contract_cross_entropy_forward = {2, {
+        /* y[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* t[N]<C */
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {2, -1}},
+    }};
+    static const Contract contract_softmax_cross_entropy_forward = {3, {
+        /* x[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* t[N]<C */
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {2, -1}},
+        /* >y[N,C] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+    }};
+    static const Contract contract_softmax_cross_entropy_backward = {3, {
+        /* y[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* t[N]<C */
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {2, -1}},
+        /* >dx[N,C] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+    }};
+    static const Contract contract_sigmoid_cross_entropy_forward = {3, {
+        /* x[n] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {13}, .times = {1}},
+        /* t[n]<2 */
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {13}, .times = {1}, .limited = 1, .limit = 2,
+         .limit_letter = {-1, -1}},
+        /* >y[n] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {13}, .times = {1}},
+    }};
+    static const Contract contract_sigmoid_cross_entropy_backward = {3, {
+        /* y[n] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {13}, .times = {1}},
+        /* t[n]<2 */
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {13}, .times = {1}, .limited = 1, .limit = 2,
+         .limit_letter = {-1, -1}},
+        /* >dx[n] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {13}, .times = {1}},
+    }};
+    static const Contract contract_squared_error_forward = {2, {
+        /* y[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* t[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+    }};
+    static const Contract contract_squared_error_backward = {3, {
+        /* y[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* t[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* >dx[N,C] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+    }};
+    static const Contract contract_weighted_cross_entropy_forward = {3, {
+        /* y[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* t[N]<C */
+        {.kind = KIND_LABEL, .ndim = 1, .axis = {0}, .times = {1}, .limited = 1, .limit = 1,
+         .limit_letter = {2, -1}},
+        /* w[N] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {0}, .times = {1}},
+    }};
+    static const Contract contract_weighted_binary_cross_entropy_forward = {3, {
+        /* y[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* t[N,C]<2 */
+        {.kind = KIND_LABEL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}, .limited = 1, .limit = 2,
+         .limit_letter = {-1, -1}},
+        /* w[N] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {0}, .times = {1}},
+    }};
+    static const Contract contract_weighted_squared_error_forward = {3, {
+        /* y[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* t[N,C] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* w[N] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {0}, .times = {1}},
+    }};
+    static const Contract contract_weight_rows = {2, {
+        /* =dx[N,C] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 2}, .times = {1, 1}},
+        /* w[N] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {0}, .times = {1}},
+    }};
+    static const Contract contract_im2col = {2, {
+        /* x[N,C,H,W] */
+        {.kind = KIND_REAL, .ndim = 4, .axis = {0, 2, 7, 8}, .times = {1, 1, 1, 1}},
+        /* >col[N,C,P,Q,Y,X] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 6, .axis = {0, 2, 9, 10, 11, 12},
+         .times = {1, 1, 1, 1, 1, 1}},
+    }};
+    static const Contract contract_col2im = {2, {
+        /* col[N,C,P,Q,Y,X] */
+        {.kind = KIND_REAL, .ndim = 6, .axis = {0, 2, 9, 10, 11, 12}, .times = {1, 1, 1, 1, 1, 1}},
+        /* >dx[N,C,H,W] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 4, .axis = {0, 2, 7, 8}, .times = {1, 1, 1, 1}},
+    }};
+    static const Contract contract_convolution_forward = {4, {
+        /* col[N,K,L] */
+        {.kind = KIND_REAL, .ndim = 3, .axis = {0, 4, 5}, .times = {1, 1, 1}},
+        /* W[M,K] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {6, 4}, .times = {1, 1}},
+        /* b[M] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {6}, .times = {1}},
+        /* >out[N,M,L] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 3, .axis = {0, 6, 5}, .times = {1, 1, 1}},
+    }};
+    static const Contract contract_convolution_backward = {6, {
+        /* dout[N,M,L] */
+        {.kind = KIND_REAL, .ndim = 3, .axis = {0, 6, 5}, .times = {1, 1, 1}},
+        /* col[N,K,L] */
+        {.kind = KIND_REAL, .ndim = 3, .axis = {0, 4, 5}, .times = {1, 1, 1}},
+        /* W[M,K] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {6, 4}, .times = {1, 1}},
+        /* >dcol[N,K,L] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 3, .axis = {0, 4, 5}, .times = {1, 1, 1}},
+        /* =dW[M,K] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {6, 4}, .times = {1, 1}},
+        /* =db[M] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {6}, .times = {1}},
+    }};
+    static const Contract contract_max_pool_forward = {3, {
+        /* x[N,C,H,W] */
+        {.kind = KIND_REAL, .ndim = 4, .axis = {0, 2, 7, 8}, .times = {1, 1, 1, 1}},
+        /* >out[N,C,Y,X] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 4, .axis = {0, 2, 11, 12}, .times = {1, 1, 1, 1}},
+        /* >argmax[N,C,Y,X]<H*W */
+        {.kind = KIND_LABEL, .written = 1, .alias = -1, .ndim = 4, .axis = {0, 2, 11, 12}, .times = {1, 1, 1, 1}},
+    }};
+    static const Contract contract_max_pool_backward = {3, {
+        /* dout[N,C,Y,X] */
+        {.kind = KIND_REAL, .ndim = 4, .axis = {0, 2, 11, 12}, .times = {1, 1, 1, 1}},
+        /* argmax[N,C,Y,X]<H*W */
+        {.kind = KIND_LABEL, .ndim = 4, .axis = {0, 2, 11, 12}, .times = {1, 1, 1, 1}, .limited = 1, .limit = 1,
+         .limit_letter = {7, 8}},
+        /* >dx[N,C,H,W] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 4, .axis = {0, 2, 7, 8}, .times = {1, 1, 1, 1}},
+    }};
+    static const Contract contract_batch_normalization_forward = {8, {
+        /* x[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* gamma[D] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {3}, .times = {1}},
+        /* beta[D] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {3}, .times = {1}},
+        /* >mean[D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {3}, .times = {1}},
+        /* >var[D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {3}, .times = {1}},
+        /* >std[D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {3}, .times = {1}},
+        /* >xhat[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* >out[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_batch_normalization_inference = {6, {
+        /* x[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* gamma[D] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {3}, .times = {1}},
+        /* beta[D] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {3}, .times = {1}},
+        /* mean[D] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {3}, .times = {1}},
+        /* var[D] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {3}, .times = {1}},
+        /* >out[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_batch_normalization_backward = {7, {
+        /* dout[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* xhat[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* gamma[D] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {3}, .times = {1}},
+        /* std[D] */
+        {.kind = KIND_REAL, .ndim = 1, .axis = {3}, .times = {1}},
+        /* >dx[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* >dgamma[D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {3}, .times = {1}},
+        /* >dbeta[D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 1, .axis = {3}, .times = {1}},
+    }};
+    static const Contract contract_lstm_forward = {5, {
+        /* c_prev[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* A[N,4D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 4}},
+        /* >gates[N,4D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 4}},
+        /* >c[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* >h[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_lstm_backward = {7, {
+        /* dh[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* dc[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* c_prev[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* c[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* gates[N,4D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 4}},
+        /* >dA[N,4D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 4}},
+        /* >dc_prev[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_gru_gates_forward = {4, {
+        /* h_prev[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* A[N,2D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 2}},
+        /* >gates[N,2D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 2}},
+        /* >rh[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_gru_forward = {5, {
+        /* h_prev[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* gates[N,2D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 2}},
+        /* A[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* >h_hat[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* >h[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_gru_backward = {4, {
+        /* dh[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* gates[N,2D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 2}},
+        /* h_hat[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* >dA[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_gru_gates_backward = {7, {
+        /* dh[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* drh[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* h_prev[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* gates[N,2D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 2}},
+        /* h_hat[N,D] */
+        {.kind = KIND_REAL, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+        /* >dA[N,2D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 2}},
+        /* >dh_prev[N,D] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = 2, .axis = {0, 3}, .times = {1, 1}},
+    }};
+    static const Contract contract_sgd_update = {2, {
+        /* =p[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+        /* g[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_momentum_update = {3, {
+        /* =p[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+        /* g[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* =v[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_nesterov_update = {3, {
+        /* =p[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+        /* g[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* =v[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_adagrad_update = {3, {
+        /* =p[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+        /* g[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* =h[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_rmsprop_update = {3, {
+        /* =p[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+        /* g[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* =h[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_adam_update = {4, {
+        /* =p[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+        /* g[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+        /* =m[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+        /* =v[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_squared_norm = {1, {
+        /* g[...] */
+        {.kind = KIND_REAL, .ndim = ANY_SHAPE},
+    }};
+    static const Contract contract_scale = {1, {
+        /* =x[...] */
+        {.kind = KIND_REAL, .written = 1, .alias = -1, .ndim = ANY_SHAPE},
+    }};
+    """
+    const Contract _affine_forward "contract_affine_forward"
+    const Contract _affine_backward "contract_affine_backward"
+    const Contract _matmul_accumulate "contract_matmul_accumulate"
+    const Contract _matmul_transposed "contract_matmul_transposed"
+    const Contract _sum_rows "contract_sum_rows"
+    const Contract _repeat_rows "contract_repeat_rows"
+    const Contract _gather_rows "contract_gather_rows"
+    const Contract _scatter_add_rows "contract_scatter_add_rows"
+    const Contract _sigmoid_forward "contract_sigmoid_forward"
+    const Contract _sigmoid_backward "contract_sigmoid_backward"
+    const Contract _relu_forward "contract_relu_forward"
+    const Contract _relu_backward "contract_relu_backward"
+    const Contract _relu_forward_with_mask "contract_relu_forward_with_mask"
+    const Contract _relu_backward_by_mask "contract_relu_backward_by_mask"
+    const Contract _tanh_forward "contract_tanh_forward"
+    const Contract _tanh_backward "contract_tanh_backward"
+    const Contract _multiply_by_mask "contract_multiply_by_mask"
+    const Contract _softmax_forward "contract_softmax_forward"
+    const Contract _softmax_backward "contract_softmax_backward"
+    const Contract _cross_entropy_forward "contract_cross_entropy_forward"
+    const Contract _softmax_cross_entropy_forward "contract_softmax_cross_entropy_forward"
+    const Contract _softmax_cross_entropy_backward "contract_softmax_cross_entropy_backward"
+    const Contract _sigmoid_cross_entropy_forward "contract_sigmoid_cross_entropy_forward"
+    const Contract _sigmoid_cross_entropy_backward "contract_sigmoid_cross_entropy_backward"
+    const Contract _squared_error_forward "contract_squared_error_forward"
+    const Contract _squared_error_backward "contract_squared_error_backward"
+    const Contract _weighted_cross_entropy_forward "contract_weighted_cross_entropy_forward"
+    const Contract _weighted_binary_cross_entropy_forward "contract_weighted_binary_cross_entropy_forward"
+    const Contract _weighted_squared_error_forward "contract_weighted_squared_error_forward"
+    const Contract _weight_rows "contract_weight_rows"
+    const Contract _im2col "contract_im2col"
+    const Contract _col2im "contract_col2im"
+    const Contract _convolution_forward "contract_convolution_forward"
+    const Contract _convolution_backward "contract_convolution_backward"
+    const Contract _max_pool_forward "contract_max_pool_forward"
+    const Contract _max_pool_backward "contract_max_pool_backward"
+    const Contract _batch_normalization_forward "contract_batch_normalization_forward"
+    const Contract _batch_normalization_inference "contract_batch_normalization_inference"
+    const Contract _batch_normalization_backward "contract_batch_normalization_backward"
+    const Contract _lstm_forward "contract_lstm_forward"
+    const Contract _lstm_backward "contract_lstm_backward"
+    const Contract _gru_gates_forward "contract_gru_gates_forward"
+    const Contract _gru_forward "contract_gru_forward"
+    const Contract _gru_backward "contract_gru_backward"
+    const Contract _gru_gates_backward "contract_gru_gates_backward"
+    const Contract _sgd_update "contract_sgd_update"
+    const Contract _momentum_update "contract_momentum_update"
+    const Contract _nesterov_update "contract_nesterov_update"
+    const Contract _adagrad_update "contract_adagrad_update"
+    const Contract _rmsprop_update "contract_rmsprop_update"
+    const Contract _adam_update "contract_adam_update"
+    const Contract _squared_norm "contract_squared_norm"
+    const Contract _scale "contract_scale"
+
+cdef dict _UPDATES = {"sgd_update": SN_SGD, "momentum_update": SN_MOMENTUM, "nesterov_update": SN_NESTEROV,
+                      "adagrad_update": SN_ADAGRAD, "rmsprop_update": SN_RMSPROP, "adam_update": SN_ADAM}
+
+
 # Products and sums over rows
-
-cdef Contract _affine_forward = compile_contract("affine_forward")
-
 
 def affine_forward(x, W, b, out):
     """x[N,D], W[D,M], b[M]?, >out[N,M]: out = x W + b. Accuracy: sum(D+2)."""
@@ -15,9 +548,6 @@ def affine_forward(x, W, b, out):
     sn_affine_forward(call.type, call.size[N], call.size[D], call.size[M], call.data[0], call.data[1],
                       call.data[2], call.data[3])
     restore(state)
-
-
-cdef Contract _affine_backward = compile_contract("affine_backward")
 
 
 def affine_backward(dout, x, W, dx, dW, db):
@@ -36,9 +566,6 @@ def affine_backward(dout, x, W, dx, dW, db):
     restore(state)
 
 
-cdef Contract _matmul_accumulate = compile_contract("matmul_accumulate")
-
-
 def matmul_accumulate(x, W, out):
     """x[N,D], W[D,M], =out[N,M]: out += x W. Accuracy: sum(D+3)."""
     cdef Call call
@@ -49,9 +576,6 @@ def matmul_accumulate(x, W, out):
     sn_matmul_accumulate(call.type, call.size[N], call.size[D], call.size[M], call.data[0], call.data[1],
                          call.data[2])
     restore(state)
-
-
-cdef Contract _matmul_transposed = compile_contract("matmul_transposed")
 
 
 def matmul_transposed(dout, W, dx):
@@ -66,9 +590,6 @@ def matmul_transposed(dout, W, dx):
     restore(state)
 
 
-cdef Contract _sum_rows = compile_contract("sum_rows")
-
-
 def sum_rows(x, out):
     """x[N,D], >out[D]: out = x[0] + x[1] + ... Accuracy: sum(N)."""
     cdef Call call
@@ -78,9 +599,6 @@ def sum_rows(x, out):
     state = release(<double>call.size[D] * call.size[N])
     sn_sum_rows(call.type, call.size[N], call.size[D], call.data[0], call.data[1])
     restore(state)
-
-
-cdef Contract _repeat_rows = compile_contract("repeat_rows")
 
 
 def repeat_rows(x, out):
@@ -94,9 +612,6 @@ def repeat_rows(x, out):
     restore(state)
 
 
-cdef Contract _gather_rows = compile_contract("gather_rows")
-
-
 def gather_rows(x, index, out):
     """x[N,D], index[B]<N, >out[B,D]: out[i] = x[index[i]]. Accuracy: exact."""
     cdef Call call
@@ -107,9 +622,6 @@ def gather_rows(x, index, out):
     sn_gather_rows(call.type, call.size[N], call.size[B], call.size[D], call.data[0], <sn_label *>call.data[1],
                    call.data[2])
     restore(state)
-
-
-cdef Contract _scatter_add_rows = compile_contract("scatter_add_rows")
 
 
 def scatter_add_rows(dout, index, out):
@@ -126,9 +638,6 @@ def scatter_add_rows(dout, index, out):
 
 # Activations
 
-cdef Contract _sigmoid_forward = compile_contract("sigmoid_forward")
-
-
 def sigmoid_forward(x, out):
     """x[...], >out[...]~x: out = 1 / (1 + exp(-x)). Accuracy: 3 ulp."""
     cdef Call call
@@ -138,9 +647,6 @@ def sigmoid_forward(x, out):
     state = release(call.size[n])
     sn_sigmoid_forward(call.type, call.size[n], call.data[0], call.data[1])
     restore(state)
-
-
-cdef Contract _sigmoid_backward = compile_contract("sigmoid_backward")
 
 
 def sigmoid_backward(dout, y, dx):
@@ -154,9 +660,6 @@ def sigmoid_backward(dout, y, dx):
     restore(state)
 
 
-cdef Contract _relu_forward = compile_contract("relu_forward")
-
-
 def relu_forward(x, out):
     """x[...], >out[...]~x: out = 0 where x <= 0, else x. Accuracy: exact."""
     cdef Call call
@@ -166,9 +669,6 @@ def relu_forward(x, out):
     state = release(call.size[n])
     sn_relu_forward(call.type, call.size[n], call.data[0], call.data[1])
     restore(state)
-
-
-cdef Contract _relu_backward = compile_contract("relu_backward")
 
 
 def relu_backward(dout, y, dx):
@@ -182,9 +682,6 @@ def relu_backward(dout, y, dx):
     restore(state)
 
 
-cdef Contract _relu_forward_with_mask = compile_contract("relu_forward_with_mask")
-
-
 def relu_forward_with_mask(x, out, mask):
     """x[...], >out[...], >mask[...]:bool: mask = x <= 0;  out = 0 where mask, else x. Accuracy: exact."""
     cdef Call call
@@ -194,9 +691,6 @@ def relu_forward_with_mask(x, out, mask):
     state = release(call.size[n])
     sn_relu_forward_with_mask(call.type, call.size[n], call.data[0], call.data[1], <sn_bool *>call.data[2])
     restore(state)
-
-
-cdef Contract _relu_backward_by_mask = compile_contract("relu_backward_by_mask")
 
 
 def relu_backward_by_mask(dout, mask, dx):
@@ -210,9 +704,6 @@ def relu_backward_by_mask(dout, mask, dx):
     restore(state)
 
 
-cdef Contract _tanh_forward = compile_contract("tanh_forward")
-
-
 def tanh_forward(x, out):
     """x[...], >out[...]~x: out = tanh(x). Accuracy: 3 ulp."""
     cdef Call call
@@ -222,9 +713,6 @@ def tanh_forward(x, out):
     state = release(call.size[n])
     sn_tanh_forward(call.type, call.size[n], call.data[0], call.data[1])
     restore(state)
-
-
-cdef Contract _tanh_backward = compile_contract("tanh_backward")
 
 
 def tanh_backward(dout, y, dx):
@@ -238,9 +726,6 @@ def tanh_backward(dout, y, dx):
     restore(state)
 
 
-cdef Contract _multiply_by_mask = compile_contract("multiply_by_mask")
-
-
 def multiply_by_mask(x, mask, out):
     """x[...], mask[...], >out[...]~x: out = x mask. Accuracy: exact."""
     cdef Call call
@@ -252,9 +737,6 @@ def multiply_by_mask(x, mask, out):
     restore(state)
 
 
-cdef Contract _softmax_forward = compile_contract("softmax_forward")
-
-
 def softmax_forward(x, y):
     """x[N,C], >y[N,C]: y = exp(x) / sum over the row of exp(x)."""
     cdef Call call
@@ -264,9 +746,6 @@ def softmax_forward(x, y):
     state = release(<double>call.size[N] * call.size[C])
     sn_softmax_forward(call.type, call.size[N], call.size[C], call.data[0], call.data[1])
     restore(state)
-
-
-cdef Contract _softmax_backward = compile_contract("softmax_backward")
 
 
 def softmax_backward(dout, y, dx):
@@ -281,9 +760,6 @@ def softmax_backward(dout, y, dx):
 
 
 # Losses
-
-cdef Contract _cross_entropy_forward = compile_contract("cross_entropy_forward")
-
 
 def cross_entropy_forward(y, t, delta, clip):
     """y[N,C], t[N]<C, delta, clip: p = y_t, in [clip, 1 - clip] where clip > 0; mean of -log(p + delta)."""
@@ -300,9 +776,6 @@ def cross_entropy_forward(y, t, delta, clip):
                                       <sn_label *>call.data[1], delta_, clip_)
     restore(state)
     return result
-
-
-cdef Contract _softmax_cross_entropy_forward = compile_contract("softmax_cross_entropy_forward")
 
 
 def softmax_cross_entropy_forward(x, t, delta, clip, y):
@@ -324,9 +797,6 @@ def softmax_cross_entropy_forward(x, t, delta, clip, y):
     return result
 
 
-cdef Contract _softmax_cross_entropy_backward = compile_contract("softmax_cross_entropy_backward")
-
-
 def softmax_cross_entropy_backward(y, t, dout, dx):
     """y[N,C], t[N]<C, dout, >dx[N,C]: dx = (y - onehot(t)) dout / N. Accuracy: exact."""
     cdef Call call
@@ -339,9 +809,6 @@ def softmax_cross_entropy_backward(y, t, dout, dx):
     sn_softmax_cross_entropy_backward(call.type, call.size[N], call.size[C], call.data[0],
                                       <sn_label *>call.data[1], dout_, call.data[2])
     restore(state)
-
-
-cdef Contract _sigmoid_cross_entropy_forward = compile_contract("sigmoid_cross_entropy_forward")
 
 
 def sigmoid_cross_entropy_forward(x, t, delta, clip, y):
@@ -363,9 +830,6 @@ def sigmoid_cross_entropy_forward(x, t, delta, clip, y):
     return result
 
 
-cdef Contract _sigmoid_cross_entropy_backward = compile_contract("sigmoid_cross_entropy_backward")
-
-
 def sigmoid_cross_entropy_backward(y, t, dout, dx):
     """y[n], t[n]<2, dout, >dx[n]: dx = (y - t) dout / n. Accuracy: exact."""
     cdef Call call
@@ -378,9 +842,6 @@ def sigmoid_cross_entropy_backward(y, t, dout, dx):
     sn_sigmoid_cross_entropy_backward(call.type, call.size[n], call.data[0], <sn_label *>call.data[1], dout_,
                                       call.data[2])
     restore(state)
-
-
-cdef Contract _squared_error_forward = compile_contract("squared_error_forward")
 
 
 def squared_error_forward(y, t):
@@ -396,9 +857,6 @@ def squared_error_forward(y, t):
     return result
 
 
-cdef Contract _squared_error_backward = compile_contract("squared_error_backward")
-
-
 def squared_error_backward(y, t, dout, dx):
     """y[N,C], t[N,C], dout, >dx[N,C]: dx = (y - t) dout / N. Accuracy: exact."""
     cdef Call call
@@ -411,9 +869,6 @@ def squared_error_backward(y, t, dout, dx):
     sn_squared_error_backward(call.type, call.size[N], call.size[C], call.data[0], call.data[1], dout_,
                               call.data[2])
     restore(state)
-
-
-cdef Contract _weighted_cross_entropy_forward = compile_contract("weighted_cross_entropy_forward")
 
 
 def weighted_cross_entropy_forward(y, t, w, delta, clip):
@@ -433,9 +888,6 @@ def weighted_cross_entropy_forward(y, t, w, delta, clip):
                                                <sn_label *>call.data[1], call.data[2], delta_, clip_)
     restore(state)
     return result
-
-
-cdef Contract _weighted_binary_cross_entropy_forward = compile_contract("weighted_binary_cross_entropy_forward")
 
 
 def weighted_binary_cross_entropy_forward(y, t, w, delta, clip):
@@ -458,9 +910,6 @@ def weighted_binary_cross_entropy_forward(y, t, w, delta, clip):
     return result
 
 
-cdef Contract _weighted_squared_error_forward = compile_contract("weighted_squared_error_forward")
-
-
 def weighted_squared_error_forward(y, t, w):
     """y[N,C], t[N,C], w[N]: the same of l = 0.5 sum over the row of (y - t)^2."""
     cdef Call call
@@ -475,9 +924,6 @@ def weighted_squared_error_forward(y, t, w):
     return result
 
 
-cdef Contract _weight_rows = compile_contract("weight_rows")
-
-
 def weight_rows(dx, w):
     """=dx[N,C], w[N]: dx[i] *= w[i] N / sum of w, 0 if that is 0."""
     cdef Call call
@@ -490,9 +936,6 @@ def weight_rows(dx, w):
 
 
 # Windows of images
-
-cdef Contract _im2col = compile_contract("im2col")
-
 
 def im2col(x, stride, pad, col):
     """x[N,C,H,W], stride:1, pad:0, >col[N,C,P,Q,Y,X]: col[n,c,p,q,y,x] = x[n,c, y stride + p - pad, x stride + q -
@@ -513,9 +956,6 @@ def im2col(x, stride, pad, col):
     restore(state)
 
 
-cdef Contract _col2im = compile_contract("col2im")
-
-
 def col2im(col, stride, pad, dx):
     """col[N,C,P,Q,Y,X], stride:1, pad:0, >dx[N,C,H,W]: dx = the sum of col where im2col reads x. Accuracy: exact.
     """
@@ -533,9 +973,6 @@ def col2im(col, stride, pad, dx):
     restore(state)
 
 
-cdef Contract _convolution_forward = compile_contract("convolution_forward")
-
-
 def convolution_forward(col, W, b, out):
     """col[N,K,L], W[M,K], b[M], >out[N,M,L]: out[n] = W col[n] + b. Accuracy: sum(K+2)."""
     cdef Call call
@@ -546,9 +983,6 @@ def convolution_forward(col, W, b, out):
     sn_convolution_forward(call.type, call.size[N], call.size[K], call.size[L], call.size[M], call.data[0],
                            call.data[1], call.data[2], call.data[3])
     restore(state)
-
-
-cdef Contract _convolution_backward = compile_contract("convolution_backward")
 
 
 def convolution_backward(dout, col, W, dcol, dW, db):
@@ -566,9 +1000,6 @@ def convolution_backward(dout, col, W, dcol, dW, db):
     sn_convolution_backward(call.type, call.size[N], call.size[K], call.size[L], call.size[M], call.data[0],
                             call.data[1], call.data[2], call.data[3], call.data[4], call.data[5])
     restore(state)
-
-
-cdef Contract _max_pool_forward = compile_contract("max_pool_forward")
 
 
 def max_pool_forward(x, P, Q, stride, out, argmax):
@@ -591,9 +1022,6 @@ def max_pool_forward(x, P, Q, stride, out, argmax):
     restore(state)
 
 
-cdef Contract _max_pool_backward = compile_contract("max_pool_backward")
-
-
 def max_pool_backward(dout, argmax, dx):
     """dout[N,C,Y,X], argmax[N,C,Y,X]<H*W, >dx[N,C,H,W]: dx = the sum of dout where argmax points to x. Accuracy:
     exact.
@@ -610,9 +1038,6 @@ def max_pool_backward(dout, argmax, dx):
 
 
 # Batch normalization
-
-cdef Contract _batch_normalization_forward = compile_contract("batch_normalization_forward")
-
 
 def batch_normalization_forward(x, gamma, beta, eps, mean, var, std, xhat, out):
     """x[N,D], gamma[D], beta[D], eps, >mean[D], >var[D], >std[D], >xhat[N,D], >out[N,D]: std = sqrt(var + eps);
@@ -633,9 +1058,6 @@ def batch_normalization_forward(x, gamma, beta, eps, mean, var, std, xhat, out):
     restore(state)
 
 
-cdef Contract _batch_normalization_inference = compile_contract("batch_normalization_inference")
-
-
 def batch_normalization_inference(x, gamma, beta, mean, var, eps, out):
     """x[N,D], gamma[D], beta[D], mean[D], var[D], eps, >out[N,D]: out = gamma xhat + beta, by mean and var.
     Accuracy: exact.
@@ -652,9 +1074,6 @@ def batch_normalization_inference(x, gamma, beta, mean, var, eps, out):
     sn_batch_normalization_inference(call.type, call.size[N], call.size[D], call.data[0], call.data[1],
                                      call.data[2], call.data[3], call.data[4], eps_, call.data[5])
     restore(state)
-
-
-cdef Contract _batch_normalization_backward = compile_contract("batch_normalization_backward")
 
 
 def batch_normalization_backward(dout, xhat, gamma, std, dx, dgamma, dbeta):
@@ -676,9 +1095,6 @@ def batch_normalization_backward(dout, xhat, gamma, std, dx, dgamma, dbeta):
 
 # Recurrent cells
 
-cdef Contract _lstm_forward = compile_contract("lstm_forward")
-
-
 def lstm_forward(c_prev, A, gates, c, h):
     """c_prev[N,D], A[N,4D], >gates[N,4D], >c[N,D], >h[N,D]: gates = f, g, i, o = sigmoid(A), of g tanh(A); c = f
     c_prev + g i;  h = o tanh(c).
@@ -692,9 +1108,6 @@ def lstm_forward(c_prev, A, gates, c, h):
     sn_lstm_forward(call.type, call.size[N], call.size[D], call.data[0], call.data[1], call.data[2], call.data[3],
                     call.data[4])
     restore(state)
-
-
-cdef Contract _lstm_backward = compile_contract("lstm_backward")
 
 
 def lstm_backward(dh, dc, c_prev, c, gates, dA, dc_prev):
@@ -712,9 +1125,6 @@ def lstm_backward(dh, dc, c_prev, c, gates, dA, dc_prev):
     restore(state)
 
 
-cdef Contract _gru_gates_forward = compile_contract("gru_gates_forward")
-
-
 def gru_gates_forward(h_prev, A, gates, rh):
     """h_prev[N,D], A[N,2D], >gates[N,2D], >rh[N,D]: gates = z, r = sigmoid(A);  rh = r h_prev."""
     cdef Call call
@@ -726,9 +1136,6 @@ def gru_gates_forward(h_prev, A, gates, rh):
     sn_gru_gates_forward(call.type, call.size[N], call.size[D], call.data[0], call.data[1], call.data[2],
                          call.data[3])
     restore(state)
-
-
-cdef Contract _gru_forward = compile_contract("gru_forward")
 
 
 def gru_forward(h_prev, gates, A, h_hat, h):
@@ -744,9 +1151,6 @@ def gru_forward(h_prev, gates, A, h_hat, h):
     restore(state)
 
 
-cdef Contract _gru_backward = compile_contract("gru_backward")
-
-
 def gru_backward(dh, gates, h_hat, dA):
     """dh[N,D], gates[N,2D], h_hat[N,D], >dA[N,D]: dA = dh z (1 - h_hat^2). Accuracy: exact."""
     cdef Call call
@@ -756,9 +1160,6 @@ def gru_backward(dh, gates, h_hat, dA):
     state = release(<double>call.size[N] * call.size[D])
     sn_gru_backward(call.type, call.size[N], call.size[D], call.data[0], call.data[1], call.data[2], call.data[3])
     restore(state)
-
-
-cdef Contract _gru_gates_backward = compile_contract("gru_gates_backward")
 
 
 def gru_gates_backward(dh, drh, h_prev, gates, h_hat, dA, dh_prev):
@@ -778,9 +1179,6 @@ def gru_gates_backward(dh, drh, h_prev, gates, h_hat, dA, dh_prev):
 
 # Optimizers
 
-cdef Contract _sgd_update = compile_contract("sgd_update")
-
-
 def sgd_update(p, g, lr):
     """=p[...], g[...], lr: p -= lr g. Accuracy: exact."""
     cdef Call call
@@ -792,9 +1190,6 @@ def sgd_update(p, g, lr):
     state = release(call.size[n])
     sn_sgd_update(call.type, call.size[n], call.data[0], call.data[1], lr_)
     restore(state)
-
-
-cdef Contract _momentum_update = compile_contract("momentum_update")
 
 
 def momentum_update(p, g, v, lr, momentum):
@@ -809,9 +1204,6 @@ def momentum_update(p, g, v, lr, momentum):
     state = release(call.size[n])
     sn_momentum_update(call.type, call.size[n], call.data[0], call.data[1], call.data[2], lr_, momentum_)
     restore(state)
-
-
-cdef Contract _nesterov_update = compile_contract("nesterov_update")
 
 
 def nesterov_update(p, g, v, lr, momentum):
@@ -830,9 +1222,6 @@ def nesterov_update(p, g, v, lr, momentum):
     restore(state)
 
 
-cdef Contract _adagrad_update = compile_contract("adagrad_update")
-
-
 def adagrad_update(p, g, h, lr):
     """=p[...], g[...], =h[...], lr: h += g^2;  p -= lr g / (sqrt(h) + 1e-7). Accuracy: exact."""
     cdef Call call
@@ -844,9 +1233,6 @@ def adagrad_update(p, g, h, lr):
     state = release(call.size[n])
     sn_adagrad_update(call.type, call.size[n], call.data[0], call.data[1], call.data[2], lr_)
     restore(state)
-
-
-cdef Contract _rmsprop_update = compile_contract("rmsprop_update")
 
 
 def rmsprop_update(p, g, h, lr, decay_rate):
@@ -863,9 +1249,6 @@ def rmsprop_update(p, g, h, lr, decay_rate):
     state = release(call.size[n])
     sn_rmsprop_update(call.type, call.size[n], call.data[0], call.data[1], call.data[2], lr_, decay_rate_)
     restore(state)
-
-
-cdef Contract _adam_update = compile_contract("adam_update")
 
 
 def adam_update(p, g, m, v, lr, beta1, beta2, epsilon):
@@ -887,9 +1270,6 @@ def adam_update(p, g, m, v, lr, beta1, beta2, epsilon):
     restore(state)
 
 
-cdef Contract _squared_norm = compile_contract("squared_norm")
-
-
 def squared_norm(g):
     """g[...]: sum of g^2."""
     cdef Call call
@@ -901,9 +1281,6 @@ def squared_norm(g):
     result = sn_squared_norm(call.type, call.size[n], call.data[0])
     restore(state)
     return result
-
-
-cdef Contract _scale = compile_contract("scale")
 
 
 def scale(x, factor):

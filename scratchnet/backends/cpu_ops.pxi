@@ -435,10 +435,6 @@ def op_softmax_cross_entropy_backward(y, t, dout, owner):
 
 # Updates
 
-# The optimizers' kernels with their codes: sn_optimizer follows the contract's order too.
-_UPDATES = {name: code for code, name in enumerate(k for k in _KERNELS if k.endswith("_update"))}
-
-
 cdef int fill_numbers(double *values, numbers) except -1:
     """Fill in the scalars of an optimizer's kernel, at most four; the rest are 0."""
     cdef int i = 0

@@ -200,7 +200,7 @@ cdef class PlanRunner:
 
         Labels are checked class indices, int64 [rows], for the sigmoid 0 or 1, [rows, outputs]; for the squared
         error rows of numbers [rows, outputs]. Weights are checked ones, float64 [rows]. An epoch is so many entries
-        of an order, by default of whole batches alone; its last batch is what is left.
+        of an order, by default as many as whole batches of the rows have; its last batch is what is left.
 
         Raises
         ------
@@ -216,7 +216,7 @@ cdef class PlanRunner:
             fit = fit and _is_plain(weights, np.float64) and weights.ndim == 1 and len(weights) == rows
         if (not self.takes(data) or data.shape[1] != self.plan.inputs or not fit or labels.ndim == 0
                 or (weights is not None) != (self.plan.w != NULL)
-                or labels.shape[0] != rows or labels.size != rows * each or not 0 <= epoch <= rows):
+                or labels.shape[0] != rows or labels.size != rows * each or epoch < 0):
             raise ValueError("set_data: these steps cannot train on these samples and labels")
         self.data, self.rows, self.epoch = (data, labels, weights), rows, epoch
         self.samples.x = _rows_at(data)

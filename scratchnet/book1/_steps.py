@@ -77,7 +77,8 @@ class WholeSteps:
         self._runner = runner_for(arrays[0])(
             steps, "softmax_cross_entropy", parameters, optimizer._kernel, batch_size, None, decay
         )
-        self._runner.set_data(x.reshape(len(x), prod(x.shape[1:])), _labels(t, steps[-1].outputs))
+        samples = x.reshape(len(x), prod(x.shape[1:]))
+        self._runner.set_data(samples, _labels(t, steps[-1].outputs), None, batch_size)
         self._optimizer, self._dtype, self._batch_size = optimizer, arrays[0].dtype, batch_size
         self._dropped = [layer for layer in chain if type(layer) is layers.Dropout]
         self._normalized = [layer for layer in chain if type(layer) is layers.BatchNormalization]

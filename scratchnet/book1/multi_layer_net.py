@@ -18,7 +18,6 @@ import numpy as np
 from .._arrays import Array, check_integer
 from .._as_written import as_written
 from .._shown import shown
-from ..util import accuracy
 from . import layers
 from ._network import DictionaryNet
 from .gradient import numerical_gradient
@@ -141,6 +140,8 @@ class MultiLayerNet(DictionaryNet):
         IndexError
             A label is not a class of the model.
         """
+        from ..util import accuracy  # with all that book 2 has there, which takes long to import
+
         return accuracy(self, x, t)
 
     def gradient(self, x: Any, t: Any) -> dict[str, Array]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 # The folder `dataset` of a reader whose own module `scratchnet run` has recognised: its MNIST comes first.
-readers_folder: Path | None = None
+readers_folder: str | None = None
 
 
 def places() -> list[Path]:

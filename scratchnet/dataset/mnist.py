@@ -4,6 +4,8 @@ The files are read in place: in the folder that the caller or ``SCRATCHNET_DATA`
 cache, into which they are downloaded once. Nothing is written next to the package.
 """
 
+from __future__ import annotations
+
 import gzip
 import importlib.util
 import math
@@ -13,14 +15,16 @@ import zlib
 from collections.abc import Callable
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._files import as_path, open_file
 from . import _files
 from ._files import cache_folder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["load_idx", "load_mnist"]
 
@@ -221,7 +225,7 @@ def _one_hot(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
 def _locate(folder: str | os.PathLike[str] | None) -> list[Path]:
     """The four files, in the order of `_SHA256`."""
     given = os.environ.get("SCRATCHNET_DATA")
-    own = _find(_files.readers_folder) if folder is None and _files.readers_folder is not None else {}
+    own = _find(Path(_files.readers_folder)) if folder is None and _files.readers_folder is not None else {}
     if len(own) == len(_SHA256):
         return list(own.values())
     if folder is not None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._files import cache_folder, find
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["key_file", "load_data", "load_vocab", "save_file", "url_base", "vocab_file"]
 

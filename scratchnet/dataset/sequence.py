@@ -13,14 +13,13 @@ import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._files import as_path
 from ._files import find
 
 __all__ = ["get_vocab", "load_data"]
 
-Ids = NDArray[np.int64]
+Ids = np.ndarray[Any, np.dtype[np.int64]]
 
 _LINES = 50000
 _FORMS = ("{0}/{1}/{2}", "{month} {1}, {3}", "{month} {1}, {3}", "{weekday}, {month} {1}, {3}", "{short} {1}, {3}")

@@ -1,7 +1,13 @@
 """The spiral of book 2, chapter 1: three arms that no straight line can separate."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["load_data"]
 

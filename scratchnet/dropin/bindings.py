@@ -23,10 +23,9 @@ _DYNAMIC = {
     "modules",
     "__globals__",
 }
-_ADDS_THE_FOLDER_ABOVE = re.compile(rb"sys\.path\.append\(\s*(?:'\.\.'|\"\.\.\"|os\.pardir)\s*\)")
-_IMPORTS_A_MODULE = re.compile(
-    rb"^\s*(?:import\s[^\n#]*\bcommon\b|from\s+(?:\w+\.)?common\s+import\b)", re.MULTILINE
-)
+# Compiled on use, as most scripts do not need them.
+_ADDS_THE_FOLDER_ABOVE = rb"sys\.path\.append\(\s*(?:'\.\.'|\"\.\.\"|os\.pardir)\s*\)"
+_IMPORTS_A_MODULE = rb"(?m)^\s*(?:import\s[^\n#]*\bcommon\b|from\s+(?:\w+\.)?common\s+import\b)"
 # What the books import, and the names that they give it.
 _LIBRARIES = {"np": {"numpy", "cupy"}, "plt": {"matplotlib.pyplot"}}
 _FROM_LIBRARIES = {("collections", "OrderedDict")}
@@ -127,19 +126,18 @@ def _is_python_s(module: str) -> bool:
 
 def names_set_in_modules(tree: ast.Module) -> set[tuple[str, str]]:
     """Return the attributes that a file sets in modules of `common`: ("layers", "softmax")."""
-    modules: dict[str, str] = {}  # by how the file calls them
-    for node in ast.walk(tree):
+    nodes = [*ast.walk(tree)]
+    modules: dict[str, str] = {}  # of any package, by how the file calls them
+    for node in nodes:
         if isinstance(node, ast.Import):
             modules |= {a.asname or a.name: a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom):
             modules |= {_bound_name(a): f"{node.module}.{a.name}" for a in node.names}
-    found = set()
-    for node in ast.walk(tree):
-        for module, name in _attributes_set_by(node):
-            package, _, module = modules.get(module, "").rpartition(".")
-            if package.rpartition(".")[2] == "common":
-                found.add((module, name))
-    return found
+    modules = {called: module for called, module in modules.items() if module.split(".")[-2:-1] == ["common"]}
+    if not modules:
+        return set()
+    set_in = ((modules.get(called), name) for node in nodes for called, name in _attributes_set_by(node))
+    return {(module.rpartition(".")[2], name) for module, name in set_in if module}
 
 
 def _attributes_set_by(node: ast.AST) -> Iterator[tuple[str, str]]:
@@ -154,7 +152,7 @@ def _attributes_set_by(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 def may_set_names(source: bytes) -> bool:
     """Whether a file imports a module of `common`, and not only names from it: quickly."""
-    return _IMPORTS_A_MODULE.search(source) is not None
+    return re.search(_IMPORTS_A_MODULE, source) is not None
 
 
 def may_change_what_is_found(source: bytes, folder: str) -> bool:
@@ -163,7 +161,7 @@ def may_change_what_is_found(source: bytes, folder: str) -> bool:
     The books' scripts add the folder above, which is searched anyway: that changes nothing, unless they run in
     another folder with a `common` above that one.
     """
-    if source.count(b"sys.path") > len(_ADDS_THE_FOLDER_ABOVE.findall(source)):
+    if source.count(b"sys.path") > len(re.findall(_ADDS_THE_FOLDER_ABOVE, source)):
         return True
     above, here = os.path.dirname(os.path.realpath(folder)), os.path.dirname(os.getcwd())
     return b"sys.path" in source and above != here and os.path.exists(os.path.join(here, "common"))

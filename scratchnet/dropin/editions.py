@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
-from pathlib import Path
 
-from .._files import as_path
+from .._paths import content, path_text
 
 # The modules of each book, under `common` and under `dataset`, and where they are served from.
 _BOTH = {"functions", "layers", "optimizer", "trainer", "util"}
@@ -44,7 +42,16 @@ _NAMES_OF = {
     },
 }
 
-PACKAGE = re.compile(r"(?:(?P<root>\w+)\.)?(?P<package>common|dataset)(?:\.(?P<module>\w+))?")
+
+def place_of(name: str) -> tuple[str | None, str, str | None] | None:
+    """Return root, package and module of a name such as deep2.common.layers; None if it is none of the books'."""
+    root, _, rest = name.partition(".")
+    package, _, module = rest.partition(".")
+    if package not in ("common", "dataset"):
+        root, package, module = "", root, rest
+    if package not in ("common", "dataset") or "." in module:
+        return None
+    return root or None, package, module or None
 
 
 def check_not_of_the_other_book(book: int, module: str, name: str) -> None:
@@ -97,40 +104,41 @@ def book_of(script: str | os.PathLike[str]) -> int:
     ValueError
         It is not a valid path.
     """
-    script = as_path("book_of", script)
-    return book_by_imports(script, list(imports_in(parsed(script.read_bytes()))))
+    path = path_text("book_of", script)
+    return book_by_imports(path, list(imports_in(parsed(content(path)))))
 
 
-def book_by_imports(script: Path, names: Sequence[str]) -> int:
+def book_by_imports(script: str, names: Sequence[str]) -> int:
     """Return what `book_of` does of a script that imports these."""
-    seen = {script.resolve()}
-    for source in (names, _neighbours_imports(names, script.resolve().parent, seen)):
+    script = os.path.realpath(script)
+    folder = os.path.dirname(script)
+    for source in (names, _neighbours_imports(names, folder, {script})):
         votes = Counter(book for name in source for book in (1, 2) if _is_only_in(book, name))
         if votes[1] != votes[2]:
             return 1 if votes[1] > votes[2] else 2
-    return book_by_folder(script.resolve().parent) or 2
+    return book_by_folder(folder) or 2
 
 
-def book_by_folder(folder: Path) -> int | None:
+def book_by_folder(folder: str) -> int | None:
     """Return which book's `common` is in a folder or in the one above it; None if neither has one."""
-    for place in (folder, folder.parent):
+    for place in (folder, os.path.dirname(folder)):
         for book, module in ((1, "multi_layer_net"), (2, "time_layers")):
-            if (place / "common" / f"{module}.py").is_file():
+            if os.path.isfile(os.path.join(place, "common", f"{module}.py")):
                 return book
     return None
 
 
 def roots_in(names: Sequence[str]) -> list[str]:
     """Return packages, not installed, under which the books' are imported: deep2 for `deep2.common.layers`."""
-    matches = [PACKAGE.fullmatch(name.partition(":")[0]) for name in names]
-    roots = dict.fromkeys(match["root"] for match in matches if match and match["root"])
+    places = [place_of(name.partition(":")[0]) for name in names]
+    roots = dict.fromkeys(place[0] for place in places if place and place[0])
     specs = {root: PathFinder.find_spec(root) for root in roots}
     return [root for root, spec in specs.items() if not (spec and spec.origin and is_installed(spec.origin))]
 
 
 def is_installed(path: str) -> bool:
     """Whether a path belongs to an installed package."""
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(path).parts)
+    return not {"site-packages", "dist-packages"}.isdisjoint(os.path.normpath(path).split(os.sep))
 
 
 def parsed(source: bytes) -> ast.Module:
@@ -147,7 +155,8 @@ def imports_in(tree: ast.Module) -> Iterator[str]:
     For a star import these are the names that the file uses and does not define, and likewise attributes, ".c".
     """
     stars: list[str] = []
-    for node in ast.walk(tree):
+    nodes = [*ast.walk(tree)]
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -155,49 +164,51 @@ def imports_in(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}:{alias.name}" for alias in node.names if alias.name != "*")
             stars += [node.module for alias in node.names if alias.name == "*"]
     if stars:
-        used = _used_names(tree)
+        used = _used_names(nodes)
         yield from (f"{module}:{name}" for module in stars for name in used)
 
 
-def _used_names(tree: ast.AST) -> set[str]:
+def _used_names(nodes: Sequence[ast.AST]) -> set[str]:
     """Return the names, and the attributes with a dot before them, that are used but never set."""
     used: set[str] = set()
     made: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute):
-            name = node.id if isinstance(node, ast.Name) else f".{node.attr}"
-            (used if isinstance(node.ctx, ast.Load) else made).add(name)
-        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else made).add(node.id)
+        elif isinstance(node, ast.Attribute):
+            (used if isinstance(node.ctx, ast.Load) else made).add(f".{node.attr}")
+        elif isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             made.add(node.name)
     return used - made
 
 
-def neighbours(names: Sequence[str], folder: Path) -> Iterator[Path]:
+def neighbours(names: Sequence[str], folder: str) -> Iterator[str]:
     """Yield the files in a script's folder that it imports."""
     for name in names:
-        path = folder / f"{name.replace('.', '/')}.py"
-        if ":" not in name and path.is_file():
-            yield path
+        if ":" not in name:
+            path = os.path.join(folder, f"{name.replace('.', os.sep)}.py")
+            if os.path.isfile(path):
+                yield path
 
 
-def _neighbours_imports(names: Sequence[str], folder: Path, seen: set[Path]) -> Iterator[str]:
-    for path in neighbours(names, folder):
-        if path.resolve() not in seen:
-            seen.add(path.resolve())
-            inner = list(imports_in(parsed(path.read_bytes())))
+def _neighbours_imports(names: Sequence[str], folder: str, seen: set[str]) -> Iterator[str]:
+    for path in map(os.path.realpath, neighbours(names, folder)):
+        if path not in seen:
+            seen.add(path)
+            inner = list(imports_in(parsed(content(path))))
             yield from inner
             yield from _neighbours_imports(inner, folder, seen)
 
 
 def _is_only_in(book: int, name: str) -> bool:
     module, _, what = name.partition(":")
-    match = PACKAGE.fullmatch(module)
-    if not match:
+    place = place_of(module)
+    if place is None:
         return False
-    package = match["package"]
+    _, package, module_of_it = place
     modules = MODULES[book][package] - MODULES[3 - book][package]
-    if match["module"] is None:  # from dataset import mnist
+    if module_of_it is None:  # from dataset import mnist
         return what in modules
     if what:
         return package == "common" and what in _NAMES_OF[book]
-    return match["module"] in modules
+    return module_of_it in modules

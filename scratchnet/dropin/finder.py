@@ -19,13 +19,12 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..dataset import _files
+from .._paths import content
 from .bindings import names_set_in_modules
-from .editions import HOMES, MODULES, PACKAGE, book_by_folder, is_installed, parsed
+from .editions import HOMES, MODULES, book_by_folder, is_installed, parsed, place_of
 from .recognition import Reading, Readings, may_have_some
 
 if TYPE_CHECKING:
@@ -64,8 +63,9 @@ class Finder(MetaPathFinder):
         self.others: set[str] = set()
         self.is_quiet = False
         self.replaced: set[tuple[str, str]] = set()
-        self.places: dict[str, Path] = {}
+        self.places: dict[str, str] = {}
         self.has_found = self.has_served = False
+        self._has_data = False  # whether the data sets look in a folder of the user's
         self._readings: dict[tuple[str | None, ...], Readings] = {}  # by root and path
         self._named: list[tuple[Any, str]] = []  # what is served under the user's module, and its own module
 
@@ -75,12 +75,12 @@ class Finder(MetaPathFinder):
         """Return how a module is loaded, or None if it is not one of the books'."""
         if fullname in self.roots:
             return PathFinder.find_spec(fullname) or ModuleSpec(fullname, _Package(), is_package=True)
-        match = PACKAGE.fullmatch(fullname)
-        if not match:
+        place = place_of(fullname)
+        if place is None:
             is_theirs = any(fullname in MODULES[book]["common"] for book in (1, 2))
             own = self._from_common_itself(fullname) if is_theirs else None
             return own or self._from_a_script(fullname, path)
-        root, package, module = match["root"], match["package"], match["module"]
+        root, package, module = place
         self.has_found = True
         if module is None:
             return self._package(fullname, root, path)
@@ -98,7 +98,7 @@ class Finder(MetaPathFinder):
         if not (spec.origin or "").endswith(".py") or all(module not in MODULES[b][package] for b in (1, 2)):
             return spec
         reading = self.readings(root).of(module, package)
-        if reading is None or os.fspath(reading.path) != spec.origin:
+        if reading is None or reading.path != spec.origin:
             return spec
         return self._recognised(spec, fullname, reading)
 
@@ -112,16 +112,17 @@ class Finder(MetaPathFinder):
         if own.submodule_search_locations is None:
             return None  # the user's file common.py or dataset.py
         with contextlib.suppress(OSError):  # Python will say it
-            self.replaced |= names_set_in_modules(parsed(Path(own.origin).read_bytes()))
+            self.replaced |= names_set_in_modules(parsed(content(own.origin)))
         return ModuleSpec(fullname, _Package(own.origin), origin=own.origin, is_package=True)
 
     def _recognised(self, spec: ModuleSpec, fullname: str, reading: Reading) -> ModuleSpec:
         """Return how a module of the user's is loaded, after a look at what it is."""
         if reading.whole is not None and fullname.endswith("dataset.mnist"):
-            if reading.path.with_name("mnist.pkl").is_file():
-                self.say(f"{fullname}: yours, since it reads {reading.path.with_name('mnist.pkl')}")
+            folder = os.path.dirname(reading.path)
+            if os.path.isfile(os.path.join(folder, "mnist.pkl")):
+                self.say(f"{fullname}: yours, since it reads {os.path.join(folder, 'mnist.pkl')}")
                 return spec
-            _files.readers_folder = reading.path.parent
+            self._look_for_data_in(folder)
         if reading.whole is not None and reading.is_as_served:
             self.has_served = True
             return ModuleSpec(fullname, _Alias(reading.whole, reading))
@@ -135,10 +136,10 @@ class Finder(MetaPathFinder):
     def readings(self, root: str | None) -> Readings:
         """Return what is known of the user's modules under a root."""
 
-        def locate(name: str) -> Path | None:
+        def locate(name: str) -> str | None:
             package = name.partition(".")[0]
             spec = self.find_readers_own(f"{root}.{name}" if root else name, root, package)
-            return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+            return spec.origin if spec and spec.origin and spec.origin.endswith(".py") else None
 
         key = root, *sys.path  # a script may change what is found
         if key not in self._readings:
@@ -151,13 +152,13 @@ class Finder(MetaPathFinder):
         spec = PathFinder.find_spec(fullname)
         if spec is None or not (spec.origin or "").endswith(".py"):
             return None
-        folder = Path(spec.origin or "").parent
-        if folder.name != "common" or not (folder / "functions.py").is_file():
+        folder = os.path.dirname(spec.origin or "")
+        if os.path.basename(folder) != "common" or not os.path.isfile(os.path.join(folder, "functions.py")):
             return None
 
-        def locate(name: str) -> Path | None:
-            path = folder / f"{name.partition('.')[2]}.py"
-            return path if path.is_file() else None
+        def locate(name: str) -> str | None:
+            path = os.path.join(folder, f"{name.partition('.')[2]}.py")
+            return path if os.path.isfile(path) else None
 
         self.has_found = True
         reading = Readings(locate, self.book, "", self.replaced).of(fullname)
@@ -172,21 +173,21 @@ class Finder(MetaPathFinder):
         if spec is None or not (spec.origin or "").endswith(".py") or is_installed(spec.origin or ""):
             return None
         with contextlib.suppress(OSError):
-            if may_have_some(Path(spec.origin or "").read_bytes()):
-                reading = self.read_script(Path(spec.origin or ""))
+            if may_have_some(content(spec.origin or "")):
+                reading = self.read_script(spec.origin or "")
                 if reading is not None:
                     spec.loader = _Mixed(reading)
                     return spec
         return None
 
-    def read_script(self, path: Path) -> Reading | None:
+    def read_script(self, path: str) -> Reading | None:
         """Return the reading of a script, and say what is served in it, or only looks so; None if nothing is."""
         reading = self.readings(None).script(path)
         said = [f"compiled, since the books have the same: {', '.join(reading.served)}"] if reading.served else []
         kept = [f"{name} ({why})" for name, why in reading.kept.items() if why != "new"]
         said += [f"yours: {', '.join(kept)}"] if kept else []
         if said:
-            self.say(f"{path.name}: {'; '.join(said)}")
+            self.say(f"{os.path.basename(path)}: {'; '.join(said)}")
         self.has_served |= bool(reading.served)
         return reading if reading.served else None
 
@@ -213,7 +214,14 @@ class Finder(MetaPathFinder):
             thing, module = self._named.pop()
             thing.__module__ = module
         self.has_found = self.has_served = False
-        _files.readers_folder = None
+        if self._has_data:
+            self._look_for_data_in(None)
+
+    def _look_for_data_in(self, folder: str | None) -> None:
+        """Have the data sets look in the user's folder `dataset` first."""
+        from ..dataset import _files
+
+        _files.readers_folder, self._has_data = folder, folder is not None
 
     def find_readers_own(self, fullname: str, root: str | None, package: str) -> ModuleSpec | None:
         """Return how the module that Python itself would import is loaded, or None if the user has none."""
@@ -238,7 +246,7 @@ class _Package(_Loader):
         """Run the user's file __init__.py, if there is one: the books' are empty."""
         if self.file is not None:
             module.__file__ = self.file
-            exec(compile(Path(self.file).read_bytes(), self.file, "exec", dont_inherit=True), vars(module))
+            exec(compile(content(self.file), self.file, "exec", dont_inherit=True), vars(module))
 
 
 class _Alias(_Loader):
@@ -280,7 +288,7 @@ def _is_books_folder(folders: Sequence[str]) -> bool:
     """Whether a user's folder has the books' `common`, and is not an installed package."""
     return any(
         not is_installed(folder)
-        and all(Path(folder, "common", f"{name}.py").is_file() for name in ("functions", "layers"))
+        and all(os.path.isfile(os.path.join(folder, "common", f"{name}.py")) for name in ("functions", "layers"))
         for folder in folders
     )
 
@@ -315,7 +323,7 @@ def install(book: int | None = None, *, roots: Sequence[str] = ()) -> None:
     not change.
     """
     if book is None:
-        book = book_by_folder(Path.cwd()) or 2
+        book = book_by_folder(os.getcwd()) or 2
     if book not in MODULES:
         raise ValueError(f"install: book must be 1 or 2, got {book!r}")
     if book != FINDER.book:
@@ -376,8 +384,8 @@ def _is_another(name: str) -> bool:
 
 
 def _is_package(name: str) -> bool:
-    match = PACKAGE.fullmatch(name)
-    return match is not None and match["module"] is None
+    place = place_of(name)
+    return place is not None and place[2] is None
 
 
 def _is_served(name: str) -> bool:

@@ -9,8 +9,10 @@ version adds changes nothing.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -34,14 +36,15 @@ def file_digest(source: bytes) -> str:
 
 
 def _sha256(data: bytes) -> str:
-    for module in (
-        "_sha2",
-        "_sha256",
-        "hashlib",
-    ):  # which loads OpenSSL: that takes longer than all files
-        with suppress(ImportError):  # Python 3.12 on has the first, 3.11 the second
-            return str(import_module(module).sha256(data).hexdigest())
-    raise ImportError("hashlib")
+    return str(_sha256_function()(data).hexdigest())
+
+
+@cache
+def _sha256_function() -> Any:
+    """Return Python's own SHA-256: hashlib loads OpenSSL, which takes longer than all files."""
+    with suppress(ImportError):  # a Python may be built without it
+        return import_module("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256
+    return import_module("hashlib").sha256
 
 
 def names_used(node: ast.AST) -> set[str]:

@@ -13,10 +13,10 @@ import os
 import re
 from collections.abc import Callable, Iterator, Set
 from importlib import import_module
-from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from .._paths import content
 from .bindings import Bindings, Definition, is_library_s, may_change_what_is_found
 from .editions import HOMES, MODULES
 from .fingerprint import file_digest, fingerprint, names_used
@@ -24,7 +24,7 @@ from .table import KnownFile, homes_of, known_file, served_names
 
 _DEFINED = re.compile(rb"^(?:class|def)\s+(\w+)", re.MULTILINE | re.ASCII)
 
-Locate = Callable[[str], Path | None]  # of a module of the reader's `common`, by its name
+Locate = Callable[[str], str | os.PathLike[str] | None]  # of a module of the reader's `common`, by its name
 
 # What a module of `common` imports from its neighbours, in every edition that is in the table as a whole.
 _NEIGHBOURS = {
@@ -76,11 +76,13 @@ class Reading:
         For each other top-level definition, why it runs as it is written.
     """
 
-    def __init__(self, path: Path, package: str | None, module: str | None, readings: Readings) -> None:
-        self.path, self._readings = path, readings
+    def __init__(
+        self, path: str | os.PathLike[str], package: str | None, module: str | None, readings: Readings
+    ) -> None:
+        self.path, self._readings = os.fspath(path), readings
         self._replaced = {name for of, name in readings.replaced if of == module}
         self._is_script = package is None
-        self._source = path.read_bytes()
+        self._source = content(self.path)
         self.whole: str | None = None
         self.known: KnownFile | None = None
         self.served: dict[str, str] = {}
@@ -123,7 +125,7 @@ class Reading:
         names, ours = vars(module), import_module(self.whole)
         names |= {name: value for name, value in vars(ours).items() if name not in names}
         names |= {name: getattr(ours, name) for name in ours.__all__}  # book 2's np and GPU are looked up
-        names["__file__"] = os.fspath(self.path)
+        names["__file__"] = self.path
         for neighbour in self._neighbours_that_differ():
             theirs = import_module(f"{self._readings.package}.{neighbour}".lstrip("."))
             names |= {name: value for name, value in vars(theirs).items() if name in names and name[:2] != "__"}
@@ -264,7 +266,12 @@ class Reading:
         if self._is_script and may_change_what_is_found(self._source, os.path.dirname(self.path)):
             return None
         package, _, module = (node.module or "").rpartition(".")
-        here = node.level == 1 and not package and not self._is_script and self.path.name != "__init__.py"
+        here = (
+            node.level == 1
+            and not package
+            and not self._is_script
+            and os.path.basename(self.path) != "__init__.py"
+        )
         if not here and (node.level or package != self._readings.package):
             return None
         return module if any(module in MODULES[b]["common"] for b in (1, 2)) else None
@@ -336,7 +343,7 @@ class Readings:
                 self._read[key] = Reading(path, package, module, self)
         return self._read[key]
 
-    def script(self, path: Path) -> Reading:
+    def script(self, path: str | os.PathLike[str]) -> Reading:
         """Return the reading of a script."""
         return Reading(path, None, None, self).examine()
 
@@ -357,4 +364,5 @@ def _has(module: str, name: str) -> bool | None:
 
 def may_have_some(source: bytes) -> bool:
     """Whether a source may define something that is in the table: quickly, by names."""
-    return not served_names().isdisjoint(name.decode() for name in _DEFINED.findall(source))
+    names = {name.decode() for name in _DEFINED.findall(source)}
+    return bool(names) and not served_names().isdisjoint(names)

@@ -8,12 +8,11 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import NamedTuple
 
 from .. import _compute
-from .._files import as_path
+from .._paths import content, path_text
 from .bindings import may_set_names, names_set_in_modules
 from .editions import book_by_imports, imports_in, neighbours, parsed, roots_in
 from .finder import FINDER, install
@@ -64,12 +63,12 @@ def run_script(
     BaseException
         Whatever the script raises, SystemExit too.
     """
-    path = os.path.abspath(as_path("run_script", script))
-    source = Path(path).read_bytes()
+    path = os.path.abspath(path_text("run_script", script))
+    source = content(path)
     folder = os.path.dirname(os.path.realpath(path))
     tree = parsed(source)
     names = list(imports_in(tree))
-    book = book_by_imports(Path(path), names) if book is None else book
+    book = book_by_imports(path, names) if book is None else book
     started = Started(path, book, roots_in(names), float32, quiet, keep_own)
     os.environ[STARTED] = repr(tuple(started))
     if sys.flags.safe_path:
@@ -112,20 +111,19 @@ class Started(NamedTuple):
 
 def prepare(started: Started, source: bytes, tree: ast.Module, names: Sequence[str]) -> CodeType:
     """Serve what a script imports, and return its code with compiled definitions in the place of the books'."""
-    path = Path(started.path)
-    folder = os.path.dirname(os.path.realpath(path))
+    folder = os.path.dirname(os.path.realpath(started.path))
     install(started.book, roots=started.roots)
     FINDER.folders = [folder, os.path.dirname(folder)]
     FINDER.is_quiet = started.quiet
     if started.float32:
         _compute.choose("float32")
     FINDER.replaced |= names_set_in_modules(tree)
-    for neighbour in neighbours(names, Path(folder)):
-        text = neighbour.read_bytes()
+    for neighbour in neighbours(names, folder):
+        text = content(neighbour)
         if may_set_names(text):
             FINDER.replaced |= names_set_in_modules(parsed(text))
     if not started.keep_own and may_have_some(source):
-        reading = FINDER.read_script(path)
+        reading = FINDER.read_script(started.path)
         if reading is not None:
             FINDER.name_as_the_readers("__main__", reading)
             return reading.code()

@@ -7,10 +7,13 @@ makes it, from versions that were tried and compute the same.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
+
+from .._paths import content
 
 _HOMES = {"1": "scratchnet.book1", "2": "scratchnet.book2"}
 _OTHERS = {  # each all in one module
@@ -34,26 +37,30 @@ class KnownFile(NamedTuple):
 
 
 @cache
-def lines() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Return the words of each line by its digest: the definitions', and the files'."""
-    definitions: dict[str, list[str]] = {}
-    files: dict[str, list[str]] = {}
-    for line in Path(__file__).with_name("editions.txt").read_text("utf-8").splitlines():
-        digest, *words = line.split()
-        (files if words[0].startswith("=") else definitions)[digest] = words
-    return definitions, files
+def text() -> str:
+    """Return the table, each line with a newline before and after it.
+
+    It is searched for the few digests that a script asks for: to split all lines would take longer.
+    """
+    return "\n" + content(os.path.join(os.path.dirname(__file__), "editions.txt")).decode()
+
+
+def words_of(digest: str) -> list[str]:
+    """Return the words of a digest's line: none if it is not in the table."""
+    _, found, rest = text().partition(f"\n{digest} ")
+    return rest[: rest.index("\n")].split() if found else []
 
 
 @cache
 def served_names() -> frozenset[str]:
     """Return the names of all definitions in the table."""
-    return frozenset(word.rpartition(".")[2] for words in lines()[0].values() for word in words)
+    return frozenset(re.findall(r" \w+\.\w+\.(\w+)", text()))  # not of files, which have = before theirs
 
 
 def homes_of(digest: str, name: str) -> list[tuple[int, str]]:
     """Return the books, and the modules of scratchnet, that have a definition of this fingerprint and name."""
     found = []
-    for word in lines()[0].get(digest, ()):
+    for word in words_of(digest):
         edition, module, of = word.split(".")
         if of == name:
             found.append((int(edition[0]), _OTHERS.get(edition) or f"{_HOMES[edition]}.{module}"))
@@ -62,8 +69,8 @@ def homes_of(digest: str, name: str) -> list[tuple[int, str]]:
 
 def known_file(digest: str) -> KnownFile | None:
     """Return what is known of the file with this digest."""
-    words = lines()[1].get(digest)
-    if words is None:
+    words = words_of(digest)
+    if not words:
         return None
     name, definitions, *rest = words
     pairs = [word.split(":") for word in rest if ":" in word]

@@ -12,7 +12,7 @@ from numpy_books.book2.dataset import spiral as book_spiral
 from odd import Draw, Refused, float_dtype, parameter_dtype, plain, plain_labels, plain_number, plain_whole
 from table import attack
 
-from scratchnet import _arrays, util, weights
+from scratchnet import _arrays, _parts, util, weights
 from scratchnet.backends import cpu
 from scratchnet.dataset import sequence, spiral
 
@@ -72,10 +72,10 @@ def remove_duplicate(draw: Draw) -> Trial:
     return Trial(call, expect, [params])
 
 
-@attack("util.flatten", "util.named_params", "util.layers_of", "util.attributes_of", share=0.5)
+@attack("_parts.flatten", "_parts.named_params", "_parts.layers_of", "_parts.attributes_of", share=0.5)
 def lists_of_parameters(draw: Draw) -> Trial:
     W, b = np.ones((2, 3)), np.ones(3)
-    assert util.attributes_of(Parrot([1])) == {"answer": [1]}
+    assert _parts.attributes_of(Parrot([1])) == {"answer": [1]}
     params = draw.pick(([W, b, W, b], [[W, b], [W, b]], (W, (b, [W]), b), "W", None, 5, {"W": W}))
     legal = isinstance(params, list | tuple)
     draw.is_legal &= legal
@@ -87,8 +87,8 @@ def lists_of_parameters(draw: Draw) -> Trial:
             self.a, self.b = [Parrot([])], {"x": util}
 
     def call() -> list[Any]:
-        flat = util.flatten(params)
-        return [len(flat), ",".join(util.named_params(params)), len(util.layers_of(Model()))]
+        flat = _parts.flatten(params)
+        return [len(flat), ",".join(_parts.named_params(params)), len(_parts.layers_of(Model()))]
 
     def expect() -> list[Any]:
         if not legal:
