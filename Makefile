@@ -33,13 +33,13 @@ lint: $(VENV)/.dev    ## style, types and the stub of the compiled kernels
 wheel: $(VENV)/.release    ## sdist and wheel into dist/, for the oldest Linux that this one's libraries allow; checked
 	$(PY) -P tools/wheel.py
 
-docs: $(VENV)/.docs   ## the API from the docstrings, and each layer beside its C, into build/docs
-	$(PY) -P docs/layer_pages.py build/docs
-	$(PY) -P -m pdoc --docformat numpy --math -o build/docs/api scratchnet
+docs: $(VENV)/.docs   ## the pages for people who learn, in English and Korean: a page a layer, the API; build/docs
+	mkdir -p build
+	$(PY) docs/build.py build/docs
 
 test-all: native debug wheel reproducible installed test test-long    ## everything that can be checked on this machine; half an hour
 
-test-long: $(VENV)/.dev    ## the tests that `make test` leaves out: random attack, planted bugs, NVIDIA's compiler, MNIST
+test-long: $(VENV)/.docs    ## the tests that `make test` leaves out: random attack, planted bugs, NVIDIA's compiler, MNIST
 	$(PY) -P -m pytest -q -m long
 
 native:          ## the C code alone: sanitizers, other compilers and processors

@@ -1,157 +1,291 @@
-"""Write a page for each layer and optimizer: the formula, the NumPy that defines it and the C that runs.
+"""Write a page for each layer and optimizer, in English or Korean.
 
-Everything is read from the sources: which kernels a class calls from its code, the formula from the contract, the
-definition from `reference.py`, the loop from `csrc`. `make docs` runs this.
+Text and chapters are in layers.toml, the pictures in graphs.py; formulas, NumPy, C, example and costs come from
+the sources.
 """
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import inspect
 import re
-import sys
-from html import escape
+import tomllib
 from pathlib import Path
-from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
 
-from scratchnet import batch_normalization, image_layers, layers, loss_layers, optimizer, time_layers
-from scratchnet.backends import KERNELS, general, ops, reference
-from scratchnet.book1 import layers as book1_layers
+import charts
+import sources
+from graphs import GRAPHS
 
-CSRC = Path(__file__).resolve().parent.parent / "csrc"
-SECTIONS = {
-    "Layers": layers,
-    "Layers over time, of book 2": time_layers,
-    "Layers of book 1": book1_layers,
-    "Optimizers": optimizer,
+from scratchnet.backends import KERNELS
+
+DOCS = Path(__file__).resolve().parent
+LAYERS: dict[str, dict[str, Any]] = tomllib.loads((DOCS / "layers.toml").read_text("utf-8"))
+FORMULAS: dict[str, list[str]] = tomllib.loads((DOCS / "formulas.toml").read_text("utf-8"))
+KERNELS_INTRO = """What the C code computes, declared once in
+<a href="source/scratchnet-backends-contract.py.html">contract.py</a>, which also explains the words on accuracy.
+The definitions in NumPy are in <a href="source/scratchnet-backends-reference.py.html">reference.py</a>."""
+WORDS: dict[str, dict[str, str]] = tomllib.loads((DOCS / "words.toml").read_text("utf-8"))
+GROUPS = {
+    "trained": "MatMul Affine Convolution Embedding BatchNormalization",
+    "elementwise": "Sigmoid Relu Tanh Softmax Dropout",
+    "losses": "SoftmaxWithLoss SigmoidWithLoss IdentityWithLoss",
+    "shapes": "Pooling Flatten Repeat Sum",
+    "recurrent": "RNN LSTM GRU TimeRNN TimeLSTM TimeGRU TimeBiLSTM",
+    "time": "TimeEmbedding TimeAffine TimeDropout TimeSoftmaxWithLoss TimeSigmoidWithLoss",
+    "optimizers": "SGD Momentum Nesterov AdaGrad RMSprop Adam",
 }
 
-PAGE = """<!doctype html>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 100rem; margin: 2rem auto; padding: 0 1rem }}
-.sides {{ display: flex; flex-wrap: wrap; gap: 1rem }}
-.sides > div {{ flex: 1 1 30rem; min-width: 0 }}
-pre {{ background: #f6f6f4; padding: 1rem; overflow-x: auto; font-size: 13px; line-height: 1.4 }}
-h3 {{ font-size: 1rem }}
-</style>
-{body}
-"""
+
+class Page(NamedTuple):
+    """One page: its name, and the classes that it is about."""
+
+    name: str
+    classes: tuple[type, ...]
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What layers.toml says of it."""
+        return LAYERS[self.name]
+
+    @property
+    def file(self) -> str:
+        """The name of its file, without an ending."""
+        return f"layers/{self.name}"
+
+    @property
+    def kernels(self) -> list[str]:
+        """The kernels that its classes run: what matters for the layer first."""
+        runs = dict.fromkeys(name for cls in self.classes for name in sources.kernels_of(cls))
+        return sorted(runs, key=lambda name: name not in self.entry.get("first", ()))
 
 
-def classes(module: ModuleType) -> list[type]:
-    """The public classes of a module that run kernels, in its order; of the layers' module from all their rooms.
-
-    Book 1's are also those that are the same as scratchnet's.
-    """
-    rooms = [home.__name__ for home in (layers, loss_layers, image_layers, batch_normalization)]
-    homes = [module.__name__, *(rooms if module in (layers, book1_layers) else ())]
-    found = [c for name, c in vars(module).items() if inspect.isclass(c) and not name.startswith("_")]
-    return [c for c in found if c.__module__ in homes and (kernels_of(c) or parts_of(c))]
-
-
-def code_of(cls: type) -> str:
-    """The code that objects of a class run: each method as the class has it, what it calls by super(), helpers."""
-    code = []
-    for name in dir(cls):
-        for member in [vars(base)[name] for base in cls.__mro__ if name in vars(base)]:
-            own = inspect.getsource(member) if inspect.isfunction(member) else f"{name} = {member!r}"
-            code += [own, *(helpers_of(member) if inspect.isfunction(member) else [])]
-            if f"super().{name}(" not in own:
-                break
-    return "\n".join(code)
+def pages() -> list[Page]:
+    """All pages, in the order of the navigation."""
+    found = []
+    for name in " ".join(GROUPS.values()).split():
+        classes = []
+        for full in LAYERS[name]["classes"]:
+            module, _, cls = full.rpartition(".")
+            classes.append(getattr(importlib.import_module(f"scratchnet.{module}"), cls))
+        found.append(Page(name, tuple(classes)))
+    return found
 
 
-def helpers_of(method: FunctionType) -> list[str]:
-    """The functions of its own module that a method calls, and the general way of the operations that it names."""
-    source = inspect.getsource(method)
-    called = [method.__globals__.get(name) for name in re.findall(r"\b(\w+)\(", source)]
-    own = [inspect.getsource(f) for f in called if inspect.isfunction(f) and f.__module__ == method.__module__]
-    operations = re.findall(r"\bops\.(\w+)\(", "\n".join([source, *own]))
-    return own + [inspect.getsource(getattr(general, name)) for name in operations if hasattr(general, name)]
+def example(cls: type) -> str:
+    """The example in a class's docstring, as typed at Python's prompt, below its imports."""
+    found = doctest.DocTestParser().get_examples(inspect.cleandoc(cls.__doc__ or ""))
+    lines = [">>> import numpy as np", f">>> from {home_of(cls)} import {cls.__name__}"]
+    for part in found:
+        first, *more = part.source.rstrip().split("\n")
+        lines += [f">>> {first}", *(f"... {line}".rstrip() for line in more), *part.want.rstrip().splitlines()]
+    return "\n".join(lines)
 
 
-def kernels_of(cls: type) -> list[str]:
-    """The kernels that a class calls, or names as its own, in the contract's order."""
-    code = code_of(cls)
-    for operation in (name for name in vars(general) if name in ops.__all__):
-        code = code.replace(
-            f"ops.{operation}(", ""
-        )  # its general way, which is in the code too, names the kernels
-    return [name for name in KERNELS if re.search(rf"\.{name}\(|_kernel = '{name}'", code)]
+def link(text: str, target: str) -> str:
+    """A link to a page that is not Markdown, or is in the other language's folder."""
+    return f'<a class="reference internal" href="{target}">{text}</a>'
 
 
-def parts_of(cls: type) -> list[type]:
-    """The layers that a class makes for itself."""
-    module = sys.modules[cls.__module__]
-    made = [vars(module).get(name) for name in re.findall(r"= (\w+)\(", code_of(cls))]
-    return [c for c in dict.fromkeys(made) if inspect.isclass(c) and c.__module__ == cls.__module__]
+def c_link(kernel: str, up: str) -> str:
+    """A link to a kernel's loop."""
+    file, line = sources.c_line(kernel)
+    return link(f"<code>{kernel}</code>, csrc/{file}", f"{up}source/{file}.html#L-{line}")
 
 
-def file_name(cls: type) -> str:
-    """The name of a class's page: both books have an Affine."""
-    return f"{cls.__module__.removeprefix('scratchnet.')}.{cls.__name__}.html"
+def fenced(code: str, language: str) -> str:
+    """A block of code with colours."""
+    return f"````{{code-block}} {language}\n{code}\n````\n"
 
 
-def link(cls: type) -> str:
-    """A link to the page of a class."""
-    return f"<a href='{file_name(cls)}'>{cls.__name__}</a>"
+def folded(title: str, body: str, *, is_open: bool = False) -> str:
+    """A part of the page that a click opens."""
+    return f":::::{{dropdown}} {title}\n:animate: fade-in\n{':open:' if is_open else ''}\n\n{body}\n:::::\n"
 
 
-def reference_source(kernel: str) -> str:
-    """The definition in NumPy."""
-    source = inspect.getsource(inspect.unwrap(getattr(reference, kernel)))
-    return source.removeprefix("@_kernel\n").strip()
+def formulas(page: Page, way: str, words: dict[str, str]) -> list[str]:
+    """The formulas of a direction in TeX: the page's own, else those of its first kernels."""
+    given = page.entry.get(way)
+    if given is None:
+        main = page.entry.get("first") or page.kernels
+        given = [f"@{name}" for name in main if is_backward(name) == (way == "backward")]
+    lines = [tex for item in given for tex in (FORMULAS[item[1:]][1:] if item.startswith("@") else [item])]
+    return [
+        re.sub(r"\\text{(.*?)}", lambda found: f"\\text{{{words.get(found[1], found[1])}}}", tex) for tex in lines
+    ]
 
 
-def function(name: str, text: str) -> str:
-    """A function in C with the comment above it, or "" if the text has none of that name."""
-    comment = r"(?:^/\*(?:(?!\*/).)*\*/\n)?"
-    match = re.search(rf"{comment}^static [^\n]*\bFN\({name}\)\(.*?^}}", text, re.MULTILINE | re.DOTALL)
-    return match[0] if match else ""
+def is_backward(kernel: str) -> bool:
+    """Whether a kernel belongs to a layer's backward."""
+    return "_backward" in kernel or kernel in ("scatter_add_rows", "col2im")
 
 
-def c_source(kernel: str) -> tuple[str, str]:
-    """The loop in C, below those of its file's functions that it calls, and the file's name."""
-    for path in sorted(CSRC.glob("*.inc")):
-        text = path.read_text("utf-8")
-        if loop := function(kernel, text):
-            called = [name for name in dict.fromkeys(re.findall(r"FN\((\w+)\)\(", loop)) if name != kernel]
-            return "\n\n".join(filter(None, [*(function(name, text) for name in called), loop])), path.name
-    raise LookupError(f"no loop of {kernel} in csrc")
+def picture(page: Page, words: dict[str, str]) -> str:
+    """The graph, or an optimizer's way downhill, as HTML."""
+    if page.name in GRAPHS:
+        graph = GRAPHS[page.name]()
+        graph.description = words["graph"].format(name=page.name, description=graph.description)
+        svg = graph.svg()
+    else:
+        rate = charts.RATES[page.name]
+        svg = charts.valley(words["way_down"].format(page.name), page.classes[0](lr=rate))
+    return f"```{{raw}} html\n<figure class='picture'>{svg}</figure>\n```\n"
 
 
-def page(cls: type) -> str:
-    """The page of one class."""
-    body = [f"<p><a href='index.html'>all pages</a></p><h1>{cls.__name__}</h1>"]
-    body.append(f"<pre>{escape(inspect.getdoc(cls) or '')}</pre>")
-    if parts := parts_of(cls):
-        body.append(f"<p>made of {', '.join(map(link, parts))}</p>")
-    for name in kernels_of(cls):
-        loop, file = c_source(name)
-        declared = KERNELS[name].arguments
-        arguments = ", ".join(a.name + (f"[{','.join(a.shape)}]" if a.shape else "") for a in declared)
-        body.append(f"<h2>{name}</h2><p><code>{escape(arguments)}</code></p>")
-        body.append(f"<p><strong>{escape(KERNELS[name].formula)}</strong></p><div class='sides'>")
-        body.append(f"<div><h3>what it means: reference.py</h3><pre>{escape(reference_source(name))}</pre></div>")
-        body.append(f"<div><h3>what runs: csrc/{file}</h3><pre>{escape(loop)}</pre></div></div>")
-    return PAGE.format(title=f"scratchnet: {cls.__name__}", body="\n".join(body))
+def formula_columns(page: Page, words: dict[str, str]) -> str:
+    """Forward and backward beside each other, below each other on a phone."""
+    if page.name not in GRAPHS:
+        ways = {"update": [tex for name in page.kernels for tex in FORMULAS[name][1:]]}
+    else:
+        ways = {way: formulas(page, way, words) for way in ("forward", "backward")}
+    columns = []
+    for way, lines in ways.items():
+        math = "\n".join(f"```{{math}}\n{tex}\n```" for tex in lines)
+        columns.append(f":::{{div}} way {way}\n**{words[way]}**\n\n{math}\n:::\n")
+    return "::::{div} formulas\n" + "\n".join(columns) + "::::\n"
 
 
-def write(folder: Path) -> list[type]:
-    """Write all pages and their index; return the classes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    index = ["<h1>scratchnet</h1><p><a href='api/scratchnet.html'>the API</a></p>"]
-    written: list[type] = []
-    for title, module in SECTIONS.items():
-        index.append(f"<h2>{title}: formula, NumPy and C side by side</h2><ul>")
-        for cls in classes(module):
-            (folder / file_name(cls)).write_text(page(cls), "utf-8")
-            index.append(f"<li>{link(cls)}</li>")
-            written.append(cls)
-        index.append("</ul>")
-    (folder / "index.html").write_text(PAGE.format(title="scratchnet", body="\n".join(index)), "utf-8")
-    return list(dict.fromkeys(written))
+def code(page: Page, words: dict[str, str], up: str) -> str:
+    """The books' NumPy, our reference, the C; each folded."""
+    parts = []
+    for name in page.entry.get("books", ()):
+        text, book = sources.book_source(name)
+        parts.append((words[f"book{book}"] + f": `{name.rpartition('.')[2]}`", fenced(text, "python")))
+    if names := page.entry.get("kernels_numpy"):
+        text = "\n\n\n".join(sources.kernel_in_numpy(name) for name in names)
+        parts.append((words["book"], fenced(text, "python")))
+    main = page.entry.get("first") or page.kernels
+    for title, kernels in ((words["main"], main), (words["rest"], [n for n in page.kernels if n not in main])):
+        if not kernels:
+            continue
+        reference = "\n\n\n".join(sources.reference_source(name) for name in kernels)
+        parts.append((words["reference"].format(title), fenced(reference, "python")))
+        loops = []
+        for name in kernels:
+            loops.append(f"{c_link(name, up)}\n\n{fenced(sources.c_source(name)[0], 'c')}")
+        parts.append((words["c"].format(title), "\n".join(loops)))
+    return "\n".join(folded(title, body, is_open=i == 0) for i, (title, body) in enumerate(parts))
 
 
-if __name__ == "__main__":
-    print(*(cls.__name__ for cls in write(Path(sys.argv[1]))), sep=", ")
+def places(page: Page, words: dict[str, str], up: str) -> str:
+    """Where the books have it, its entry in the API, the sources of its kernels."""
+    lines = []
+    for book in ("book1", "book2"):
+        if chapter := page.entry.get(book):
+            lines.append(
+                f"- [{words[book]}, {chapter_name(chapter, words)}](../chapters.md#{book}-{chapter_id(chapter)})"
+            )
+    for cls in page.classes:
+        module = home_of(cls)
+        entry = f"{module}.{cls.__name__}"
+        target = f"{up}api/{module.removeprefix('scratchnet.')}.html#{entry}"
+        lines.append(f"- API: {link(f'<code>{entry}</code>', target)}")
+    lines += [f"- C: {c_link(name, up)}" for name in page.kernels]
+    for part in dict.fromkeys(part for cls in page.classes for part in sources.parts_of(cls)):
+        lines.append(f"- {words['made_of']} [{part.__name__}]({part.__name__}.md)")
+    if cell := page.entry.get("cell"):
+        lines.append(f"- {words['cell']} [{cell}]({cell}.md)")
+    return "\n".join(dict.fromkeys(lines)) + "\n"
+
+
+def home_of(cls: type) -> str:
+    """The module whose page of the API describes a class: where users import it from."""
+    rooms = ("loss_layers", "image_layers", "batch_normalization")
+    return "scratchnet.layers" if cls.__module__.rpartition(".")[2] in rooms else cls.__module__
+
+
+def chapter_id(chapter: str) -> str:
+    """The anchor of a chapter: that of its first number."""
+    return chapter.partition(".")[0].lower()
+
+
+def chapter_name(chapter: str, words: dict[str, str]) -> str:
+    """A section as people name it."""
+    return words["appendix" if chapter[0].isalpha() else "section"].format(chapter)
+
+
+def text_of(page: Page, language: str) -> str:
+    """The page in Markdown."""
+    words = WORDS[language]
+    up = "../" if language == "en" else "../../"
+    parts = [f"# {page.name}\n", page.entry[language] + "\n", picture(page, words), formula_columns(page, words)]
+    if page.name not in GRAPHS:
+        parts.append(words["valley"].format(charts.RATES[page.name]) + "\n")
+    parts += [f"## {words['example']}\n", fenced(example(page.classes[0]), "pycon")]
+    if page.kernels or "books" in page.entry:
+        parts += [f"## {words['code']}\n", code(page, words, up)]
+    parts += [f"## {words['cost']}\n", cost(page, words), f"## {words['places']}\n", places(page, words, up)]
+    return "\n".join(part for part in parts if part)
+
+
+def cost(page: Page, words: dict[str, str]) -> str:
+    """The recorded times: the layer's, else those of its own kernels; else a word that there are none."""
+    ways = {way: words[f"{way}_way"] for way in ("forward", "backward")}
+    work = page.name if page.name in charts.RECORDED["times"] else f"book 1: {page.name}"
+    rows = charts.bars(work, ways, words["ratio"])
+    sizes = page.entry.get("sizes", "")
+    if not rows:
+        kernels = [n for n in page.kernels if n in charts.RECORDED["times"]]
+        rows = "\n".join(f"<p><code>{n}</code></p>{charts.bars(n, ways, words['ratio'])}" for n in kernels)
+        sizes = words["elements"] if page.name not in GRAPHS or page.name == "Tanh" else sizes
+    if not rows:
+        return words["no_cost"] + "\n"
+    machine = charts.RECORDED["machine"]
+    intro = words["cost_intro"].format(sizes=sizes, **machine)
+    return f"{intro}\n\n```{{raw}} html\n{rows}\n```\n"
+
+
+def index(language: str) -> str:
+    """The list of all pages by group, each with its first sentence."""
+    words = WORDS[language]
+    lines = [f"# {words['layers']}\n", words["layers_intro"] + "\n"]
+    for group, names in GROUPS.items():
+        lines.append(f"## {words[group]}\n")
+        for name in names.split():
+            lines.append(f"[{name}]({name}.md)\n: {LAYERS[name][language].partition('. ')[0].rstrip('.')}.\n")
+        lines += ["```{toctree}", ":hidden:", "", *names.split(), "```\n"]
+    return "\n".join(lines)
+
+
+def chapters(language: str) -> str:
+    """Both books' chapters, and the pages that belong to each."""
+    words = WORDS[language]
+    lines = [f"# {words['chapters']}\n", words["chapters_intro"] + "\n"]
+    for book in ("book1", "book2"):
+        lines.append(f"## {words[book]}\n")
+        placed = sorted((p.entry[book], p) for p in pages() if book in p.entry)
+        for chapter in dict.fromkeys(chapter_id(c) for c, _ in placed):
+            lines += [f"({book}-{chapter})=", f"### {words[f'{book}_{chapter}']}\n"]
+            for section, page in placed:
+                if chapter_id(section) == chapter:
+                    lines.append(f"- {chapter_name(section, words)}: [{page.name}]({page.file}.md)")
+            lines.append("")
+    return "\n".join(lines)
+
+
+def kernel_index(up: str) -> str:
+    """All kernels: formula, accuracy, sources."""
+    topics: dict[str, list[str]] = {}
+    for name, kernel in KERNELS.items():
+        math = "\n".join(f"```{{math}}\n{tex}\n```" for tex in FORMULAS[name][1:])
+        topics.setdefault(kernel.topic.partition(":")[0], []).append(
+            f"{c_link(name, up)}; {kernel.accuracy}\n\n{math}\n"
+        )
+    lines = ["# Kernels\n", KERNELS_INTRO + "\n"]
+    for topic, entries in topics.items():
+        lines += [f"## {topic}\n", *entries]
+    return "\n".join(lines)
+
+
+def write(folder: Path, language: str) -> list[Page]:
+    """Write all pages of one language, their index and the chapters; return the pages."""
+    (folder / "layers").mkdir(parents=True, exist_ok=True)
+    written = pages()
+    for page in written:
+        (folder / f"{page.file}.md").write_text(text_of(page, language), "utf-8")
+    (folder / "layers" / "index.md").write_text(index(language), "utf-8")
+    (folder / "chapters.md").write_text(chapters(language), "utf-8")
+    if language == "en":
+        (folder / "kernels.md").write_text(kernel_index(""), "utf-8")
+    return written

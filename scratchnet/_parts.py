@@ -167,6 +167,12 @@ def remove_duplicate(
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, `common/trainer.py`; ch. 6.5.3 on weight tying.
+
+    Examples
+    --------
+    >>> W, dW = np.ones(2), np.array([1.0, 2.0])
+    >>> remove_duplicate([W, W], [dW, np.ones(2)])
+    ([array([1., 1.])], [array([2., 3.])])
     """
     if not (isinstance(params, list | tuple) and isinstance(grads, list | tuple) and len(params) == len(grads)):
         raise ValueError("remove_duplicate: params and grads must be lists, with one gradient for each parameter")

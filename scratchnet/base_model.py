@@ -37,6 +37,14 @@ class BaseModel(Linked):
     -----
     Files have the books' format: a pickled list of the parameters in order, in float16. They are read without
     running anything in them.
+
+    Examples
+    --------
+    >>> class Halves(BaseModel):
+    ...     def __init__(self):
+    ...         self.params, self.grads = [np.ones(2)], [np.zeros(2)]
+    >>> Halves().save_params("halves.pkl")
+    >>> Halves().load_params("halves.pkl")
     """
 
     def __init__(self) -> None:

@@ -169,6 +169,17 @@ class BatchNormalization(_BatchNormalization):
     Notes
     -----
     1e-6 is added to the variance. Source: S. Ioffe and C. Szegedy, *Batch normalization*, 2015; book 1, ch. 6.3.
+
+    Examples
+    --------
+    >>> layer = BatchNormalization(np.ones(2), np.zeros(2))
+    >>> layer.forward(np.array([[1.0, 10.0], [3.0, 50.0]])).round(3)
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    >>> layer.running_mean
+    array([0.2, 3. ])
+    >>> layer.forward(np.array([[1.0, 10.0]]), train_flg=False).round(3)
+    array([[2.53 , 1.107]])
     """
 
     step_role = "batch_normalization"

@@ -53,6 +53,17 @@ class EarlyStopping:
     ------
     ValueError
         An argument is invalid; in a fit, if the history does not have the number.
+
+    Examples
+    --------
+    >>> from scratchnet import SGD, Trainer, TwoLayerNet
+    >>> from scratchnet.dataset import spiral
+    >>> x, t = spiral.load_data()
+    >>> trainer = Trainer(TwoLayerNet(2, 10, 3), SGD(lr=1.0))
+    >>> stopping = EarlyStopping(patience=5)
+    >>> trainer.fit(x, t, 300, 30, verbose=False, validation=(x, t), callbacks=stopping)
+    >>> 1 <= stopping.best_epoch <= trainer.current_epoch
+    True
     """
 
     def __init__(
@@ -189,6 +200,10 @@ class LearningRateSchedule:
     ------
     ValueError
         f is not a function; in a fit, if it does not return a non-negative number, or the optimizer has no lr.
+
+    Examples
+    --------
+    >>> schedule = LearningRateSchedule(lambda epoch: 1.0 if epoch < 100 else 0.3)
     """
 
     def __init__(self, f: Callable[[int], float]) -> None:
@@ -225,6 +240,10 @@ class CSVLog:
         The path is not a valid path.
     OSError
         The file cannot be written: at the beginning of the fit, if that is known then.
+
+    Examples
+    --------
+    >>> log = CSVLog("log.csv")  # callbacks=[log]: a line after each epoch
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -274,6 +293,10 @@ class Checkpoint:
     ------
     ValueError
         The path is not a valid path, or every is not a positive integer.
+
+    Examples
+    --------
+    >>> saving = Checkpoint("run.npz", every=10)  # callbacks=[saving]: a file every 10 epochs
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:

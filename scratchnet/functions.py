@@ -47,12 +47,22 @@ def sigmoid(x: Any) -> Any:
     Notes
     -----
     Source: book 1, ch. 3.2.4.
+
+    Examples
+    --------
+    >>> sigmoid([-2, 0, 2]).round(3)
+    array([0.119, 0.5  , 0.881])
     """
     return ops.sigmoid_forward(x, "sigmoid")[()]
 
 
 def relu(x: Any) -> Any:
     """Return x where it is positive, else 0, element by element; integers stay integers.
+
+    Parameters
+    ----------
+    x : array_like of real numbers
+        Of any shape.
 
     Raises
     ------
@@ -62,6 +72,11 @@ def relu(x: Any) -> Any:
     Notes
     -----
     Source: book 1, ch. 3.2.7.
+
+    Examples
+    --------
+    >>> relu([-1.0, 2.0])
+    array([0., 2.])
     """
     array = as_real_array("relu: x", x)
     if array.dtype.kind in "iu":
@@ -75,6 +90,11 @@ def relu(x: Any) -> Any:
 def softmax(x: Any) -> Array:
     """Return exp(x) / sum of exp(x) over the last axis, of x's shape (..., C).
 
+    Parameters
+    ----------
+    x : array_like of real numbers, shape (..., C)
+        Scores.
+
     Raises
     ------
     ValueError
@@ -83,6 +103,11 @@ def softmax(x: Any) -> Array:
     Notes
     -----
     Source: book 1, ch. 3.5; book 2, ch. 1.3.1.
+
+    Examples
+    --------
+    >>> softmax([1, 2, 3]).round(3)
+    array([0.09 , 0.245, 0.665])
     """
     return ops.softmax_forward(x, "softmax")
 
@@ -107,6 +132,12 @@ def cross_entropy_error(y: Any, t: Any) -> float:
     Notes
     -----
     Source: book 1, ch. 4.2.4; book 2, ch. 1.3.1.
+
+    Examples
+    --------
+    >>> y = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]])
+    >>> print(cross_entropy_error(y, np.array([0, 1])).round(4))
+    0.2899
     """
     y = as_float_array("cross_entropy_error: y", y)
     if y.ndim == 0:
@@ -120,6 +151,11 @@ def cross_entropy_error(y: Any, t: Any) -> float:
 def sum_squared_error(y: Any, t: Any) -> Any:
     """Return half the sum of the squared differences, 0.5 * sum((y - t)^2).
 
+    Parameters
+    ----------
+    y, t : array_like of real numbers
+        Outputs and targets, of one shape.
+
     Raises
     ------
     ValueError
@@ -128,6 +164,11 @@ def sum_squared_error(y: Any, t: Any) -> Any:
     Notes
     -----
     Source: book 1, ch. 4.2.1, some printings of which call it sum_squares_error or mean_squared_error.
+
+    Examples
+    --------
+    >>> print(sum_squared_error(np.array([0.1, 0.6]), np.array([0, 1])).round(4))
+    0.085
     """
     y, t = as_float_array("sum_squared_error: y", y), as_float_array("sum_squared_error: t", t)
     if is_on_gpu(y) != is_on_gpu(t):
@@ -145,6 +186,11 @@ mean_squared_error = sum_squared_error
 def step_function(x: Any) -> Any:
     """Return 1 where x is positive, else 0, as integers.
 
+    Parameters
+    ----------
+    x : array_like of real numbers
+        Of any shape.
+
     Raises
     ------
     ValueError
@@ -153,10 +199,26 @@ def step_function(x: Any) -> Any:
     Notes
     -----
     Source: book 1, ch. 3.2.2.
+
+    Examples
+    --------
+    >>> step_function(np.array([-1.0, 0.0, 2.0]))
+    array([0, 0, 1])
     """
     return (as_real_array("step_function: x", x) > 0).astype(int)[()]
 
 
 def identity_function(x: Any) -> Any:
-    """Return x itself, the output function of regression. Source: book 1, ch. 3.4.3."""
+    """Return x itself, the output function of regression. Source: book 1, ch. 3.4.3.
+
+    Parameters
+    ----------
+    x : any object
+        Returned as it is.
+
+    Examples
+    --------
+    >>> identity_function([1, 2])
+    [1, 2]
+    """
     return x

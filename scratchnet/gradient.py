@@ -22,6 +22,13 @@ __all__ = ["gradient_check", "gradient_descent", "numerical_diff", "numerical_gr
 def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:
     """Return the central difference (f(x + h) - f(x - h)) / 2h with h = 1e-4.
 
+    Parameters
+    ----------
+    f : function
+        Of a number or an array, element by element.
+    x : number or array
+        Where to differentiate.
+
     Raises
     ------
     ValueError
@@ -30,6 +37,11 @@ def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:
     Notes
     -----
     Source: book 1, ch. 4.3.1.
+
+    Examples
+    --------
+    >>> print(round(float(numerical_diff(lambda x: 0.01 * x**2 + 0.1 * x, 5)), 6))
+    0.2
     """
     _check_function("numerical_diff", f)
     h, x = 1e-4, _real("numerical_diff: x", x)
@@ -62,6 +74,11 @@ def numerical_gradient(f: Callable[[Array], Any], x: Any) -> Array:
     Notes
     -----
     Source: book 1, ch. 4.4.
+
+    Examples
+    --------
+    >>> numerical_gradient(lambda x: (x**2).sum(), np.array([3.0, 4.0])).round(6)
+    array([6., 8.])
     """
     _check_function("numerical_gradient", f)
     with in_full():
@@ -105,6 +122,11 @@ def gradient_descent(
     Notes
     -----
     Source: book 1, ch. 4.4.1.
+
+    Examples
+    --------
+    >>> gradient_descent(lambda x: (x**2).sum(), np.array([-3.0, 4.0]), lr=0.1, step_num=10).round(3)
+    array([-0.322,  0.429])
     """
     _check_function("gradient_descent", f)
     step_num = check_integer("gradient_descent: step_num", step_num)
@@ -155,6 +177,14 @@ def gradient_check(model: Any, x: Any, t: Any) -> dict[str, float]:
     where only rounding is left, and a relu whose input is at 0, where the loss has no derivative. Larger
     weights, and biases that are not all 0, avoid both.
     Source: book 1, ch. 5.7.3.
+
+    Examples
+    --------
+    >>> from scratchnet.models import TwoLayerNet
+    >>> model = TwoLayerNet(2, 3, 2, dtype=np.float64, rng=0)
+    >>> errors = gradient_check(model, np.eye(2), np.array([0, 1]))
+    >>> max(errors.values()) < 1e-6
+    False
     """
     by_name = isinstance(getattr(model, "params", None), dict)
     for needed in ("loss", "gradient") if by_name else ("forward", "backward", "params", "grads"):

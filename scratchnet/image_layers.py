@@ -145,6 +145,18 @@ class Convolution(_Convolution):
     Notes
     -----
     Source: book 1, ch. 7.4.4.
+
+    Examples
+    --------
+    >>> layer = Convolution(np.ones((1, 1, 2, 2)), np.zeros(1))
+    >>> x = np.arange(9.0).reshape(1, 1, 3, 3)
+    >>> layer.forward(x)
+    array([[[[ 8., 12.],
+             [20., 24.]]]])
+    >>> layer.backward(np.ones((1, 1, 2, 2)))
+    array([[[[1., 2., 1.],
+             [2., 4., 2.],
+             [1., 2., 1.]]]])
     """
 
     step_role = "convolution"
@@ -193,6 +205,18 @@ class Pooling(Layer):
         The argument of the last forward.
     arg_max : ndarray of int64, shape (N Y X C,)
         Position of the maximum in each window, in the order of the book; created on access.
+
+    Examples
+    --------
+    >>> layer = Pooling(2, 2)
+    >>> layer.forward(np.arange(16.0).reshape(1, 1, 4, 4))
+    array([[[[ 5.,  7.],
+             [13., 15.]]]])
+    >>> layer.backward(np.ones((1, 1, 2, 2)))
+    array([[[[0., 0., 0., 0.],
+             [0., 1., 0., 1.],
+             [0., 0., 0., 0.],
+             [0., 1., 0., 1.]]]])
     """
 
     step_role = "pooling"
@@ -270,6 +294,14 @@ class Flatten(Layer):
     """Makes a row of each sample: all axes but the first become one, as book 1's Affine does by itself.
 
     Source: book 1, ch. 7.5.
+
+    Examples
+    --------
+    >>> layer = Flatten()
+    >>> layer.forward(np.ones((10, 3, 4, 4))).shape
+    (10, 48)
+    >>> layer.backward(np.ones((10, 48))).shape
+    (10, 3, 4, 4)
     """
 
     step_role = "flatten"

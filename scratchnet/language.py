@@ -59,6 +59,14 @@ def preprocess(text: str) -> tuple[Array, dict[str, int], dict[int, str]]:
     Notes
     -----
     Source: book 2, ch. 2.3.1.
+
+    Examples
+    --------
+    >>> corpus, word_to_id, id_to_word = preprocess("You say goodbye and I say hello.")
+    >>> corpus
+    array([0, 1, 2, 3, 4, 1, 5, 6])
+    >>> id_to_word[2]
+    'goodbye'
     """
     if not isinstance(text, str):
         raise ValueError(f"preprocess: text must be a str, got {type(text).__name__}")
@@ -74,6 +82,13 @@ def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
     Floating arrays are processed in their own dtype, as in the book: in float16, where eps rounds to 0, a zero
     vector gives NaN, and a length above 255 is infinite; NumPy warns about both.
 
+    Parameters
+    ----------
+    x, y : array_like, shape (D,)
+        The vectors.
+    eps : float
+        Added to their lengths.
+
     Raises
     ------
     ValueError
@@ -82,6 +97,11 @@ def cos_similarity(x: Any, y: Any, eps: float = 1e-8) -> Any:
     Notes
     -----
     Source: book 2, ch. 2.3.5.
+
+    Examples
+    --------
+    >>> print(cos_similarity(np.array([1.0, 0.0]), np.array([1.0, 1.0])).round(4))
+    0.7071
     """
     eps = as_number("cos_similarity: eps", eps)
     x, y = as_real_array("cos_similarity: x", x), as_real_array("cos_similarity: y", y)
@@ -129,6 +149,16 @@ def most_similar(
     Notes
     -----
     Source: book 2, ch. 2.3.6.
+
+    Examples
+    --------
+    >>> words = {"cat": 0, "dog": 1, "car": 2}
+    >>> vectors = np.array([[1.0, 0.9], [0.9, 1.0], [-1.0, 0.2]])
+    >>> most_similar("cat", words, {i: w for w, i in words.items()}, vectors, top=2)
+    <BLANKLINE>
+    [query] cat
+     dog: 0.994...
+     car: -0.597...
     """
     top, matrix = _vocabulary("most_similar", word_to_id, id_to_word, word_matrix, top)
     if not _is_known("most_similar", query, word_to_id):
@@ -238,6 +268,15 @@ def analogy(
     Notes
     -----
     Source: book 2, ch. 4.3.3.
+
+    Examples
+    --------
+    >>> words = {"man": 0, "king": 1, "woman": 2, "queen": 3}
+    >>> vectors = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    >>> analogy("man", "king", "woman", words, {i: w for w, i in words.items()}, vectors, top=1)
+    <BLANKLINE>
+    [analogy] man:king = woman:?
+     queen: 1.414...
     """
     top, matrix = _vocabulary("analogy", word_to_id, id_to_word, word_matrix, top)
     for word in (a, b, c):
@@ -261,6 +300,11 @@ def analogy(
 def normalize(x: Array) -> Array:
     """Scale a vector, or every row of a matrix, to length 1, in place; return it.
 
+    Parameters
+    ----------
+    x : ndarray, shape (D,) or (N, D)
+        Changed in place.
+
     Raises
     ------
     ValueError
@@ -269,6 +313,11 @@ def normalize(x: Array) -> Array:
     Notes
     -----
     Source: book 2, `common/util.py`.
+
+    Examples
+    --------
+    >>> normalize(np.array([[3.0, 4.0]]))
+    array([[0.6, 0.8]])
     """
     rows = as_array(check_parameter("normalize: x", x))
     if rows.ndim == 0 or not is_writable(rows):
@@ -290,6 +339,13 @@ def _one_row(where: str, corpus: Array) -> Array:
 def convert_one_hot(corpus: Any, vocab_size: int) -> Array:
     """Return word IDs (N,) or (N, C) as one-hot int32 arrays (N, V) or (N, C, V).
 
+    Parameters
+    ----------
+    corpus : array_like of int, shape (N,) or (N, C)
+        Word IDs.
+    vocab_size : int
+        V.
+
     Raises
     ------
     IndexError
@@ -300,6 +356,12 @@ def convert_one_hot(corpus: Any, vocab_size: int) -> Array:
     Notes
     -----
     Source: book 2, ch. 3.3.2.
+
+    Examples
+    --------
+    >>> convert_one_hot(np.array([1, 0]), 3)
+    array([[0, 1, 0],
+           [1, 0, 0]], dtype=int32)
     """
     vocab_size = check_integer("convert_one_hot: vocab_size", vocab_size)
     corpus = _word_numbers("convert_one_hot: corpus", corpus)
@@ -336,6 +398,13 @@ def create_co_matrix(corpus: Any, vocab_size: int, window_size: int = 1) -> Arra
     Notes
     -----
     Source: book 2, ch. 2.3.4.
+
+    Examples
+    --------
+    >>> create_co_matrix(np.array([0, 1, 2, 1]), 3)
+    array([[0, 1, 0],
+           [1, 0, 2],
+           [0, 2, 0]], dtype=int32)
     """
     vocab_size = check_integer("create_co_matrix: vocab_size", vocab_size)
     window_size = check_integer("create_co_matrix: window_size", window_size)
@@ -380,6 +449,13 @@ def ppmi(C: Any, verbose: bool = False, eps: float = 1e-8) -> Array:
     Notes
     -----
     Only nonzero entries are computed, since there are few. Source: book 2, ch. 2.4.1.
+
+    Examples
+    --------
+    >>> ppmi(create_co_matrix(np.array([0, 1, 2, 1]), 3)).round(3)
+    array([[0., 1., 0.],
+           [1., 0., 1.],
+           [0., 1., 0.]], dtype=float32)
     """
     eps = as_number("ppmi: eps", eps)
     C = to_side(as_real_array("ppmi: C", C), to_gpu=False)
@@ -427,6 +503,15 @@ def create_contexts_target(corpus: Any, window_size: int = 1) -> tuple[Array, Ar
     Notes
     -----
     Source: book 2, ch. 3.3.1.
+
+    Examples
+    --------
+    >>> contexts, target = create_contexts_target(np.array([0, 1, 2, 3]))
+    >>> contexts
+    array([[0, 2],
+           [1, 3]])
+    >>> target
+    array([1, 2])
     """
     window_size = check_integer("create_contexts_target: window_size", window_size)
     where = "create_contexts_target: corpus"

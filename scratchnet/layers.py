@@ -90,6 +90,19 @@ class MatMul(Layer):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 1.3.4.
+
+    Examples
+    --------
+    >>> layer = MatMul(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> layer.forward([[1, 1], [0, 2]])
+    array([[4., 6.],
+           [6., 8.]])
+    >>> layer.backward(np.ones((2, 2)))
+    array([[3., 7.],
+           [3., 7.]])
+    >>> layer.grads[0]
+    array([[1., 1.],
+           [3., 3.]])
     """
 
     W = Held("params", 0, "The weights, `params[0]`.")
@@ -155,6 +168,19 @@ class Affine(MatMul):
     -----
     Works on the last axis of x, with any number of axes before it, including none.
     Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
+
+    Examples
+    --------
+    >>> layer = Affine(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5, -0.5]))
+    >>> layer.forward([[1, 1], [0, 2]])
+    array([[4.5, 5.5],
+           [6.5, 7.5]])
+    >>> layer.backward(np.ones((2, 2)))
+    array([[3., 7.],
+           [3., 7.]])
+    >>> layer.grads
+    [array([[1., 1.],
+           [3., 3.]]), array([2., 2.])]
     """
 
     step_role = "affine"
@@ -173,6 +199,14 @@ class Sigmoid(Layer):
     """Sigmoid function, element by element: out = 1 / (1 + exp(-x)); no overflow for any x.
 
     Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
+
+    Examples
+    --------
+    >>> layer = Sigmoid()
+    >>> layer.forward([-2, 0, 2]).round(3)
+    array([0.119, 0.5  , 0.881])
+    >>> layer.backward(np.ones(3)).round(3)
+    array([0.105, 0.25 , 0.105])
     """
 
     step_role = "sigmoid"
@@ -205,6 +239,14 @@ class Relu(Layer):
     Notes
     -----
     Source: *Deep Learning from Scratch* 1, ch. 5.5.1.
+
+    Examples
+    --------
+    >>> layer = Relu()
+    >>> layer.forward([-1.0, 0.0, 2.0])
+    array([0., 0., 2.])
+    >>> layer.backward(np.array([5.0, 5.0, 5.0]))
+    array([0., 0., 5.])
     """
 
     step_role = "relu"
@@ -230,6 +272,14 @@ class Tanh(Layer):
     """Hyperbolic tangent, element by element: out = tanh(x).
 
     Source: *Deep Learning from Scratch* 2, ch. 5.3.
+
+    Examples
+    --------
+    >>> layer = Tanh()
+    >>> layer.forward([-1, 0, 1]).round(3)
+    array([-0.762,  0.   ,  0.762])
+    >>> layer.backward(np.ones(3)).round(3)
+    array([0.42, 1.  , 0.42])
     """
 
     step_role = "tanh"
@@ -254,6 +304,14 @@ class Softmax(Layer):
     """Softmax over the last axis: exp(x) / sum of exp(x).
 
     Source: *Deep Learning from Scratch* 2, ch. 1.3.1.
+
+    Examples
+    --------
+    >>> layer = Softmax()
+    >>> layer.forward([[1, 2, 3]]).round(3)
+    array([[0.09 , 0.245, 0.665]])
+    >>> layer.backward(np.array([[0.0, 0.0, 1.0]])).round(3)
+    array([[-0.06 , -0.163,  0.223]])
     """
 
     out: Array | None = None
@@ -283,6 +341,16 @@ class Repeat(Layer):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 1.3.4.
+
+    Examples
+    --------
+    >>> layer = Repeat(3)
+    >>> layer.forward([1.0, 2.0])
+    array([[1., 2.],
+           [1., 2.],
+           [1., 2.]])
+    >>> layer.backward(np.ones((3, 2)))
+    array([3., 3.])
     """
 
     _shown: ClassVar[tuple[str, ...]] = ("n",)
@@ -315,6 +383,15 @@ class Sum(Layer):
     """Node of the computational graph that adds the rows of its input; backward copies the gradient.
 
     Source: *Deep Learning from Scratch* 2, ch. 1.3.4.
+
+    Examples
+    --------
+    >>> layer = Sum()
+    >>> layer.forward([[1.0, 2.0], [3.0, 4.0]])
+    array([[4., 6.]])
+    >>> layer.backward(np.array([[10.0, 20.0]]))
+    array([[10., 20.],
+           [10., 20.]])
     """
 
     def __init__(self) -> None:
@@ -364,6 +441,17 @@ class Dropout(Layer):
     The mask is drawn as in the book, by numpy.random.rand(*x.shape) from NumPy's global stream; on the GPU from
     CuPy's.
     Source: *Deep Learning from Scratch* 1, ch. 6.4.3; 2, ch. 6.5.2.
+
+    Examples
+    --------
+    >>> layer = Dropout(0.5)
+    >>> np.random.seed(0)
+    >>> layer.forward(np.ones(6))
+    array([1., 1., 1., 1., 0., 1.])
+    >>> layer.backward(np.full(6, 3.0))
+    array([3., 3., 3., 3., 0., 3.])
+    >>> layer.forward(np.ones(6), train_flg=False)
+    array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
     """
 
     step_role = "dropout"
@@ -421,6 +509,20 @@ class Embedding(Layer):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 4.1.
+
+    Examples
+    --------
+    >>> layer = Embedding(np.arange(8.0).reshape(4, 2))
+    >>> layer.forward(np.array([3, 0, 3]))
+    array([[6., 7.],
+           [0., 1.],
+           [6., 7.]])
+    >>> layer.backward(np.ones((3, 2)))
+    >>> layer.grads[0]
+    array([[1., 1.],
+           [0., 0.],
+           [0., 0.],
+           [2., 2.]])
     """
 
     W = Held("params", 0, "The weights, `params[0]`.")
@@ -434,7 +536,7 @@ class Embedding(Layer):
         self.idx = None
 
     def forward(self, idx: Any) -> Array:
-        """Return the rows idx of W: an array (*idx.shape, D) of W's dtype; for a scalar, a view of W.
+        """Return the rows idx of W: an array idx.shape + (D,) of W's dtype; for a scalar, a view of W.
 
         Raises
         ------

@@ -127,6 +127,19 @@ class SoftmaxWithLoss(_Loss):
     -----
     The loss is the mean of -log(y_t + 1e-7), as in the books; its gradient (y - onehot(t)) / N ignores
     the 1e-7. Source: *Deep Learning from Scratch* 2, ch. 1.3.5.
+
+    Examples
+    --------
+    >>> layer = SoftmaxWithLoss()
+    >>> scores, labels = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 0.0]]), np.array([0, 1])
+    >>> print(layer.forward(scores, labels).round(4))
+    0.2513
+    >>> layer.y.round(3)
+    array([[0.665, 0.245, 0.09 ],
+           [0.045, 0.909, 0.045]])
+    >>> layer.backward().round(3)
+    array([[-0.167,  0.122,  0.045],
+           [ 0.023, -0.045,  0.023]])
     """
 
     step_role = "softmax_cross_entropy"
@@ -191,6 +204,14 @@ class SigmoidWithLoss(_Loss):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 4.2.
+
+    Examples
+    --------
+    >>> layer = SigmoidWithLoss()
+    >>> print(layer.forward(np.array([2.0, -1.0]), np.array([1, 0])).round(4))
+    0.2201
+    >>> layer.backward().round(3)
+    array([-0.06 ,  0.134])
     """
 
     step_role = "sigmoid_cross_entropy"
@@ -254,6 +275,15 @@ class IdentityWithLoss(_WeightedLoss):
     Notes
     -----
     Source: *Deep Learning from Scratch* 1, ch. 3.5.1 and 4.2.1.
+
+    Examples
+    --------
+    >>> layer = IdentityWithLoss()
+    >>> print(layer.forward(np.array([[1.0], [2.0]]), [[1.5], [4.0]]))
+    1.0625
+    >>> layer.backward()
+    array([[-0.25],
+           [-1.  ]])
     """
 
     step_role = "squared_error"

@@ -122,6 +122,14 @@ class TwoLayerNet(_Dense):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 1.4.2; 1, ch. 4.5.1.
+
+    Examples
+    --------
+    >>> model = TwoLayerNet(2, 10, 3)
+    >>> model.predict(np.zeros((5, 2))).shape
+    (5, 3)
+    >>> print(model.loss(np.zeros((5, 2)), np.zeros(5, int)).round(1))
+    1.1
     """
 
     def __init__(
@@ -173,6 +181,12 @@ class MultiLayerNet(_Dense):
     Notes
     -----
     Source: *Deep Learning from Scratch* 1, ch. 6.2 and 6.6.
+
+    Examples
+    --------
+    >>> model = MultiLayerNet(784, [50, 50], 10, activation="relu", weight_init_std="he")
+    >>> [p.shape for p in model.params[::2]]
+    [(784, 50), (50, 50), (50, 10)]
     """
 
     def __init__(
@@ -224,6 +238,13 @@ class Sequential(Network):
     -----
     Layers whose forward has `train_flg`, such as Dropout and BatchNormalization, get that of `forward`, True by
     default; predict and accuracy, and validation in a fit, pass False.
+
+    Examples
+    --------
+    >>> from scratchnet.layers import Affine, Relu, SoftmaxWithLoss
+    >>> layers = [Affine(np.ones((2, 4)), np.zeros(4)), Relu(), Affine(np.ones((4, 3)), np.zeros(3))]
+    >>> Sequential(layers, SoftmaxWithLoss()).predict([[1, 2]])
+    array([[12., 12., 12.]])
     """
 
     def __init__(self, layers: Sequence[Any], loss_layer: Any, *, weight_decay: float = 0.0) -> None:
@@ -284,6 +305,12 @@ def load(path: str | os.PathLike[str]) -> Network:
     Notes
     -----
     What is allocated is bounded by the file's size, as in `weights.read_weights`.
+
+    Examples
+    --------
+    >>> _ = TwoLayerNet(2, 10, 3).save_params("weights.npz")
+    >>> load("weights.npz").params[0].shape
+    (2, 10)
     """
     return load_with_texts(path)[0]
 

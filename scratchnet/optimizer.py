@@ -304,6 +304,13 @@ class SGD(Optimizer):
     Notes
     -----
     Source: *Deep Learning from Scratch* 1, ch. 6.1.2; 2, ch. 1.3.6.
+
+    Examples
+    --------
+    >>> params, grads = [np.array([1.0, 2.0])], [np.array([0.5, -4.0])]
+    >>> SGD(lr=0.1).update(params, grads)
+    >>> params[0].round(3)
+    array([0.95, 2.4 ])
     """
 
     _kernel = "sgd_update"
@@ -326,6 +333,15 @@ class Momentum(Optimizer):
     Notes
     -----
     Source: *Deep Learning from Scratch* 1, ch. 6.1.4.
+
+    Examples
+    --------
+    >>> params, grads = [np.array([1.0, 2.0])], [np.array([0.5, -4.0])]
+    >>> optimizer = Momentum(lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.update(params, grads)
+    >>> params[0].round(3)
+    array([0.855, 3.16 ])
     """
 
     _kernel = "momentum_update"
@@ -353,6 +369,15 @@ class Nesterov(Momentum):
     -----
     Source: Y. Bengio, N. Boulanger-Lewandowski and R. Pascanu, *Advances in optimizing recurrent networks*,
     2013, eq. 7; *Deep Learning from Scratch* 1, ch. 6.
+
+    Examples
+    --------
+    >>> params, grads = [np.array([1.0, 2.0])], [np.array([0.5, -4.0])]
+    >>> optimizer = Nesterov(lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.update(params, grads)
+    >>> params[0].round(3)
+    array([0.77 , 3.844])
     """
 
     _kernel = "nesterov_update"
@@ -370,6 +395,13 @@ class AdaGrad(Optimizer):
     Notes
     -----
     1e-7 is added to the root. Source: *Deep Learning from Scratch* 1, ch. 6.1.5.
+
+    Examples
+    --------
+    >>> params, grads = [np.array([1.0, 2.0])], [np.array([0.5, -4.0])]
+    >>> AdaGrad(lr=0.1).update(params, grads)
+    >>> params[0].round(3)
+    array([0.9, 2.1])
     """
 
     _kernel = "adagrad_update"
@@ -394,6 +426,13 @@ class RMSprop(Optimizer):
     Notes
     -----
     1e-7 is added to the root. Source: *Deep Learning from Scratch* 1, ch. 6.1.5.
+
+    Examples
+    --------
+    >>> params, grads = [np.array([1.0, 2.0])], [np.array([0.5, -4.0])]
+    >>> RMSprop(lr=0.01).update(params, grads)
+    >>> params[0].round(3)
+    array([0.9, 2.1])
     """
 
     _kernel = "rmsprop_update"
@@ -426,6 +465,13 @@ class Adam(Optimizer):
     -----
     1e-7 is added to the root. Source: D. Kingma and J. Ba, *Adam*, 2015; *Deep Learning from Scratch* 1,
     ch. 6.1.6.
+
+    Examples
+    --------
+    >>> params, grads = [np.array([1.0, 2.0])], [np.array([0.5, -4.0])]
+    >>> Adam(lr=0.1).update(params, grads)
+    >>> params[0].round(3)
+    array([0.9, 2.1])
     """
 
     _kernel = "adam_update"

@@ -81,6 +81,13 @@ def decision_regions(
         If `x`, `h`, `margin` or the result of ``predict`` is not as described, a score is NaN, or `h` gives a grid
         of more than 10**9 points.
 
+
+    Examples
+    --------
+    >>> from scratchnet.models import TwoLayerNet
+    >>> xx, yy, classes = decision_regions(TwoLayerNet(2, 10, 3), np.eye(2), h=0.1)
+    >>> classes.shape
+    (13, 13)
     """
     x = _pairs("x", x, "points of shape (N, 2), N >= 1")
     if not np.isfinite(x).all():
@@ -186,6 +193,13 @@ def plot_decision_boundary(
     ImportError
         If matplotlib is missing.
 
+
+    Examples
+    --------
+    >>> from scratchnet.dataset import spiral
+    >>> x, t = spiral.load_data()
+    >>> from scratchnet.models import TwoLayerNet
+    >>> ax = plot_decision_boundary(TwoLayerNet(2, 10, 3), x, t)
     """
     x = _pairs("x", x, "points of shape (N, 2), N >= 1")
     labels = _labels(t, len(x))
@@ -264,6 +278,12 @@ def plot_descent(
     ImportError
         If matplotlib is missing.
 
+
+    Examples
+    --------
+    >>> from scratchnet.gradient import gradient_descent
+    >>> _, path = gradient_descent(lambda x: (x**2).sum(), np.array([-3.0, 4.0]), lr=0.1, return_path=True)
+    >>> ax = plot_descent(path)
     """
     meaning = "points of shape (steps + 1, 2): the second result of gradient_descent(..., return_path=True)"
     path = _pairs("path", path, meaning)

@@ -115,6 +115,15 @@ class RNN(_Step, RNNCells):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 5.3.1.
+
+    Examples
+    --------
+    >>> layer = RNN(np.eye(2), np.eye(2), np.zeros(2))
+    >>> layer.forward([[0.5, -0.5]], np.zeros((1, 2))).round(3)
+    array([[ 0.462, -0.462]])
+    >>> dx, dh_prev = layer.backward(np.ones((1, 2)))
+    >>> dx.round(3)
+    array([[0.786, 0.786]])
     """
 
     cache: Any = None
@@ -161,6 +170,17 @@ class LSTM(_Step, LSTMCells):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 6.3.1.
+
+    Examples
+    --------
+    >>> np.random.seed(0)
+    >>> layer = LSTM(np.random.randn(3, 8), np.random.randn(2, 8), np.zeros(8))
+    >>> h, c = layer.forward(np.ones((1, 3)), np.zeros((1, 2)), np.zeros((1, 2)))
+    >>> h.round(3), c.round(3)
+    (array([[0.392, 0.152]]), array([[0.463, 0.447]]))
+    >>> dx, dh_prev, dc_prev = layer.backward(np.ones((1, 2)), np.zeros((1, 2)))
+    >>> dx.shape
+    (1, 3)
     """
 
     def forward(self, x: Any, h_prev: Any, c_prev: Any) -> tuple[Array, Array]:
@@ -214,6 +234,13 @@ class GRU(_Step, GRUCells):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, appendix C.
+
+    Examples
+    --------
+    >>> np.random.seed(0)
+    >>> layer = GRU(np.random.randn(3, 6), np.random.randn(2, 6), np.zeros(6))
+    >>> layer.forward(np.ones((1, 3)), np.zeros((1, 2))).round(3)
+    array([[0.968, 0.157]])
     """
 
     def forward(self, x: Any, h_prev: Any) -> Array:
@@ -334,6 +361,16 @@ class TimeRNN(_Sequence, RNNCells):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 5.3.2.
+
+    Examples
+    --------
+    >>> layer = TimeRNN(np.eye(2), np.eye(2), np.zeros(2))
+    >>> layer.forward(np.full((1, 3, 2), 0.5)).round(3)
+    array([[[0.462, 0.462],
+            [0.745, 0.745],
+            [0.847, 0.847]]])
+    >>> layer.backward(np.ones((1, 3, 2))).shape
+    (1, 3, 2)
     """
 
     _step = RNN
@@ -356,6 +393,16 @@ class TimeLSTM(_Sequence, LSTMCells):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 6.3.2.
+
+    Examples
+    --------
+    >>> np.random.seed(0)
+    >>> Wx, Wh = np.random.randn(3, 8), np.random.randn(2, 8)
+    >>> layer = TimeLSTM(Wx, Wh, np.zeros(8), stateful=True)
+    >>> layer.forward(np.ones((4, 5, 3))).shape  # 4 sequences, 5 steps
+    (4, 5, 2)
+    >>> layer.h.shape, layer.c.shape
+    ((4, 2), (4, 2))
     """
 
     _step = LSTM
@@ -383,6 +430,13 @@ class TimeGRU(_Sequence, GRUCells):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, appendix C.
+
+    Examples
+    --------
+    >>> np.random.seed(0)
+    >>> layer = TimeGRU(np.random.randn(3, 6), np.random.randn(2, 6), np.zeros(6))
+    >>> layer.forward(np.ones((4, 5, 3))).shape
+    (4, 5, 2)
     """
 
     _step = GRU
@@ -412,6 +466,13 @@ class TimeBiLSTM(Layer):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 8.4.1.
+
+    Examples
+    --------
+    >>> Wx, Wh, b = np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)
+    >>> layer = TimeBiLSTM(Wx, Wh, b, Wx, Wh, b)
+    >>> layer.forward(np.ones((4, 5, 3))).shape
+    (4, 5, 4)
     """
 
     _shown: ClassVar[tuple[str, ...]] = ("forward_lstm", "backward_lstm")
@@ -483,6 +544,13 @@ class TimeEmbedding(_PerStep, Embedding):
     """Embedding of whole sequences: word IDs (N, T) become rows (N, T, D).
 
     Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
+
+    Examples
+    --------
+    >>> layer = TimeEmbedding(np.arange(8.0).reshape(4, 2))
+    >>> layer.forward(np.array([[3, 0]]))
+    array([[[6., 7.],
+            [0., 1.]]])
     """
 
     _step = Embedding
@@ -507,11 +575,26 @@ class TimeAffine(Affine):
     """Affine at every time step, in one product: xs (N, T, D) becomes (N, T, M).
 
     Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
+
+    Examples
+    --------
+    >>> layer = TimeAffine(np.ones((3, 2)), np.zeros(2))
+    >>> layer.forward(np.ones((4, 5, 3))).shape
+    (4, 5, 2)
+    >>> layer.backward(np.ones((4, 5, 2))).shape
+    (4, 5, 3)
     """
 
 
 class Simple_TimeAffine(_PerStep, TimeAffine):
-    """The book's simple version of TimeAffine; here it computes the same."""
+    """The book's simple version of TimeAffine; here it computes the same.
+
+    Examples
+    --------
+    >>> layer = Simple_TimeAffine(np.ones((3, 2)), np.zeros(2))
+    >>> layer.forward(np.ones((4, 5, 3))).shape
+    (4, 5, 2)
+    """
 
     _step = Affine
     dW = Held("grads", 0, "The gradient of W, `grads[0]`.")
@@ -546,6 +629,14 @@ class TimeDropout(Dropout):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 6.5.2.
+
+    Examples
+    --------
+    >>> layer = TimeDropout(0.5)
+    >>> np.random.seed(0)
+    >>> layer.forward(np.ones((1, 2, 3)))
+    array([[[2., 2., 2.],
+            [2., 0., 2.]]])
     """
 
     train_flg: bool = True
@@ -595,6 +686,16 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
     it has no 1e-7 in the logarithm, as in the book: a probability of 0 gives an infinite loss. With labels
     on the GPU, forward waits for it once, to see whether any are ignored.
     Source: *Deep Learning from Scratch* 2, ch. 5.4.2.
+
+    Examples
+    --------
+    >>> layer = TimeSoftmaxWithLoss()
+    >>> print(layer.forward(np.zeros((1, 3, 2)), np.array([[0, 1, -1]])).round(4))
+    0.6931
+    >>> layer.backward()
+    array([[[-0.25,  0.25],
+            [ 0.25, -0.25],
+            [ 0.  ,  0.  ]]])
     """
 
     delta = 0.0
@@ -681,7 +782,14 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
 
 class Simple_TimeSoftmaxWithLoss(SoftmaxWithLoss):
-    """The mean of SoftmaxWithLoss over all time steps, including its 1e-7; no label is ignored."""
+    """The mean of SoftmaxWithLoss over all time steps, including its 1e-7; no label is ignored.
+
+    Examples
+    --------
+    >>> layer = Simple_TimeSoftmaxWithLoss()
+    >>> print(layer.forward(np.zeros((1, 3, 2)), np.array([[0, 1, 1]])).round(4))
+    0.6931
+    """
 
     _xs: Any = None
 
@@ -702,6 +810,14 @@ class TimeSigmoidWithLoss(SigmoidWithLoss):
     """Sigmoid and binary cross entropy: the mean over all time steps, for scores and labels (N, T).
 
     Source: *Deep Learning from Scratch* 2, `common/time_layers.py`.
+
+    Examples
+    --------
+    >>> layer = TimeSigmoidWithLoss()
+    >>> print(layer.forward(np.zeros((1, 2)), np.array([[0, 1]])).round(4))
+    0.6931
+    >>> layer.backward()
+    array([[ 0.25, -0.25]])
     """
 
     @Computed

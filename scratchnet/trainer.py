@@ -87,6 +87,17 @@ class Trainer(ResumableTrainer):
     set the layers' x, out and y.
 
     Source: *Deep Learning from Scratch* 2, ch. 1.4.4.
+
+    Examples
+    --------
+    >>> from scratchnet.dataset import spiral
+    >>> x, t = spiral.load_data()
+    >>> from scratchnet.models import TwoLayerNet
+    >>> from scratchnet.optimizer import SGD
+    >>> trainer = Trainer(TwoLayerNet(2, 10, 3), SGD(lr=1.0))
+    >>> trainer.fit(x, t, max_epoch=300, batch_size=30, verbose=False)
+    >>> trainer.model.accuracy(x, t) > 0.9
+    True
     """
 
     _kept: Planned | None = None  # the last fit's engine, for reuse by the next

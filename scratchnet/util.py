@@ -66,6 +66,11 @@ __all__ = [
 def to_gpu(x: Any) -> Any:
     """Return an array as a CuPy array on the GPU: itself if it is one.
 
+    Parameters
+    ----------
+    x : array
+        Of NumPy or CuPy.
+
     Raises
     ------
     NoGPUError
@@ -82,6 +87,16 @@ def to_cpu(x: Any) -> Array:
     """Return an array as a NumPy array: itself if it is one. Waits for the GPU.
 
     Source: book 2, `common/util.py`.
+
+    Parameters
+    ----------
+    x : array
+        Of NumPy or CuPy.
+
+    Examples
+    --------
+    >>> to_cpu(np.ones(2))
+    array([1., 1.])
     """
     return to_host(x) if is_on_gpu(x) else as_array(x, "to_cpu: x")
 
@@ -126,6 +141,13 @@ def clip_grads(grads: Sequence[Any], max_norm: float) -> None:
     -----
     Every gradient is multiplied by max_norm / (norm + 1e-6) where that is below 1.
     Source: book 2, ch. 6.1.4.
+
+    Examples
+    --------
+    >>> grads = [np.array([3.0, 4.0])]
+    >>> clip_grads(grads, 1.0)
+    >>> grads[0].round(3)
+    array([0.6, 0.8])
     """
     largest = as_number("clip_grads: max_norm", max_norm, 0)
     arrays = [check_parameter(f"clip_grads: grads[{i}]", g) for i, g in enumerate(flatten(grads))]
@@ -197,6 +219,12 @@ def predict(model: Any, x: Any, *, block_size: int = 1024) -> Array:
     ------
     ValueError
         The model does not return one row per sample, or block_size is not positive.
+
+    Examples
+    --------
+    >>> from scratchnet.models import TwoLayerNet
+    >>> predict(TwoLayerNet(2, 10, 3), np.zeros((5, 2))).shape
+    (5, 3)
     """
     x = _samples("predict", model, x)
     out: Array | None = None
@@ -239,6 +267,12 @@ def accuracy(model: Any, x: Any, t: Any, *, block_size: int = 1024) -> float:
         There are no samples, not as many labels as samples, or labels are not integers.
     IndexError
         A label is outside [0, C).
+
+    Examples
+    --------
+    >>> from scratchnet.models import TwoLayerNet
+    >>> 0 <= accuracy(TwoLayerNet(2, 10, 3), np.zeros((5, 2)), np.zeros(5, int)) <= 1
+    True
     """
     x, t = _samples("accuracy", model, x), to_cpu(as_array(t, "accuracy: t"))
     if len(x) == 0:

@@ -62,6 +62,12 @@ def save_params(model: Any, path: str | os.PathLike[str], dtype: Any = None) -> 
         The file cannot be written: its folder is missing, it is read-only, or the path is not a regular file.
     ImportError
         The package safetensors is needed and missing.
+
+    Examples
+    --------
+    >>> from scratchnet.models import TwoLayerNet
+    >>> save_params(TwoLayerNet(2, 10, 3), "weights.npz", dtype="float16").name
+    'weights.npz'
     """
     return write_params(model, path, dtype)
 
@@ -128,6 +134,12 @@ def load_params(model: Any, path: str | os.PathLike[str]) -> None:
     Notes
     -----
     Names and shapes are compared before any data is read, so a file takes no more memory than the model.
+
+    Examples
+    --------
+    >>> from scratchnet.models import TwoLayerNet
+    >>> path = save_params(TwoLayerNet(2, 10, 3), "weights.npz")
+    >>> load_params(TwoLayerNet(2, 10, 3), path)
     """
     shapes = _shapes_of(model)
     unset = {name for name, (layer, own) in named_buffers(model).items() if getattr(layer, own, None) is None}
@@ -187,6 +199,11 @@ def _shapes_of(model: Any) -> Shapes:
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     """Return the arrays of a weights file by name (W1, b1, ..., possibly `activation` and `architecture`).
 
+    Parameters
+    ----------
+    path : path
+        A file that `save_params` has written.
+
     Raises
     ------
     FileNotFoundError
@@ -195,6 +212,13 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
         The file cannot be read, or is not a regular file.
     ValueError
         It is not a weights file, is damaged, or would become more than a hundred times larger in memory.
+
+    Examples
+    --------
+    >>> from scratchnet.models import TwoLayerNet
+    >>> path = save_params(TwoLayerNet(2, 10, 3), "weights.npz")
+    >>> list(read_weights(path))
+    ['W1', 'b1', 'W2', 'b2', 'activation', 'architecture']
     """
 
     def check(stored: Shapes, size: int) -> None:

@@ -59,7 +59,7 @@ cdef class PlanRunner:
 
     cdef sn_plan plan
     cdef list held                  # every array that C points into
-    cdef tuple data                 # samples [rows, D], labels [rows], [rows, outputs] or targets, and weights [rows]
+    cdef tuple data                 # samples [rows, D], labels or targets [rows(, outputs)], weights [rows]
     cdef sn_samples samples
     cdef sn_size rows, epoch
     cdef object dtype
@@ -195,12 +195,13 @@ cdef class PlanRunner:
                 and data.flags.aligned
                 and (data.shape[1] <= 1 or data.strides[1] == data.itemsize))
 
-    def set_data(self, cnp.ndarray data not None, cnp.ndarray labels not None, cnp.ndarray weights=None, epoch=None):
+    def set_data(self, cnp.ndarray data not None, cnp.ndarray labels not None, cnp.ndarray weights=None,
+                 epoch=None):
         """Train with these samples from now on, [rows, D], and their labels.
 
         Labels are checked class indices, int64 [rows], for the sigmoid 0 or 1, [rows, outputs]; for the squared
-        error rows of numbers [rows, outputs]. Weights are checked ones, float64 [rows]. An epoch is so many entries
-        of an order, by default as many as whole batches of the rows have; its last batch is what is left.
+        error rows of numbers [rows, outputs]. Weights are checked ones, float64 [rows]. An epoch is so many
+        entries of an order, by default as many as whole batches of the rows have; its last batch is what is left.
 
         Raises
         ------
@@ -306,7 +307,8 @@ cdef class PlanRunner:
             step_rates[step] = rates[step]
         of_epoch = left
         with nogil:
-            sn_plan_run(&self.plan, steps, self.epoch, of_epoch, &order[0], &self.samples, masks_, step_rates, losses)
+            sn_plan_run(&self.plan, steps, self.epoch, of_epoch, &order[0], &self.samples, masks_, step_rates,
+                        losses)
         return of_steps[0].tolist()
 
     def gradients(self, const int64_t[::1] order not None, cnp.ndarray masks=None, momenta=()):

@@ -40,7 +40,18 @@ __all__ = [
 
 
 def sigmoid_grad(x: Any) -> Any:
-    """Return the derivative of the sigmoid at x: (1 - y) y with y = sigmoid(x)."""
+    """Return the derivative of the sigmoid at x: (1 - y) y with y = sigmoid(x).
+
+    Parameters
+    ----------
+    x : array_like of real numbers
+        Of any shape.
+
+    Examples
+    --------
+    >>> print(sigmoid_grad(np.array([0.0])))
+    [0.25]
+    """
     y = sigmoid(x)
     return (1 - y) * y
 
@@ -50,15 +61,38 @@ def relu_grad(x: Any) -> Any:
 
     At 0 it is 1 here but 0 in the layer, as in the book.
 
+    Parameters
+    ----------
+    x : array_like of real numbers
+        Of any shape.
+
     Raises
     ------
     ValueError
         x does not contain real numbers.
+
+    Examples
+    --------
+    >>> relu_grad(np.array([-1.0, 2.0]))
+    array([0., 1.])
     """
     x = as_real_array("relu_grad: x", x)
     return (x >= 0).astype(x.dtype)[()]
 
 
 def softmax_loss(X: Any, t: Any) -> float:
-    """Return the cross entropy of softmax(X) against the labels t; both as in `cross_entropy_error`."""
+    """Return the cross entropy of softmax(X) against the labels t; both as in `cross_entropy_error`.
+
+    Parameters
+    ----------
+    X : array_like, shape (N, C)
+        Scores.
+    t : array_like
+        Labels.
+
+    Examples
+    --------
+    >>> print(softmax_loss(np.array([[2.0, 1.0, 0.0]]), np.array([0])).round(4))
+    0.4076
+    """
     return cross_entropy_error(softmax(X), t)

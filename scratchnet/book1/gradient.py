@@ -33,6 +33,11 @@ def numerical_gradient_2d(f: Callable[[Array], Any], X: Any) -> Array:
     ------
     ValueError
         As `numerical_gradient`.
+
+    Examples
+    --------
+    >>> numerical_gradient_2d(lambda x: (x**2).sum(), np.array([[1.0, 2.0]])).round(6)
+    array([[2., 4.]])
     """
     points = as_array(X, "numerical_gradient_2d: X")
     if points.ndim < 2:

@@ -134,6 +134,19 @@ class Affine(_AsAttributes):
     Notes
     -----
     Source: book 1, ch. 5.6.2.
+
+    Examples
+    --------
+    >>> layer = Affine(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5, -0.5]))
+    >>> layer.forward(np.array([[1.0, 1.0], [0.0, 2.0]]))
+    array([[4.5, 5.5],
+           [6.5, 7.5]])
+    >>> layer.backward(np.ones((2, 2)))
+    array([[3., 7.],
+           [3., 7.]])
+    >>> layer.dW
+    array([[1., 1.],
+           [3., 3.]])
     """
 
     x: Any = None
@@ -207,6 +220,14 @@ class SoftmaxWithLoss(layers.SoftmaxWithLoss):
     Notes
     -----
     Source: book 1, ch. 5.6.3.
+
+    Examples
+    --------
+    >>> layer = SoftmaxWithLoss()
+    >>> print(layer.forward(np.array([[2.0, 1.0, 0.0]]), np.array([[1, 0, 0]])).round(4))
+    0.4076
+    >>> layer.backward().round(3)
+    array([[-0.335,  0.245,  0.09 ]])
     """
 
     loss: Any = None
@@ -269,6 +290,15 @@ class BatchNormalization(_AsAttributes, _BatchNormalization):
     Notes
     -----
     1e-6 is added to the variance. Source: S. Ioffe and C. Szegedy, *Batch normalization*, 2015; book 1, ch. 6.3.
+
+    Examples
+    --------
+    >>> layer = BatchNormalization(np.ones(2), np.zeros(2))
+    >>> layer.forward(np.array([[1.0, 10.0], [3.0, 50.0]])).round(3)
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    >>> layer.backward(np.ones((2, 2))).shape, layer.dbeta
+    ((2, 2), array([2., 2.]))
     """
 
     dgamma: Any = None
@@ -336,6 +366,15 @@ class Convolution(_AsAttributes, _Convolution):
     -----
     The windows are unfolded and multiplied for a few images at a time, and again in backward, so that no array of
     all windows is kept; the sizes alone determine how many images. Source: book 1, ch. 7.4.4.
+
+    Examples
+    --------
+    >>> layer = Convolution(np.ones((1, 1, 2, 2)), np.zeros(1))
+    >>> layer.forward(np.arange(9.0).reshape(1, 1, 3, 3))
+    array([[[[ 8., 12.],
+             [20., 24.]]]])
+    >>> layer.backward(np.ones((1, 1, 2, 2))).shape, layer.db
+    ((1, 1, 3, 3), array([4.]))
     """
 
     dW: Any = None

@@ -66,6 +66,14 @@ class MultiLayerNet(DictionaryNet):
     Notes
     -----
     Source: book 1, ch. 6.
+
+    Examples
+    --------
+    >>> network = MultiLayerNet(784, [50], 10)
+    >>> list(network.params)
+    ['W1', 'b1', 'W2', 'b2']
+    >>> network.predict(np.zeros((5, 784))).shape
+    (5, 10)
     """
 
     def __init__(

@@ -42,6 +42,12 @@ class MultiLayerNetExtend(MultiLayerNet):
     Notes
     -----
     Source: book 1, ch. 6.3 and 6.4.
+
+    Examples
+    --------
+    >>> network = MultiLayerNetExtend(784, [50], 10, use_batchnorm=True)
+    >>> list(network.params)
+    ['W1', 'b1', 'W2', 'b2', 'gamma1', 'beta1']
     """
 
     def __init__(

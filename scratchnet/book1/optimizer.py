@@ -68,29 +68,77 @@ class _OnDictionaries(lists.Optimizer):
 
 @as_written
 class SGD(_OnDictionaries, lists.SGD):
-    """Stochastic gradient descent; see `scratchnet.optimizer.SGD`."""
+    """Stochastic gradient descent; see `scratchnet.optimizer.SGD`.
+
+    Examples
+    --------
+    >>> params = {"W1": np.array([1.0, 2.0])}
+    >>> SGD(lr=0.1).update(params, {"W1": np.array([0.5, -4.0])})
+    >>> params["W1"].round(3)
+    array([0.95, 2.4 ])
+    """
 
 
 @as_written
 class Momentum(_OnDictionaries, lists.Momentum):
-    """Gradient descent with momentum; see `scratchnet.optimizer.Momentum`."""
+    """Gradient descent with momentum; see `scratchnet.optimizer.Momentum`.
+
+    Examples
+    --------
+    >>> params = {"W1": np.array([1.0, 2.0])}
+    >>> Momentum(lr=0.1).update(params, {"W1": np.array([0.5, -4.0])})
+    >>> params["W1"].round(3)
+    array([0.95, 2.4 ])
+    """
 
 
 @as_written
 class Nesterov(_OnDictionaries, lists.Nesterov):
-    """Nesterov's accelerated gradient, parameters before velocity; see `scratchnet.optimizer.Nesterov`."""
+    """Nesterov's accelerated gradient, parameters before velocity; see `scratchnet.optimizer.Nesterov`.
+
+    Examples
+    --------
+    >>> params = {"W1": np.array([1.0, 2.0])}
+    >>> Nesterov(lr=0.1).update(params, {"W1": np.array([0.5, -4.0])})
+    >>> params["W1"].round(3)
+    array([0.905, 2.76 ])
+    """
 
 
 @as_written
 class AdaGrad(_OnDictionaries, lists.AdaGrad):
-    """AdaGrad; see `scratchnet.optimizer.AdaGrad`."""
+    """AdaGrad; see `scratchnet.optimizer.AdaGrad`.
+
+    Examples
+    --------
+    >>> params = {"W1": np.array([1.0, 2.0])}
+    >>> AdaGrad(lr=0.1).update(params, {"W1": np.array([0.5, -4.0])})
+    >>> params["W1"].round(3)
+    array([0.9, 2.1])
+    """
 
 
 @as_written
 class RMSprop(_OnDictionaries, lists.RMSprop):
-    """RMSprop; see `scratchnet.optimizer.RMSprop`."""
+    """RMSprop; see `scratchnet.optimizer.RMSprop`.
+
+    Examples
+    --------
+    >>> params = {"W1": np.array([1.0, 2.0])}
+    >>> RMSprop(lr=0.01).update(params, {"W1": np.array([0.5, -4.0])})
+    >>> params["W1"].round(3)
+    array([0.9, 2.1])
+    """
 
 
 @as_written
 class Adam(_OnDictionaries, lists.Adam):
-    """Adam; see `scratchnet.optimizer.Adam`."""
+    """Adam; see `scratchnet.optimizer.Adam`.
+
+    Examples
+    --------
+    >>> params = {"W1": np.array([1.0, 2.0])}
+    >>> Adam(lr=0.1).update(params, {"W1": np.array([0.5, -4.0])})
+    >>> params["W1"].round(3)
+    array([0.9, 2.1])
+    """

@@ -88,6 +88,16 @@ class Trainer:
     -----
     RuntimeWarning
         A loss is not a finite number; the first one is named.
+
+    Examples
+    --------
+    >>> from scratchnet.book1.multi_layer_net import MultiLayerNet
+    >>> x, t = np.eye(4), np.arange(4)
+    >>> network = MultiLayerNet(4, [10], 4)
+    >>> trainer = Trainer(network, x, t, x, t, epochs=50, mini_batch_size=4, verbose=False)
+    >>> trainer.train()
+    >>> len(trainer.train_loss_list)
+    50
     """
 
     def __init__(

@@ -24,10 +24,20 @@ def smooth_curve(x: Any) -> Array:
 
     The ends are extended by reflection. Source: book 1, ch. 6, after the SciPy cookbook.
 
+    Parameters
+    ----------
+    x : array_like of real numbers, shape (n,)
+        At least 11 points.
+
     Raises
     ------
     ValueError
         x has fewer than 11 points, or they are not real numbers.
+
+    Examples
+    --------
+    >>> len(smooth_curve(np.random.rand(50)))
+    50
     """
     x = as_real_array("smooth_curve: x", x)
     if x.ndim != 1 or len(x) < _WINDOW:
@@ -42,10 +52,21 @@ def smooth_curve(x: Any) -> Array:
 def shuffle_dataset(x: Any, t: Any) -> tuple[Array, Array]:
     """Return x and t with their rows in the same random order, drawn from NumPy's global stream.
 
+    Parameters
+    ----------
+    x, t : array
+        Of the same number of rows.
+
     Raises
     ------
     ValueError
         They do not have the same number of rows.
+
+    Examples
+    --------
+    >>> x, t = shuffle_dataset(np.arange(6).reshape(3, 2), np.arange(3))
+    >>> bool((x[:, 0] // 2 == t).all())
+    True
     """
     x, t = as_array(x, "shuffle_dataset: x"), as_array(t, "shuffle_dataset: t")
     if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
@@ -59,10 +80,22 @@ def shuffle_dataset(x: Any, t: Any) -> tuple[Array, Array]:
 def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: int = 0) -> float:
     """Return (input_size + 2 pad - filter_size) / stride + 1, as a float, so that a remainder shows.
 
+    Parameters
+    ----------
+    input_size, filter_size : int
+        Along one axis.
+    stride, pad : int
+        Step between positions; width of the zero padding.
+
     Raises
     ------
     ValueError
         A size is not a number, or stride is 0.
+
+    Examples
+    --------
+    >>> conv_output_size(28, 5)
+    24.0
     """
     image, window, step, zeros = (
         as_number(f"conv_output_size: {name}", value)
@@ -100,6 +133,14 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     Notes
     -----
     Source: book 1, ch. 7.4.3.
+
+    Examples
+    --------
+    >>> im2col(np.arange(16.0).reshape(1, 1, 4, 4), 2, 2, stride=2)
+    array([[ 0.,  1.,  4.,  5.],
+           [ 2.,  3.,  6.,  7.],
+           [ 8.,  9., 12., 13.],
+           [10., 11., 14., 15.]])
     """
     x = as_float_array("im2col: input_data", input_data)
     if x.ndim != 4:
@@ -115,6 +156,17 @@ def col2im(
 ) -> Array:
     """Return images of shape `input_shape`: the sum of the rows of col where `im2col` would have read them.
 
+    Parameters
+    ----------
+    col : array, shape (N Y X, C P Q)
+        Windows as rows.
+    input_shape : tuple of int
+        (N, C, H, W).
+    filter_h, filter_w : int
+        P and Q.
+    stride, pad : int
+        As for `im2col`.
+
     Raises
     ------
     ValueError
@@ -124,6 +176,13 @@ def col2im(
     Notes
     -----
     Source: book 1, ch. 7.4.3.
+
+    Examples
+    --------
+    >>> col2im(np.ones((4, 4)), (1, 1, 3, 3), 2, 2)
+    array([[[[1., 2., 1.],
+             [2., 4., 2.],
+             [1., 2., 1.]]]])
     """
     rows = as_float_array("col2im: col", col)
     images_shape = _image_shape(input_shape)

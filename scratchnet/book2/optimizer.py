@@ -32,6 +32,13 @@ class Nesterov(Momentum):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, `common/optimizer.py`.
+
+    Examples
+    --------
+    >>> params, grads = [np.array([1.0, 2.0])], [np.array([0.5, -4.0])]
+    >>> Nesterov(lr=0.1).update(params, grads)
+    >>> params[0].round(4)
+    array([0.8645, 3.084 ])
     """
 
     # Momentum's update computes v, and p += v, of which only momentum^2 v should remain.

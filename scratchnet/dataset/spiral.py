@@ -41,6 +41,12 @@ def load_data(seed: int = 1984) -> tuple[NDArray[np.float64], NDArray[np.int32]]
     Notes
     -----
     Book 2, section 1.4.1.
+
+    Examples
+    --------
+    >>> x, t = load_data()
+    >>> x.shape, t.shape
+    ((300, 2), (300, 3))
     """
     np.random.seed(seed)
     noise = np.random.randn(_CLASSES, _POINTS) * 0.2

@@ -174,7 +174,7 @@ def read_table(
     encoding: str = "utf-8-sig",
     delimiter: str = ",",
 ) -> Table:
-    """Read a table to train on: every column but the target is a feature, a number in each row.
+    r"""Read a table to train on: every column but the target is a feature, a number in each row.
 
     Parameters
     ----------
@@ -199,6 +199,15 @@ def read_table(
     ValueError
         An argument is invalid, there is no such column, or a row or cell is not what it must be: the message has
         the line and the column.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("flowers.csv").write_text("length,kind\n1.4,setosa\n4.7,versicolor\n")
+    >>> table = read_table("flowers.csv", target="kind")
+    >>> table.x, table.t, table.columns.classes
+    (array([[1.4],
+           [4.7]]), array([0, 1]), ['setosa', 'versicolor'])
     """
     numbers, labels = array("d"), []
     with Lines(path, encoding, delimiter) as lines:
