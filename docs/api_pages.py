@@ -48,6 +48,8 @@ def members_of(cls: type) -> list[str]:
 
 
 def _has_text(cls: type, name: str) -> bool:
+    if not str(getattr(getattr(cls, name), "__module__", "scratchnet")).startswith("scratchnet"):
+        return False  # what scikit-learn gives to its estimators
     member = inspect.getattr_static(cls, name)
     is_method = inspect.isroutine(member) or isinstance(member, classmethod | staticmethod)
     return bool((is_method or hasattr(member, "__get__")) and inspect.getdoc(getattr(cls, name)))

@@ -5,7 +5,7 @@
 Requires scikit-learn 1.7 or newer: pip install "scratchnet[sklearn]". Parameters, defaults, attributes, random
 numbers, errors and warnings are those of the classes of the same names in `sklearn.neural_network`, whose
 documentation describes them; what is added is described here. With the same random_state, the first weights and
-the batches are the same, and the losses agree to rounding:
+the batches are the same, and the losses agree to rounding::
 
     classifier = MLPClassifier((100,), random_state=0, dropout=0.2).fit(X, y)
     classifier.loss_curve_, classifier.predict(X)

@@ -49,7 +49,7 @@ def clip_grads(draw: Draw) -> Trial:
     return Trial(call, expect, state=[grads])
 
 
-@attack("util.remove_duplicate", share=0.5)
+@attack("_parts.remove_duplicate", share=0.5)
 def remove_duplicate(draw: Draw) -> Trial:
     params, grads = [], []
     for _ in range(int(draw.rng.integers(1, 5))):

@@ -51,6 +51,7 @@ NOT_CALLED = {
     "*.what_delta_adds": "a part of gradient_check, which is attacked",
     "scratchnet.backends.check_call": "the checks of a kernel's call: attacked through every kernel",
     "scratchnet.backends.run_checked": "the checks of a kernel's call: attacked through every kernel",
+    "scratchnet._arrays.window_places": "a part of the kernels' checks, which are attacked",
     "scratchnet._arrays.described": "a value in an error's words: every refusal has one",
     "scratchnet.loss_layers.as_weights": "a part of the losses, which are attacked",
     "scratchnet._parts.has_argument": "a part of eval_perplexity, which is attacked",
@@ -122,7 +123,7 @@ def _modules() -> list[str]:
     public = [n for n in names if not any(part.startswith("_") for part in n.split("."))]
     if find_spec("sklearn") is None:
         public.remove("scratchnet.estimators")
-    return ["scratchnet._arrays", *public]  # what users hand in comes to the first of them
+    return ["scratchnet._arrays", "scratchnet._parts", *public]  # what users hand in comes to the first two
 
 
 def _own(module: ModuleType) -> list[str]:

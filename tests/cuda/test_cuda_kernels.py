@@ -36,7 +36,10 @@ PRODUCTS = ("affine_forward", "affine_backward", "matmul_accumulate", "matmul_tr
 PRODUCTS += ("convolution_forward", "convolution_backward")
 kernels = pytest.mark.parametrize("name", KERNELS)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
-schedules = pytest.mark.parametrize("schedule", emulator.SCHEDULES)
+schedules = pytest.mark.parametrize(
+    "schedule",
+    [pytest.param(s, marks=() if s in ("forward", "shuffled") else pytest.mark.long) for s in emulator.SCHEDULES],
+)
 
 
 @pytest.fixture
