@@ -114,7 +114,7 @@ typedef struct {
     sn_label *t;                     /* [batch], with the sigmoid [batch,outputs] */
     void *y;                         /* [batch,outputs]: probabilities, or the gathered targets */
     void *w;                         /* [batch]: the gathered weights of the samples, or NULL */
-    void *dout, *dx;                /* [batch, most numbers]: gradients of the current layer and of its input */
+    void *dout, *dx;                 /* [batch, most numbers]: gradients of the current layer and of its input */
 } sn_plan;
 
 typedef struct {                     /* rows of numbers, row_bytes apart, cast as they are gathered */

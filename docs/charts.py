@@ -61,10 +61,9 @@ def valley(description: str, optimizer: Any) -> str:
     """The picture of that way, over the valley's lines of equal height."""
     picture = Picture(description)
     scale_x, scale_y = 26.0, 40.0
-    for height in (0.25, 1, 2.25, 4, 6.25):
+    for height in (0.25, 1, 2.25, 4):
         rx, ry = (20 * height) ** 0.5 * scale_x, height**0.5 * scale_y
-        if rx < 9.4 * scale_x:
-            picture.raw(f'<ellipse class="level" rx="{rx:.1f}" ry="{ry:.1f}"/>', -rx, -ry, rx, ry)
+        picture.raw(f'<ellipse class="level" rx="{rx:.1f}" ry="{ry:.1f}"/>', -rx, -ry, rx, ry)
     path = path_of(optimizer)
     points = [(float(x) * scale_x, -float(y) * scale_y) for x, y in path]
     picture.line(points, "path")

@@ -95,10 +95,23 @@ def _copy_mathjax(app: Sphinx, error: Exception | None) -> None:
         copy_asset(home / "static" / "mathjax" / "tex-svg.js", app.outdir / "_static" / "mathjax")
 
 
+_KOREAN = {
+    "Next": "다음",
+    "Previous": "이전",
+    "Home": "처음",
+    "Back to top": "맨 위로",
+    "Search": "검색",
+    "On this page": "이 페이지에서",
+    "Contents": "목차",
+    "Skip to content": "본문으로 건너뛰기",
+    "Toggle site navigation sidebar": "전체 목차 열고 닫기",
+    "Toggle table of contents sidebar": "이 페이지의 목차 열고 닫기",
+    "Toggle Light / Dark / Auto color theme": "밝게, 어둡게, 자동",
+}
+
+
 def _in_korean(text: str) -> str:
-    return {"Next": "다음", "Previous": "이전", "Home": "처음", "Back to top": "맨 위로", "Search": "검색"}.get(
-        text, text
-    )
+    return _KOREAN.get(text, text)
 
 
 def _other_language(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:

@@ -32,16 +32,16 @@ def mat_mul() -> Graph:
     return g
 
 
-def affine() -> Graph:
+def affine(name: str = "Affine", x: str = "x", out: str = "out", rows: str = "N") -> Graph:
     """A product and a bias."""
-    g = Graph("Affine: x times W, plus b")
-    g.node("dot", 150, 130, r"\cdot")
-    g.node("plus", 290, 130, "+")
-    g.edge((0, 130), "dot", "x", "(N, D)", r"dout\, W^T")
-    g.edge((150, 0), "dot", "W", "(D, M)", r"x^T dout")
-    g.edge("dot", "plus", "xW", "(N, M)", "dout")
-    g.edge((290, 0), "plus", "b", r"(M,\!)", r"\Sigma\, dout")
-    g.edge("plus", (430, 130), "out", "(N, M)", "dout")
+    g = Graph(f"{name}: {x} times W, plus b")
+    g.node("dot", 165, 130, r"\cdot")
+    g.node("plus", 305, 130, "+")
+    g.edge((0, 130), "dot", x, f"({rows}, D)", r"dout\, W^T")
+    g.edge((165, 0), "dot", "W", "(D, M)", rf"{x}^T dout")
+    g.edge("dot", "plus", f"{x} W", f"({rows}, M)", "dout")
+    g.edge((305, 0), "plus", "b", r"(M,\!)", r"\Sigma\, dout")
+    g.edge("plus", (445, 130), out, f"({rows}, M)", "dout")
     return g
 
 
@@ -242,22 +242,25 @@ def gru() -> Graph:
     g.node("take", 400, 125, r"\times")
     g.node("z", 110, 265, r"\sigma", "gate gate-f")
     g.node("r", 215, 265, r"\sigma", "gate gate-i")
-    g.node("reset", 300, 265, r"\times")
-    g.node("hat", 400, 265, r"\tanh", "gate gate-g")
+    g.node("reset", 320, 265, r"\times")
+    g.node("hat", 460, 265, r"\tanh", "gate gate-g")
+    g.node("A", 162, 350, r"x W_x + h_{\mathrm{prev}} W_h + b", "box")
     g.edge((0, 40), "keep", H_PREV, "(N, H)", r"dh_{\mathrm{prev}}")
     g.edge("keep", "add", r"(1-z)\,h_{\mathrm{prev}}", "", "dh")
     g.edge("rest", "keep", "", "")
     g.edge("z", "rest", "z", "", "dz")
-    g.edge((110, 190), "take", via=[(340, 190), (340, 125)])
-    g.edge("hat", "take", r"\hat{h}", "", r"d\hat{h}")
+    g.edge((110, 165), "take", via=[(340, 165), (340, 125)])
+    g.edge("hat", "take", r"\hat{h}", "", r"d\hat{h}", via=[(460, 125)], at=1)
     g.edge("take", "add", r"z\,\hat{h}", "", "dh")
     g.edge("add", (510, 40), "h", "(N, H)", "dh")
     g.edge("r", "reset", "r", "", "dr")
-    g.edge((300, 350), "reset", H_PREV)
-    g.edge("reset", "hat", "", "", "")
-    g.edge((110, 350), "z", "x", "(N, D)", "dx")
-    g.edge((215, 350), "r", "x", "", "dx")
-    g.edge((400, 350), "hat", "x", "", "dx")
+    g.edge((320, 430), "reset", H_PREV, "", r"dh_{\mathrm{prev}}")
+    g.edge("reset", "hat", r"r\,h_{\mathrm{prev}}", "", "drh")
+    for gate, x in (("z", 110), ("r", 215)):
+        g.edge((x, 329), gate)
+    g.edge((110, 430), (110, 371), "x", "(N, D)", "dx")
+    g.edge((215, 430), (215, 371), H_PREV, "", r"dh_{\mathrm{prev}}")
+    g.edge((460, 430), "hat", "x", "(N, D)", "dx")
     return g
 
 
@@ -336,19 +339,6 @@ def time_loss(name: str, cell: str) -> Graph:
     return g
 
 
-def time_affine() -> Graph:
-    """All time steps in one product."""
-    g = Graph("TimeAffine: all time steps as rows of one product")
-    g.node("dot", 190, 130, r"\cdot")
-    g.node("plus", 320, 130, "+")
-    g.edge((0, 130), "dot", "xs", "(NT, D)", r"dxs")
-    g.edge((190, 0), "dot", "W", "(D, M)", r"dW")
-    g.edge("dot", "plus", "", "(NT, M)", "dout")
-    g.edge((320, 0), "plus", "b", r"(M,\!)", r"db")
-    g.edge("plus", (480, 130), "out", "(N, T, M)", "dout")
-    return g
-
-
 GRAPHS: dict[str, Callable[[], Graph]] = {
     "MatMul": mat_mul,
     "Affine": affine,
@@ -379,7 +369,7 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "TimeEmbedding": lambda: each_step(
         "TimeEmbedding", r"W[\cdot]", (r"\mathit{idx}", r"(N,\!)", ""), ("out", "(N, D)", "dout")
     ),
-    "TimeAffine": time_affine,
+    "TimeAffine": lambda: affine("TimeAffine", "xs", "out", "NT"),
     "TimeDropout": lambda: each_step("TimeDropout", r"\times m_t", ("x", "(N, D)", "dx"), ("out", "", "dout")),
     "TimeSoftmaxWithLoss": lambda: time_loss("TimeSoftmaxWithLoss", r"\mathrm{softmax, loss}"),
     "TimeSigmoidWithLoss": lambda: time_loss("TimeSigmoidWithLoss", r"\sigma, \mathrm{loss}"),

@@ -228,7 +228,7 @@ def cost(page: Page, words: dict[str, str]) -> str:
     if not rows:
         kernels = [n for n in page.kernels if n in charts.RECORDED["times"]]
         rows = "\n".join(f"<p><code>{n}</code></p>{charts.bars(n, ways, words['ratio'])}" for n in kernels)
-        sizes = words["elements"] if page.name not in GRAPHS or page.name == "Tanh" else sizes
+        sizes = sizes or words["elements"]
     if not rows:
         return words["no_cost"] + "\n"
     machine = charts.RECORDED["machine"]

@@ -12,32 +12,13 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType
 
-from scratchnet import batch_normalization, image_layers, layers, loss_layers, optimizer, time_layers
 from scratchnet.backends import KERNELS, general, ops, reference
-from scratchnet.book1 import layers as book1_layers
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 BOOKS = ROOT / "tests" / "numpy_books"
-SECTIONS = {
-    "Layers": layers,
-    "Layers over time, of book 2": time_layers,
-    "Layers of book 1": book1_layers,
-    "Optimizers": optimizer,
-}
-
-
-def classes(module: ModuleType) -> list[type]:
-    """The public classes of a module that run kernels, in its order; of the layers' module from all their rooms.
-
-    Book 1's are also those that are the same as scratchnet's.
-    """
-    rooms = [home.__name__ for home in (layers, loss_layers, image_layers, batch_normalization)]
-    homes = [module.__name__, *(rooms if module in (layers, book1_layers) else ())]
-    found = [c for name, c in vars(module).items() if inspect.isclass(c) and not name.startswith("_")]
-    return [c for c in found if c.__module__ in homes and (kernels_of(c) or parts_of(c))]
 
 
 @cache

@@ -169,7 +169,7 @@ class LSTM(_Step, LSTMCells):
 
     Notes
     -----
-    Source: *Deep Learning from Scratch* 2, ch. 6.3.1.
+    Source: *Deep Learning from Scratch* 2, ch. 6.3.
 
     Examples
     --------
@@ -392,7 +392,7 @@ class TimeLSTM(_Sequence, LSTMCells):
 
     Notes
     -----
-    Source: *Deep Learning from Scratch* 2, ch. 6.3.2.
+    Source: *Deep Learning from Scratch* 2, ch. 6.3.1.
 
     Examples
     --------

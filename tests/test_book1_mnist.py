@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long
 def test_two_layers_of_chapter_5():
     """784-50-10 with relu, learning rate 0.1, batches of 100, 10000 steps."""
     (x, t), (x_test, t_test) = load_mnist()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import pickle
 
 import numpy as np
 import pytest
 
+from scratchnet import _compute
 from scratchnet.book1.layers import Dropout, Relu
 from scratchnet.book1.multi_layer_net import MultiLayerNet
 from scratchnet.book1.multi_layer_net_extend import MultiLayerNetExtend
@@ -15,6 +17,7 @@ from scratchnet.book1.simple_convnet import SimpleConvNet
 from scratchnet.book1.trainer import Trainer
 
 ROWS = 40
+SHAPES = {(4, 2): (2, 4, 4), (4, 1): (1, 6, 6)}  # of images, by axes of W1 and channels
 OPTIMIZERS = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam")
 SMALL = {"filter_num": 3, "filter_size": 3, "pad": 1, "stride": 1}
 NETS = {
@@ -37,9 +40,7 @@ class Stepwise(Trainer):
 
 
 def data(net, dtype=np.float64):
-    shape = {"Conv1": (2, 4, 4)}.get(next(iter(net.layers)), (6,))
-    if len(shape) == 3 and net.params["W1"].shape[1] == 1:
-        shape = (1, 6, 6)
+    shape = SHAPES[len(net.params["W1"].shape), net.params["W1"].shape[1]] if "Conv1" in net.layers else (6,)
     rng = np.random.default_rng(3)
     return (rng.standard_normal((ROWS, *shape)) * 3).astype(dtype), rng.integers(0, 3, ROWS)
 
@@ -108,11 +109,16 @@ class OwnRelu(Relu):
         return super().forward(2 * np.asarray(x))
 
 
+def share(net):
+    net.layers["Affine2"].W = net.params["W2"] = net.layers["Affine1"].W
+
+
 CHANGES = {
     "probabilities as labels": ({"t": np.random.default_rng(0).dirichlet([1, 1, 1], ROWS)}, lambda net: None),
     "an own layer": ({}, lambda net: net.layers.update(Activation_function1=OwnRelu())),
     "a patched gradient": ({}, lambda net: setattr(net, "gradient", type(net).gradient.__get__(net))),
     "a parameter of no layer": ({}, lambda net: net.params.update(W1=net.params["W1"].copy())),
+    "a shared parameter": ({"optimizer": "Momentum"}, share),
     "dropout at the end": ({}, lambda net: net.layers.update(Dropout9=Dropout(0.3))),
 }
 
@@ -120,7 +126,19 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_is_changed_is_trained_by_its_own_code(name):
     options, change = CHANGES[name]
-    assert both(NETS["plain"], change=change, **options) == "layers"
+    assert both(lambda: MultiLayerNet(6, [6, 6], 3), change=change, **options) == "layers"
+
+
+def test_under_float32_the_layers_run():
+    _compute.choose("float32")
+    try:
+        assert both(NETS["all"]) == "layers"
+    finally:
+        _compute.choose(None)
+
+
+def test_a_decay_that_the_network_does_not_know():
+    assert both(NETS["convolution"], change=lambda net: setattr(net, "weight_decay_lambda", 0.5)) == "plan"
 
 
 def test_a_second_training_and_single_steps_go_on():
@@ -155,6 +173,17 @@ def test_the_convolutional_network_saves_and_loads_its_parameters(tmp_path):
     for wrong in ({"t": t[:-1]}, {"batch_size": 0}, {"x": x[:0], "t": t[:0]}):
         with pytest.raises(ValueError, match="accuracy: "):
             net.accuracy(**{"x": x, "t": t} | wrong)
+    before = net.params["W1"].copy()
+    for wrong in (
+        [1.0],
+        "a",
+        {n: a.tolist() for n, a in net.params.items()},
+        net.params | {"b1": np.full(3, "x")},
+    ):
+        (tmp_path / "wrong.pkl").write_bytes(pickle.dumps(wrong))
+        with pytest.raises(ValueError, match="does not contain the arrays"):
+            net.load_params(tmp_path / "wrong.pkl")
+    assert np.array_equal(net.params["W1"], before)
     with pytest.raises(ValueError, match="does not contain the arrays"):
         SimpleConvNet((1, 6, 6), SMALL, 5, 3).load_params(tmp_path / "params.pkl")
 
@@ -166,8 +195,12 @@ def test_the_convolutional_network_saves_and_loads_its_parameters(tmp_path):
         ({"conv_param": SMALL | {"filter_num": 0}}, "filter_num"),
         ({"input_dim": 28}, "input_dim must be channels, height and width, got 28"),
         ({"input_dim": (1, 0, 0)}, "input_dim"),
-        ({"input_dim": (1, 2, 2), "conv_param": SMALL | {"filter_size": 9}}, "leave nothing of images of 2 x 2"),
-        ({"hidden_size": 0}, "a size"),
+        ({"input_dim": (1, 28)}, "input_dim must be channels, height and width"),
+        ({"input_dim": (1, 28, 20)}, "image of 28 x 20, expected square images"),
+        ({"input_dim": (1, 2, 2), "conv_param": SMALL | {"filter_size": 9}}, "expected square images and an even"),
+        ({"conv_param": SMALL | {"pad": 0, "filter_size": 4}}, "have 25 places"),
+        ({"hidden_size": 0}, "hidden_size"),
+        ({"weight_init_std": "he"}, "weight_init_std"),
     ],
 )
 def test_a_convolutional_network_that_cannot_be_is_refused(arguments, said):

@@ -18,14 +18,19 @@ def python(*arguments: str, name: str | None) -> subprocess.CompletedProcess[str
     return run(*PYTHON, *arguments, check=False, SCRATCHNET_ISA=name)
 
 
+ALL = ("test_kernels.py", "test_products.py", "test_accuracy.py", "test_layers.py")
+
+
 @pytest.mark.parametrize("name", [name for name in isas() if name != isa()])
-def test_kernels_under(name):
+@pytest.mark.parametrize(
+    "files, chosen", [(ALL[:1], "odd_sizes"), pytest.param(ALL, "", marks=pytest.mark.long)], ids=["parity", "all"]
+)
+def test_kernels_under(name, files, chosen):
     """This process runs `isa()`; each other one gets a process of its own."""
-    tests = [
-        str(HERE / file) for file in ("test_kernels.py", "test_products.py", "test_accuracy.py", "test_layers.py")
-    ]
+    tests = [str(HERE / file) for file in files]
     result = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(HERE),
-                    "--import-mode=importlib", "-o", f"pythonpath={HERE}", *tests, name=name)  # fmt: skip
+                    "--import-mode=importlib", "-o", f"pythonpath={HERE}", "-k", chosen, *tests,
+                    name=name)  # fmt: skip
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
 
 

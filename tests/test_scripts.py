@@ -84,6 +84,7 @@ def test_book_2_s_own_loop_over_the_spiral(tmp_path):
     assert len(plain) == 40 and plain[0].startswith("| epoch 1 | loss 1.1")
 
 
+@pytest.mark.long
 def test_book_2_s_trainer_on_the_spiral(tmp_path):
     pytest.importorskip("matplotlib")
     plain = check(tmp_path, "spiral_trainer.py", 2)

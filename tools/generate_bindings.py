@@ -322,6 +322,8 @@ def contracts() -> list[str]:
     lines += ["cdef extern from *:", '    """']
     for kernel in KERNELS:
         arrays = [a for a in kernel.arguments if a.is_array]
+        fits = len(arrays) <= 8 and all(len(a.shape) <= 6 for a in arrays)  # MOST_ARRAYS, MOST_AXES of cpu.pyx
+        assert fits and all(not (a.limit or "").isdigit() or int(a.limit or 0) < 128 for a in arrays), kernel.name
         lines.append(f"    static const Contract contract_{kernel.name} = {{{len(arrays)}, {{")
         names = [a.name for a in arrays]
         for a in arrays:

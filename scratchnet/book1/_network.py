@@ -22,19 +22,20 @@ class DictionaryNet(Linked):
         The layers that make the scores.
     last_layer
         The loss.
-    weight_decay_lambda : float
-        Weight of the penalty 0.5 sum of W^2 in the loss.
     """
 
     params: dict[str, Array]
     layers: OrderedDict[str, Any]
     last_layer: Any
-    weight_decay_lambda: float = 0
 
     def to(self, device: str) -> Self:
         """Move the parameters to "cpu" or "cuda", as `scratchnet.models.Network.to`; return the network itself."""
         move(self, device)
         return self
+
+    def decay(self) -> float:
+        """Return the weight of the penalty 0.5 sum of W^2 in the loss."""
+        return 0.0
 
     def predict(self, x: Any) -> Array:
         """Return the scores of x, one row for each sample."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _compute
 from .._arrays import Array, is_carray
 from .._as_written import is_as_written
 from .._steps import chain_steps, draw_masks
@@ -19,6 +20,8 @@ from ..util import class_indices
 from . import layers
 from ._network import DictionaryNet
 
+# Not their `step_role`: in another Trainer's chain, what these keep in dW and the axes that Affine flattens would
+# be missed.
 _ROLES: dict[type, str] = {
     layers.Affine: "affine",
     layers.BatchNormalization: "batch_normalization",
@@ -53,12 +56,15 @@ class WholeSteps:
         parts = [network, optimizer, getattr(network, "last_layer", None), *chain]
         if not all(map(is_as_written, parts)) or not all(type(layer) in _ROLES for layer in chain):
             raise ValueError("the network, a layer or the optimizer is not one of scratchnet's own, or is changed")
+        if _compute.in_float32:
+            raise ValueError("whole steps compute in the dtype of the weights")
         if len({*map(id, chain)}) != len(chain):
             raise ValueError("a layer is used twice")
         names = {id(array): name for name, array in network.params.items()}
         arrays = [array for layer in chain for array in layer.params]
-        if type(network.last_layer) is not layers.SoftmaxWithLoss or {*map(id, arrays)} != names.keys():
-            raise ValueError("the parameters are not those of the layers")
+        is_each_one_s = {*map(id, arrays)} == names.keys() and len(names) == len(arrays) == len(network.params)
+        if type(network.last_layer) is not layers.SoftmaxWithLoss or not is_each_one_s:
+            raise ValueError("the parameters are not those of the layers, or are shared")
         if not all(type(a) is np.ndarray and is_carray(a) for a in arrays):
             raise ValueError("a parameter is on the GPU, or is not contiguous")
         flat: list[Any] = []  # Affine takes the axes of an image as one
@@ -73,9 +79,8 @@ class WholeSteps:
             for array, gradient in zip(layer.params, layer.grads, strict=True)
         ]
         parameters = [(p.reshape(-1), g.reshape(-1), [s.reshape(-1) for s in rest]) for p, g, rest in named]
-        decay = float(network.weight_decay_lambda)
         self._runner = runner_for(arrays[0])(
-            steps, "softmax_cross_entropy", parameters, optimizer._kernel, batch_size, None, decay
+            steps, "softmax_cross_entropy", parameters, optimizer._kernel, batch_size, None, network.decay()
         )
         samples = x.reshape(len(x), prod(x.shape[1:]))
         self._runner.set_data(samples, _labels(t, steps[-1].outputs), None, batch_size)
@@ -88,7 +93,7 @@ class WholeSteps:
         numbers = self._optimizer.step_numbers(1)
         sizes = [size for _, size in self._runner.masks]
         masks = draw_masks([len(batch)], sizes, [layer._ratio() for layer in self._dropped], self._dtype)
-        self._runner.run(batch, *numbers, masks, [layer._share() for layer in self._normalized], len(batch))
+        self._runner.run(batch, *numbers, masks, [layer._share() for layer in self._normalized])
         self._optimizer.count_steps(1)
 
 

@@ -120,6 +120,10 @@ class MultiLayerNet(DictionaryNet):
     def __repr__(self) -> str:
         return shown(self, ("layers", "last_layer", "weight_decay_lambda"))
 
+    def decay(self) -> float:
+        """Return the weight of the penalty 0.5 sum of W^2 in the loss."""
+        return float(self.weight_decay_lambda)
+
     def loss(self, x: Any, t: Any) -> float:
         """Return the mean loss of x against the labels t, with the penalty on the weights."""
         return super().loss(x, t) + self._penalty()

@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_array, check_integer, to_side
+from .._arrays import Array, as_array, as_number, check_integer, is_on_gpu, to_side
 from .._as_written import as_written
 from .._files import as_path, whole_file
 from .._shown import shown
-from ..util import class_indices, load_pickle
+from ..util import class_indices, load_pickle, to_cpu
 from ._network import DictionaryNet
 from .layers import Affine, Convolution, Pooling, Relu, SoftmaxWithLoss
 
@@ -55,7 +55,7 @@ class SimpleConvNet(DictionaryNet):
     Raises
     ------
     ValueError
-        A size is not a positive integer, or one of conv_param is missing.
+        A size is not a positive integer, one of conv_param is missing, or the images are not square or do not fit.
 
     Notes
     -----
@@ -76,20 +76,23 @@ class SimpleConvNet(DictionaryNet):
         filters, side, pad, stride = (
             check_integer(f"{who}: {name}", conv_param[name], name != "pad") for name in _CONV_PARAM
         )
-        try:
-            channels, height, _ = (check_integer(f"{who}: each of input_dim", size, 1) for size in input_dim)
-        except TypeError:
-            raise ValueError(f"{who}: input_dim must be channels, height and width, got {input_dim!r}") from None
-        for size in (hidden_size, output_size):
-            check_integer(f"{who}: a size", size, 1)
-        places = (height - side + 2 * pad) / stride + 1
-        pooled = int(filters * (places / 2) * (places / 2))
-        if places < 2:
-            raise ValueError(f"{who}: filters of {side} x {side} leave nothing of images of {height} x {height}")
+        if not isinstance(input_dim, Sequence | np.ndarray) or len(input_dim) != 3:
+            raise ValueError(f"{who}: input_dim must be channels, height and width, got {input_dim!r}")
+        channels, height, width = (check_integer(f"{who}: each of input_dim", size, 1) for size in input_dim)
+        check_integer(f"{who}: hidden_size", hidden_size, 1)
+        check_integer(f"{who}: output_size", output_size, 1)
+        scale = as_number(f"{who}: weight_init_std", weight_init_std, 0)
+        places = (height + 2 * pad - side) / stride + 1
+        if height != width or places < 2 or places % 2:
+            raise ValueError(
+                f"{who}: filters of {side} x {side}, stride {stride}, pad {pad} have {places:g} places along an "
+                f"image of {height} x {width}, expected square images and an even number of places"
+            )
+        pooled = filters * (int(places) // 2) ** 2
         self.params: dict[str, Array] = {}
         shapes = ((filters, channels, side, side), (pooled, hidden_size), (hidden_size, output_size))
         for i, shape in enumerate(shapes, start=1):
-            self.params[f"W{i}"] = weight_init_std * np.random.randn(*shape)
+            self.params[f"W{i}"] = scale * np.random.randn(*shape)
             self.params[f"b{i}"] = np.zeros(shape[0] if i == 1 else shape[1])
         W1, b1, W2, b2, W3, b3 = self.params.values()
         self.layers: OrderedDict[str, Any] = OrderedDict()
@@ -121,10 +124,10 @@ class SimpleConvNet(DictionaryNet):
             raise ValueError("accuracy: there are no samples, so it is undefined")
         size = check_integer("accuracy: batch_size", batch_size, 1)
         labels = class_indices("accuracy: t", t, self.params["b3"].size, rows=len(x))
-        right = 0.0
+        right = 0
         for i in range(len(x) // size):
             batch = slice(i * size, (i + 1) * size)
-            right += np.sum(np.argmax(self.predict(x[batch]), axis=1) == labels[batch])
+            right += int(np.sum(to_cpu(self.predict(x[batch])).argmax(axis=1) == labels[batch]))
         return right / len(x)
 
     def gradient(self, x: Any, t: Any) -> dict[str, Array]:
@@ -163,8 +166,12 @@ class SimpleConvNet(DictionaryNet):
         """
         stored = load_pickle(as_path("load_params", file_name))
         own = {name: array.shape for name, array in self.params.items()}
-        if not isinstance(stored, dict) or {name: np.shape(value) for name, value in stored.items()} != own:
+        is_ours = isinstance(stored, dict) and all(
+            isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in stored.values()
+        )
+        if not is_ours or {name: a.shape for name, a in stored.items()} != own:
             raise ValueError(f"load_params: {file_name} does not contain the arrays {own}")
-        self.params.update(stored)
+        on_gpu = is_on_gpu(self.params["W1"])
+        self.params.update({name: to_side(a, to_gpu=on_gpu) for name, a in stored.items()})
         for i, name in enumerate(_WEIGHTED, start=1):
             self.layers[name].W, self.layers[name].b = self.params[f"W{i}"], self.params[f"b{i}"]

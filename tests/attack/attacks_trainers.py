@@ -84,7 +84,7 @@ def fit(draw: Draw) -> Trial:
     elif draw.chance(0.2):  # equal ones, which change nothing
         options["sample_weight"] = draw.pick((np.full(N, 3), [0.5] * N, np.ones(N, bool), np.ones(N, np.float16)))
     if draw.chance(0.2):
-        options["drop_last"] = draw.chance(0.5) or options["batch_size"] not in (1, np.int64(1))
+        options["drop_last"] = draw.chance(0.5)
     if draw.is_huge:
         options |= dict(max_epoch=2, batch_size=2) if is_whole(options["max_epoch"], 0) else {}
     draw.is_huge = False
@@ -98,7 +98,7 @@ def fit(draw: Draw) -> Trial:
         trainer.fit(x, t, **options)
         return [*trainer.loss_list, *[p.copy() for p in net.params]]
 
-    def expect() -> list[Expected]:
+    def expect() -> list[Expected] | None:
         if not is_whole(options["max_epoch"], 0) or not is_whole(options["batch_size"], 1):
             raise Refused("a number")
         if options["eval_interval"] is not None and not is_whole(options["eval_interval"], 1):
@@ -121,6 +121,8 @@ def fit(draw: Draw) -> Trial:
             if v.shape[1:] != (2,) or not len(v):
                 raise Refused("validation")
             plain_labels(options["validation"][1], len(v), 3)
+        if not options.get("drop_last", True) and len(a) % int(options["batch_size"]):
+            return None  # the book's trainer has no smaller last batch: tests/test_sample_weight.py
         epochs = int(options["max_epoch"])
         if any(callable(c) and c.__name__ == "<lambda>" and "current_epoch" in c.__code__.co_names
                for c in options["callbacks"]):  # fmt: skip
