@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,7 @@ class Layers:
         return [self._on(rows[:size])]
 
     def _on(self, batch: Array) -> Any:
+        """Run a step on a batch of rows, which are on the data's side."""
         x, t, weights = self._job.x, self._job.t, self._job.weights
         return self._step(x[batch], t[batch], None if weights is None else weights[batch])
 
@@ -140,9 +142,9 @@ class LayersOnGPU(Layers):
 
     def train(self, rows: Array) -> list[float]:
         """Run several steps on the batches of the rows; return their losses."""
-        sizes = self._job.batches(len(rows), self.STEPS)
-        batches = np.split(rows[: sum(sizes)], np.cumsum(sizes)[:-1])
-        losses = [self._on(to_side(batch, to_gpu=True)) for batch in batches]
+        ends = np.cumsum(self._job.batches(len(rows), self.STEPS)).tolist()
+        there = to_side(rows[: ends[-1]], to_gpu=True)
+        losses = [self._on(there[start:end]) for start, end in pairwise([0, *ends])]
         return [float(loss) for loss in losses]
 
     def _first_checks(self) -> list[Callable[[], None]]:

@@ -9,6 +9,9 @@ from typing import Any, Self
 from . import _streams
 from ._arrays import Array
 
+# Of the sizes those that say how a fit takes the data, with their values in files that do not have them.
+_FLAGS = {"drop_last": 1, "has_weights": 0}
+
 
 class FitState:
     """Where a fit is: what a checkpoint holds besides the model, the optimizer and the trainer's lists.
@@ -57,8 +60,9 @@ class FitState:
     @property
     def steps(self) -> int:
         """Steps per epoch; 0 before the first fit."""
-        length, *each = self.sizes.values() or (0,)
-        return length // max(1, prod(each))
+        length, *each = [size for name, size in self.sizes.items() if name not in _FLAGS] or (0,)
+        whole = max(1, prod(each))
+        return length // whole if self.sizes.get("drop_last", True) else -(-length // whole)
 
     def refresh(self) -> Self:
         """Read the states of the stream and the callbacks."""
@@ -82,10 +86,12 @@ class FitState:
             The fit has other sizes, another kind of stream, or other callbacks.
         """
         for name, size in sizes.items():
-            if self.sizes.get(name) != size:
+            before = self.sizes.get(name, _FLAGS.get(name))
+            if before != size:
+                pair: tuple[Any, Any] = (bool(size), bool(before)) if name in _FLAGS else (size, before)
                 raise ValueError(
-                    f"fit: {name} is {size}, but the run of the checkpoint has {self.sizes.get(name)}, and goes "
-                    "on only with the same; for another run make a new trainer"
+                    f"fit: {name} is {pair[0]}, but the run of the checkpoint has {pair[1]}, and goes on only "
+                    "with the same; for another run make a new trainer"
                 )
         if (stream is None) != (self.own_stream is None):
             theirs = "NumPy's global stream" if self.own_stream is None else "a stream of its own, given as rng"

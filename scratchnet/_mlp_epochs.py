@@ -82,6 +82,8 @@ def _split(estimator: Any, X: Any, y: Array, sample_weight: Array | None) -> tup
             "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
         )
     weights = parts[4:] or (None, None)
+    if any(part is not None and not part.any() for part in weights):
+        raise ValueError("Sample weights must contain at least one non-zero number.")
     return parts[0], parts[2], weights[0], Data(parts[1], parts[3], weights[1])
 
 
@@ -92,6 +94,8 @@ class _Epochs:
         self._estimator, self._engine, self._rows, self._held_out = estimator, engine, rows, held_out
         callbacks = estimator.callbacks
         self._callbacks = [callbacks] if callable(callbacks) else list(callbacks or ())
+        if not all(callable(c) and not isinstance(c, type) for c in self._callbacks):
+            raise ValueError(f"callbacks must be a function or a list of functions, got {callbacks!r}")
 
     def run(self, bar: Any, *, only_one: bool) -> None:
         """Train; `only_one` epoch, or as long as the estimator's parameters want."""

@@ -17,8 +17,9 @@ from ._arrays import Array, is_carray, to_side, zeros_in_one_buffer
 from ._mlp_engine import Dropped, Network, is_sparse
 from ._mlp_epochs import begin, fit_by_epochs
 from ._mlp_lbfgs import fit_by_lbfgs
+from ._mlp_losses import activated
 from ._mlp_parameters import check_known
-from ._mlp_predict import activated, scores
+from ._mlp_predict import scores
 from .layers import BatchNormalization
 
 __all__ = ["MultilayerPerceptron"]
@@ -66,7 +67,11 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
             weights = sample_weight if weights is None else sample_weight * weights
+        if weights is not None and not weights.any():
+            raise ValueError("Sample weights must contain at least one non-zero number.")
         y = y.reshape(len(y), -1)
+        if not is_first:
+            self._check_same_network(y.shape[1])
         self.n_outputs_ = y.shape[1]
         self._random_state = check_random_state(self.random_state)
         if is_first:
@@ -82,6 +87,15 @@ class MultilayerPerceptron(BaseEstimator):  # type: ignore[misc]
                 "to be preprocessed."
             )
         return self
+
+    def _check_same_network(self, outputs: int) -> None:
+        """Raise ValueError if a fit that goes on would need another network."""
+        has = hasattr(self, "normalizations_")
+        if bool(self.batch_norm) != has:
+            raise ValueError(f"batch_norm is {self.batch_norm}, but the network that is trained on has {has}")
+        own = len(self.intercepts_[-1])
+        if outputs != own:
+            raise ValueError(f"y has {outputs} outputs, but the network that is trained on has {own}")
 
     def _hidden_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes

@@ -9,45 +9,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ._arrays import Array, is_on_gpu
+from .backends import backend_for
 
-__all__ = ["OUTPUTS", "Output", "loss_of"]
-
-
-class Output(NamedTuple):
-    """What the last layer's scores become, and what that costs.
-
-    Attributes
-    ----------
-    activate
-        From scores [N,M] to what is predicted, y [N,M].
-    row_losses
-        From y [N,M] and targets t [N,M] to losses [N].
-    """
-
-    activate: Callable[[Array], Array]
-    row_losses: Callable[[Array, Array], Array]
+__all__ = ["activated", "loss_of"]
 
 
 def _module(array: Array) -> Any:
     return sys.modules["cupy"] if is_on_gpu(array) else np
 
 
-def _softmax(scores: Array) -> Array:
-    y: Array = scores - scores.max(axis=1, keepdims=True)
-    _module(y).exp(y, out=y)
-    y /= y.sum(axis=1, keepdims=True)
-    return y
-
-
-def _logistic(scores: Array) -> Array:
-    xp = _module(scores)
-    y = xp.exp(-abs(scores))  # never overflows
-    return xp.where(scores >= 0, 1 / (1 + y), y / (1 + y)).astype(scores.dtype)  # type: ignore[no-any-return]
+def activated(scores: Array, output: str) -> Array:
+    """Return what is predicted of the last layer's scores [N,M], which may be overwritten."""
+    if output == "softmax":
+        y: Array = _module(scores).empty_like(scores)
+        backend_for(scores).softmax_forward(scores, y)
+        return y
+    if output == "logistic":
+        backend_for(scores).sigmoid_forward(scores, scores)
+    elif output == "exp":
+        _module(scores).exp(scores, out=scores)
+    return scores
 
 
 def _clipped(p: Array) -> Array:
@@ -75,11 +61,12 @@ def _poisson_deviance(y: Array, t: Array) -> Array:
     return (t * logs - t + y).sum(axis=1)  # type: ignore[no-any-return]
 
 
-OUTPUTS = {
-    "softmax": Output(_softmax, _cross_entropy),
-    "logistic": Output(_logistic, _binary_cross_entropy),
-    "identity": Output(lambda scores: scores, _squared_error),
-    "exp": Output(lambda scores: _module(scores).exp(scores), _poisson_deviance),
+# From what is predicted, y [N,M], and targets t [N,M] to losses [N], by the output activation.
+ROW_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
+    "softmax": _cross_entropy,
+    "logistic": _binary_cross_entropy,
+    "identity": _squared_error,
+    "exp": _poisson_deviance,
 }
 
 
@@ -89,9 +76,9 @@ def loss_of(output: str, scores: Array, t: Array, w: Array | None, total: float)
     Parameters
     ----------
     output : str
-        One of OUTPUTS.
+        One of ROW_LOSSES.
     scores, t : arrays [N,M]
-        What the last layer gives, and the targets.
+        What the last layer gives, which may be overwritten, and the targets.
     w : array [N] or None
         Weights of the rows; None means 1 each.
     total : float
@@ -104,8 +91,8 @@ def loss_of(output: str, scores: Array, t: Array, w: Array | None, total: float)
     dscores : array [N,M]
         (y - t) w / total. If total is 0, there is nothing to learn from the rows: both are 0.
     """
-    y = OUTPUTS[output].activate(scores)
-    losses, dscores = OUTPUTS[output].row_losses(y, t), y - t
+    y = activated(scores, output)
+    losses, dscores = ROW_LOSSES[output](y, t), y - t
     if w is not None:
         losses = losses * w
         dscores *= w[:, np.newaxis]

@@ -9,10 +9,9 @@ import numpy as np
 
 from ._arrays import Array, as_operand
 from ._mlp_engine import blocks_of, is_sparse
-from ._mlp_losses import OUTPUTS
 from .backends import backend_for
 
-__all__ = ["activated", "scores"]
+__all__ = ["scores"]
 
 _ACTIVATIONS = {"logistic": "sigmoid_forward", "tanh": "tanh_forward", "relu": "relu_forward"}
 
@@ -38,15 +37,3 @@ def scores(X: Any, weights: Sequence[Array], biases: Sequence[Array], activation
                 activate(target, target)
             x = target
     return out
-
-
-def activated(scores: Array, output: str) -> Array:
-    """Return what is predicted of the last layer's scores, which may be overwritten."""
-    if output == "softmax":
-        y = np.empty_like(scores)
-        backend_for(scores).softmax_forward(scores, y)
-        return y
-    if output == "logistic":
-        backend_for(scores).sigmoid_forward(scores, scores)
-        return scores
-    return OUTPUTS[output].activate(scores)

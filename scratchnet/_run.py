@@ -176,7 +176,9 @@ def _checked_weights(model: Any, sample_weight: Any, rows: int) -> Array | None:
             f"{type(model).__name__} does not accept"
         )
     given = to_side(as_array(sample_weight, "fit: sample_weight"), to_gpu=False)
-    weights = np.array(as_weights("fit: sample_weight", given, rows, np.empty(0)))
+    dtypes = [p.dtype for p in flatten(model.params) if getattr(p, "dtype", None) in (np.float32, np.float16)]
+    like = np.empty(0, *dtypes[:1])  # the losses cast them to the dtype of the parameters
+    weights = np.array(as_weights("fit: sample_weight", given, rows, like), np.float64)
     if not weights.any():
         raise ValueError("fit: sample_weight is 0 for every sample, so that nothing would be learned")
     return weights

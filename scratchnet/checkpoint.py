@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _model_state, _streams
@@ -164,8 +165,12 @@ def _copied(callback: Any, trainer: Any) -> Any:
     """Return a callback like another one, on which its state can be tried; it may hold the trainer itself."""
     try:
         return copy.deepcopy(callback, {id(held): held for held in (trainer, trainer.model)})
-    except Exception:  # it holds a file, say
-        return copy.copy(callback)
+    except Exception:  # it holds a file, say: that alone is shared
+        twin = copy.copy(callback)
+        for name, value in vars(callback).items():
+            with suppress(Exception):
+                setattr(twin, name, value if value is trainer else copy.deepcopy(value))
+        return twin
 
 
 def call_hook(callback: Any, name: str, trainer: Any) -> None:

@@ -3,7 +3,7 @@
     from scratchnet.estimators import MLPClassifier, MLPRegressor
 
 Requires scikit-learn 1.7 or newer: pip install "scratchnet[sklearn]". Parameters, defaults, attributes, random
-numbers, errors and warnings are those of the classes of the same names in `sklearn.neural_network`, whose
+numbers, and kinds of errors are those of the classes of the same names in `sklearn.neural_network`, whose
 documentation describes them; what is added is described here. With the same random_state, the first weights and
 the batches are the same, and the losses agree to rounding::
 
@@ -33,8 +33,8 @@ from sklearn.utils.validation import validate_data
 
 from ._arrays import Array
 from ._mlp_estimator import MultilayerPerceptron, _has_partial_fit
+from ._mlp_losses import activated
 from ._mlp_parameters import CLASS_WEIGHT, OWN, OWN_CONSTRAINTS, initializer
-from ._mlp_predict import activated
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 

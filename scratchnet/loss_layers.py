@@ -66,7 +66,8 @@ class _WeightedLoss(Layer):
         """Return the gradient of the scores: that of the mean, each row weighted, in place."""
         if self.sample_weight is not None:
             weights = as_operand(self._error("sample_weight"), self.sample_weight, dx)
-            backend_for(dx).weight_rows(_by_row(dx), weights)
+            rows = max(len(weights), 1)  # as forward has them: a single sample (C,) is one
+            backend_for(dx).weight_rows(dx.reshape(len(weights), dx.size // rows), weights)
         return dx
 
     def _as_number(self, dout: Any) -> float:

@@ -73,10 +73,12 @@ class Job(NamedTuple):
     def batches(self, rows: int, steps: int) -> list[int]:
         """Return the sizes of the next batches, at most so many, if `rows` are left of some epochs."""
         size, epoch = self.batch_size, self.samples
-        of_epoch = [size] * (epoch // size) + [epoch % size] * (epoch % size > 0)
-        made = (-rows % epoch) // size  # in the running epoch
-        last = min(made + steps, len(of_epoch) * -(-rows // epoch))
-        return (of_epoch * -(-last // len(of_epoch)))[made:last]
+        if epoch % size == 0:
+            return [size] * min(steps, rows // size)
+        each = epoch // size + 1  # steps of an epoch
+        made = (-rows % epoch) // size  # in the running one
+        last = min(made + steps, each * -(-rows // epoch))
+        return [size if (k + 1) % each else epoch % size for k in range(made, last)]
 
 
 class ChainLink(NamedTuple):
@@ -157,7 +159,9 @@ class Plan:
                 chain = match_chain(layers)
                 decays = recorded is None and job.model.weight_decay
                 if decays or job.weights is not None or job.samples % job.batch_size:
-                    raise NoPlanError("on the GPU whole steps have no weights, no decay and batches of one size")
+                    raise NoPlanError(
+                        "on the GPU whole steps take no sample weights, no decay, only batches of one size"
+                    )
                 self._runner = self._runner_class(chain, parameters, kernel, job.batch_size, job.max_grad)
                 widths = [chain[0].W.shape[0], *(link.W.shape[1] for link in chain)]
                 self.nbytes = 4 * sum(widths) * job.batch_size * params[0].itemsize

@@ -139,7 +139,7 @@ class Trainer(ResumableTrainer):
         sample_weight: Any = None,
         drop_last: bool = True,
     ) -> None:
-        """Train for max_epoch epochs of len(x) // batch_size steps each.
+        """Train for max_epoch epochs, each of len(x) // batch_size steps, and with drop_last=False of the rest.
 
         Parameters
         ----------
@@ -225,6 +225,7 @@ class Trainer(ResumableTrainer):
         steps, used = len(x) // batch_size + (rest > 0), len(x) - len(x) % batch_size + rest
         stream = random_stream("fit: rng", rng)
         sizes = {"samples": len(x), "batch_size": batch_size, "drop_last": int(drop_last)}
+        sizes["has_weights"] = int(sample_weight is not None)
         goes_on = self._fit_state is not None and self._fit_state.is_loaded
         with streams_put_back() if goes_on else nullcontext():  # a model may draw when it predicts
             run = FitRun(self, x, t, validation, batch_size, max_grad, metric, sample_weight, used)

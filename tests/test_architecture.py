@@ -146,10 +146,10 @@ ALLOWED = {
     },
     "_streams": set(),  # random ones
     # scikit-learn's estimators
-    "_mlp_losses": set(),
+    "_mlp_losses": {"backends/__init__"},
     "_mlp_engine": {"_devices", "_mlp_losses", "backends/__init__", "backends/ops", "layers"},
     "_mlp_steps": {"_mlp_engine", "_steps", "backends/__init__", "layers", "plan"},
-    "_mlp_predict": {"_mlp_engine", "_mlp_losses", "backends/__init__"},
+    "_mlp_predict": {"_mlp_engine", "backends/__init__"},
     "_mlp_solvers": {"optimizer"},
     "_mlp_parameters": set(),
     "_mlp_lbfgs": {"_mlp_engine", "_mlp_parameters", "_mlp_steps", "plan"},
@@ -158,11 +158,12 @@ ALLOWED = {
         "_mlp_engine",
         "_mlp_epochs",
         "_mlp_lbfgs",
+        "_mlp_losses",
         "_mlp_parameters",
         "_mlp_predict",
         "layers",
     },
-    "estimators": {"_mlp_estimator", "_mlp_parameters", "_mlp_predict"},
+    "estimators": {"_mlp_estimator", "_mlp_losses", "_mlp_parameters"},
     "_model_state": {"_parts"},
     "_fit_state": {"_streams"},
     "_checkpoint_file": {

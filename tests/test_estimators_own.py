@@ -20,7 +20,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from scratchnet import _compute, _mlp_epochs, _mlp_steps
 from scratchnet._mlp_engine import Data, Layers, Network
-from scratchnet._mlp_losses import OUTPUTS
+from scratchnet._mlp_losses import ROW_LOSSES
 from scratchnet.estimators import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -100,7 +100,7 @@ def test_sparse_samples_and_masks_that_do_not_fit_at_once(engines, monkeypatch):
     assert a.loss_curve_ == b.loss_curve_ == expected.loss_curve_
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("output", ROW_LOSSES)
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 def test_gradients_are_those_of_the_loss(output, activation):
     rng = np.random.RandomState(5)
@@ -126,7 +126,7 @@ def test_gradients_are_those_of_the_loss(output, activation):
             np.testing.assert_allclose((g * direction).sum(), expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("output", ROW_LOSSES)
 @pytest.mark.parametrize("weights", [None, np.random.RandomState(6).uniform(0, 1, 50) * (np.arange(50) > 15)])
 def test_gradients_in_blocks_are_those_of_all_rows(output, weights, monkeypatch):
     rng = np.random.RandomState(5)
@@ -277,3 +277,38 @@ def test_without_scikit_learn_or_with_an_old_one_an_error_says_what_to_install(m
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ImportError, match=r'1\.7 or newer: pip install -U "scratchnet\[sklearn\]"'):
         __import__("scratchnet._mlp_parameters")
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_weights_that_are_all_zero_are_refused(solver):
+    for given in ({"class_weight": {0: 0, 1: 0}}, {"class_weight": {1: 0}}):
+        classifier = MLPClassifier(**SMALL, solver=solver, **given)
+        with pytest.raises(ValueError, match="at least one non-zero"):
+            classifier.fit(X, LABELS > 4, sample_weight=LABELS > 4)
+
+
+def test_weights_of_rows_that_are_all_held_out_or_all_kept_are_refused():
+    weights = np.eye(len(X))[0]
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        MLPRegressor(**SMALL, early_stopping=True).fit(X, NUMBERS, sample_weight=weights)
+
+
+@pytest.mark.parametrize("before, after", [(True, False), (False, True)])
+def test_a_fit_that_goes_on_needs_the_same_batch_norm(before, after):
+    regressor = MLPRegressor(**SMALL, batch_norm=before, warm_start=True).fit(X, NUMBERS)
+    with pytest.raises(ValueError, match=f"batch_norm is {after}, but .* has {before}"):
+        regressor.set_params(batch_norm=after).fit(X, NUMBERS)
+
+
+def test_a_fit_that_goes_on_needs_the_same_outputs():
+    for loss in ("squared_error", "poisson"):
+        regressor = MLPRegressor(**SMALL, loss=loss).fit(X, abs(np.column_stack([NUMBERS, NUMBERS])))
+        with pytest.raises(ValueError, match="y has 1 outputs, but the network that is trained on has 2"):
+            regressor.partial_fit(X, abs(NUMBERS))
+        assert regressor.n_outputs_ == 2
+
+
+@pytest.mark.parametrize("callbacks", [[3], [print, None], [dict]])
+def test_callbacks_that_are_no_functions_are_refused(callbacks):
+    with pytest.raises(ValueError, match="callbacks must be a function or a list of functions"):
+        MLPRegressor(**SMALL, callbacks=callbacks).fit(X, NUMBERS)

@@ -8,6 +8,7 @@ from chain_model import Chain
 
 from scratchnet import SGD, Trainer, TwoLayerNet
 from scratchnet.layers import Affine, IdentityWithLoss, Sigmoid, SigmoidWithLoss, SoftmaxWithLoss
+from scratchnet.plan import Job
 
 LOSS = 1e-12  # relative, of float64: what some epochs of sums in another order may differ by
 ROWS = 23
@@ -34,7 +35,8 @@ def test_the_loss_is_the_mean_of_the_samples_by_their_weights(loss, dtype):
     assert dx.dtype == dtype and not dx[W == 0].any() and dx[W > 0].all(axis=1).any()
     for i in np.flatnonzero(W)[:4]:
         layer.forward(scores[i : i + 1], t[i : i + 1])
-        np.testing.assert_allclose(dx[i], layer.backward()[0] * W[i] / W.sum(), rtol=2e-6)
+        close = 2e-6 if dtype == np.float32 else LOSS
+        np.testing.assert_allclose(dx[i], layer.backward()[0] * W[i] / W.sum(), rtol=close)
 
 
 @LOSSES
@@ -59,6 +61,15 @@ def test_weights_that_are_all_zero_and_samples_of_none(loss):
     assert not layer.backward().any()
     assert layer.forward(SCORES[:0], t[:0], sample_weight=[]) == 0.0
     assert layer.backward().shape == (0, 3)
+
+
+@LOSSES
+def test_a_single_sample_with_a_weight(loss):
+    layer, single = loss(), SCORES[0, :1] if loss is SigmoidWithLoss else SCORES[0]
+    t = TARGETS[loss][0] if loss is not SigmoidWithLoss else [1]
+    expected = layer.forward(single, t), layer.backward()
+    assert layer.forward(single, t, sample_weight=[3.0]) == pytest.approx(expected[0], rel=LOSS)
+    np.testing.assert_allclose(layer.backward(), expected[1], rtol=LOSS)
 
 
 @LOSSES
@@ -162,6 +173,28 @@ def test_bad_arguments_of_fit_are_refused(options, said):
         fitted(TARGETS[SoftmaxWithLoss], **options)
 
 
+def test_a_weight_beyond_float32_is_refused():
+    trainer = Trainer(TwoLayerNet(4, 5, 3, rng=0), SGD())
+    with pytest.raises(ValueError, match=r"sample_weight\[2\] is inf"):
+        trainer.fit(X, TARGETS[SoftmaxWithLoss], 1, 5, verbose=False, sample_weight=np.eye(ROWS)[2] * 1e39)
+
+
+@pytest.mark.parametrize("rows, size, epoch", [(23, 5, 23), (20, 5, 20), (7, 3, 7), (6, 6, 6)])
+def test_batches_of_what_is_left_of_some_epochs(rows, size, epoch):
+    job = Job(None, None, np.empty(rows), None, size, None, None, epoch)
+    of_epoch = [size] * (epoch // size) + [epoch % size] * (epoch % size > 0)
+    for made in range(len(of_epoch)):
+        left = of_epoch[made:] + 2 * of_epoch
+        for steps in range(1, len(left) + 2):
+            assert job.batches(sum(left), steps) == left[:steps]
+
+
+def test_the_axis_of_a_picture_knows_the_smaller_batch():
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing is drawn")
+    trainer = fitted(TARGETS[SoftmaxWithLoss], drop_last=False, eval_interval=20)
+    assert trainer.plot().get_xlabel() == "Epochs"
+
+
 def test_a_model_that_takes_no_weights_is_named():
     model = Plain([Affine(np.ones((4, 3)), np.zeros(3))], SoftmaxWithLoss())
     with pytest.raises(ValueError, match=r"forward\(x, t, sample_weight=...\), which Plain does not accept"):
@@ -171,8 +204,10 @@ def test_a_model_that_takes_no_weights_is_named():
 def test_a_run_goes_on_only_with_the_same_last_batch(tmp_path):
     t = TARGETS[SoftmaxWithLoss]
     fitted(t, max_epoch=2, drop_last=False, checkpoint=tmp_path / "run")
-    with pytest.raises(ValueError, match="drop_last is 1, but the run of the checkpoint has 0"):
+    with pytest.raises(ValueError, match="drop_last is True, but the run of the checkpoint has False"):
         fitted(t, checkpoint=tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match="has_weights is True, but the run of the checkpoint has False"):
+        fitted(t, drop_last=False, sample_weight=W, checkpoint=tmp_path / "run", resume=True)
     resumed = fitted(t, max_epoch=4, drop_last=False, checkpoint=tmp_path / "run", resume=True)
     whole = fitted(t, max_epoch=4, drop_last=False)
     assert resumed.loss_list == whole.loss_list and resumed.history == whole.history
