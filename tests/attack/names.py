@@ -11,6 +11,8 @@ from types import ModuleType
 
 import scratchnet
 
+_HAS_SKLEARN = find_spec("sklearn") is not None
+
 # Patterns of names, with why random calls do not try them.
 NOT_CALLED = {
     "scratchnet.backends.cublas.*": "needs a GPU; tests/cuda calls all of it",
@@ -36,7 +38,6 @@ NOT_CALLED = {
     "*.load_checkpoint": "reads a file: attacked by changed ones",
     "*.save_checkpoint": "writes a file: tests/test_resume.py kills it",
     "scratchnet.checkpoint.*": "how a fit begins: attacked through Trainer.fit; tests/test_resume.py kills it",
-    "scratchnet.estimators.*": "attacked by scikit-learn's checks: tests/test_estimators_sklearn.py",
     "scratchnet.callbacks.*": "a fit calls them; tests/test_callbacks.py gives them odd arguments",
     "scratchnet._curves.*": "draws pictures of what the trainers compute",
     "scratchnet._unpickle.load_pickle": "reads a file: attacked by changed ones",
@@ -71,6 +72,7 @@ NOT_CALLED = {
     "scratchnet.optimizer.Optimizer*": "updates nothing by itself; what extends it is attacked",
     "scratchnet._network.Network*": "is made by those that extend it, which are attacked",
     "*.architecture": "describes a network to a weights file: attacked by changed ones",
+    "*.decay": "the number that weighs a network's penalty, for its own loss and steps",
     "*.decayed": "names the weights of a network's weight decay, for its own loss and gradients",
     "scratchnet.base_model.BaseModel*": "has methods for files only",
     "scratchnet.backends.contract.*": "the table of kernels and its checks: attacked through every kernel",
@@ -89,6 +91,8 @@ NOT_CALLED = {
     "scratchnet.backends.*.isa*": "says what runs; takes nothing",
     "scratchnet.backends.reference_uses": "says what ran; takes nothing",
 }
+if _HAS_SKLEARN:
+    NOT_CALLED["scratchnet.estimators.*"] = "attacked by scikit-learn's checks: tests/test_estimators_sklearn.py"
 
 
 def public() -> dict[str, object]:
@@ -121,7 +125,7 @@ def is_excused(name: str) -> bool:
 def _modules() -> list[str]:
     names = [m.name for m in pkgutil.walk_packages(scratchnet.__path__, "scratchnet.")]
     public = [n for n in names if not any(part.startswith("_") for part in n.split("."))]
-    if find_spec("sklearn") is None:
+    if not _HAS_SKLEARN:
         public.remove("scratchnet.estimators")
     return ["scratchnet._arrays", "scratchnet._parts", *public]  # what users hand in comes to the first two
 
