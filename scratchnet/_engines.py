@@ -326,7 +326,7 @@ class Proved(Planned):
         return losses
 
     def verify(self, batch: Array) -> None:
-        """Verify the next step, which is run elsewhere, on its batch, if it is one of those that `train` verifies."""
+        """Verify the next step, which is run elsewhere, on its batch, if `train` would verify it."""
         made = self._made + 1
         if self._made in self.EARLY or made % self._steps_of_epoch == 0:
             with streams_put_back():

@@ -115,6 +115,8 @@ class Ranks:
         """Exchange why ranks have failed; return what the first of them is for the others."""
         with self._exchanging():
             texts = self.comm.allgather(text)
+        if (kinds == _ENDED).any():
+            _comms[:] = [other for other in _comms if other != self.comm]  # all know
         first = int(np.flatnonzero(kinds < 0)[0])
         if (kinds == _INTERRUPTED).any():
             return KeyboardInterrupt()
@@ -259,7 +261,7 @@ def _end(comm: Any) -> None:
     with suppress(Exception):  # MPI may be over, or the communicator freed
         from mpi4py import MPI
 
-        if MPI.Is_finalized() or comm == MPI.COMM_NULL:
+        if MPI.Is_finalized() or comm == MPI.COMM_NULL or not any(comm == other for other in _comms):
             return
         if error is not None and hasattr(signal, "alarm"):  # others may wait for something else
             signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -19,7 +19,7 @@ from ._hints import hint_at_compile
 from ._parts import remove_duplicate
 from ._progress import show_progress
 from ._proof import streams_put_back
-from ._rank_fit import Batches, begin_together, end_epoch, orders_of, share_epochs, share_streams, take_states
+from ._rank_fit import Batches, begin_together, end_epoch, orders_of, share_epochs, take_states
 from ._ranks import Ranks
 from ._run import FitRun
 from ._training import LogLines, check_numbers, finish_step_on_interrupt
@@ -255,7 +255,6 @@ class Trainer(ResumableTrainer):
             given = {
                 **dict(max_epoch=max_epoch, batch_size=batch_size, max_grad=max_grad, eval_interval=eval_interval),
                 **dict(drop_last=drop_last, resume=resume, checkpoint=path is not None, compile=self._compile),
-                "callbacks": [type(callback).__name__ for callback in callbacks],
             }
             data = [x, t, sample_weight, *(validation or ())]
             begin_together(self._ranks, self, own, data, sharded, **given)
@@ -304,7 +303,7 @@ class Trainer(ResumableTrainer):
                     interrupted()  # before anything is drawn from the stream: what is drawn ahead is one call
                     # If nothing inspects the model between them, several small epochs are one call.
                     is_watched = bool(callbacks) or run.is_validated
-                    is_single = is_watched or path is not None
+                    is_single = is_watched or path is not None or self._ranks.size > 1
                     epochs = 1 if is_single else min(left, run.engine.epochs_at_once(steps))
                     left -= epochs
                     rows = orders.draw(epochs, batches.used)
@@ -312,8 +311,6 @@ class Trainer(ResumableTrainer):
                     run.train(rows, log, interrupted)
                     if is_single:
                         self._finish_epoch(run, state, log, callbacks, path, stream)
-                    elif self.engine != "plan":
-                        share_streams(self._ranks, stream)  # a model's own code may have drawn
                     if state.is_stopped:
                         break
                     if left and is_watched:

@@ -107,7 +107,10 @@ def tied(dtype: str) -> Any:
 WEIGHTS = np.arange(300) % 4 * 0.5
 ZERO_AT_FIRST = np.where(np.arange(300) % 30 < 20, 0.0, 1.0)
 IMAGES = np.random.RandomState(0).rand(300, 1, 6, 6)
-QUARTER = np.random.RandomState(1).permutation(300)[:41]
+SOME = np.random.RandomState(1).permutation(300)[:41]
+ONE_LEFT = dict(
+    x=X[SOME], t=T[SOME], batch_size=20, drop_last=False
+)  # fewer rows than ranks are in the last batch
 
 # Model, optimizer, rate, and more arguments of fit
 CASES: dict[str, Any] = {
@@ -120,7 +123,9 @@ CASES: dict[str, Any] = {
     "clipped, decay": (lambda: small("float64", weight_decay=1e-3), "SGD", 1.0, dict(max_grad=0.1)),
     "dropout": (lambda: deep("float64", Dropout(0.3)), "Momentum", 0.1, {}),
     "dropout float32": (lambda: deep("float32", Dropout(0.3)), "Momentum", 0.1, {}),
-    "normalized": (lambda: deep("float64", normalized("float64")), "SGD", 0.3, dict(drop_last=False, batch_size=37)),
+    "normalized": (
+        lambda: deep("float64", normalized("float64")), "SGD", 0.3, dict(drop_last=False, batch_size=37)
+    ),
     "normalized float32": (lambda: deep("float32", normalized("float32")), "SGD", 0.3, {}),
     "normalized, weights": (
         lambda: deep("float64", normalized("float64")), "SGD", 0.3, dict(sample_weight=ZERO_AT_FIRST)
@@ -132,15 +137,14 @@ CASES: dict[str, Any] = {
     "images": (lambda: images("float64"), "Adam", 0.01, dict(x=IMAGES, drop_last=False, batch_size=32)),
     "uneven": (lambda: small("float64"), "Momentum", 0.1, dict(batch_size=31)),
     "smaller last": (lambda: small("float64"), "Momentum", 0.1, dict(batch_size=37, drop_last=False)),
-    "one row last": (  # 41 samples: fewer rows than ranks are left
-        lambda: deep("float64", Dropout(0.2)), "SGD", 0.3, dict(x=X[QUARTER], t=T[QUARTER], batch_size=20, drop_last=False)
-    ),
+    "one row last": (lambda: deep("float64", Dropout(0.2)), "SGD", 0.3, ONE_LEFT),
     "one row last, normalized": (
-        lambda: deep("float64", normalized("float64")), "SGD", 0.1,
-        dict(x=X[QUARTER], t=T[QUARTER], batch_size=20, drop_last=False),
+        lambda: deep("float64", normalized("float64")), "SGD", 0.1, ONE_LEFT
     ),
     "weights": (lambda: small("float64"), "Adam", 0.03, dict(sample_weight=WEIGHTS)),
-    "weights 0 on a rank": (lambda: small("float64", weight_decay=1e-3), "SGD", 0.3, dict(sample_weight=ZERO_AT_FIRST)),
+    "weights 0 on a rank": (
+        lambda: small("float64", weight_decay=1e-3), "SGD", 0.3, dict(sample_weight=ZERO_AT_FIRST)
+    ),
     "layers": (lambda: small("float64", weight_decay=1e-3), "SGD", 1.0, dict(compile=False)),
     "regression": (
         lambda: MultiLayerNet(2, [8], 1, dtype=np.dtype("float64"), loss="identity"), "SGD", 0.1,
