@@ -343,7 +343,7 @@ def differ() -> None:
         Trainer(net(10), optimizers.SGD()).fit(X, T, 1, verbose=False)  # alone
 
 
-class failing:  # noqa: N801, D101: a function's name, as that of another
+class failing:
     def __new__(cls, trainer: Any = None) -> Any:
         raise ValueError("the callback's own")
 
@@ -376,6 +376,27 @@ def checks(folder: str) -> None:
 def whole(folder: str) -> None:
     compare(100, CASES)
     text(20)
+
+
+def emulated(folder: str) -> None:
+    """On the GPU, here an emulated one: gradients go over the host."""
+    import on_device
+
+    with on_device.emulated():
+        for name, make in {
+            "small": lambda: small("float32"),
+            "deep": lambda: deep("float32", normalized("float32")),
+        }.items():
+            ends = []
+            for comm in (PATIENT, None):
+                np.random.seed(1)
+                trainer = Trainer(make().to("cuda"), optimizers.Momentum(0.1), comm=comm)
+                trainer.fit(X[:90], T[:90], 2, 31, max_grad=0.5, verbose=False, drop_last=False, validation=(X, T))
+                ends.append([entry["loss"] for entry in trainer.history])
+                if comm is PATIENT:
+                    assert trainer.engine == "cuda-layers"
+                    same_on_all(name, digest([trainer.history, [p.get() for p in trainer.model.params]]))
+            close(name, *ends, 1e-5)
 
 
 def faulty(how: str) -> None:
@@ -420,6 +441,6 @@ def killed(folder: str) -> None:
 
 if __name__ == "__main__":
     _, what, *arguments = sys.argv
-    run = {f.__name__: f for f in (quick, checks, whole, faulty, killed)}[what]
+    run = {f.__name__: f for f in (quick, checks, whole, emulated, faulty, killed)}[what]
     run(*arguments)
     print(f"rank {RANK} of {SIZE} is done", flush=True)

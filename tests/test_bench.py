@@ -271,7 +271,7 @@ def test_everything_imports_without_the_peers(monkeypatch):
     for name in PEERS:
         monkeypatch.setitem(sys.modules, name, None)
     for path in BENCH.glob("*.py"):
-        if path.stem not in ("conftest", "kernels_torch", "chapters_torch"):  # a run's settings; for PyTorch
+        if path.stem not in ("conftest", "kernels_torch", "chapters_torch", "mpi_steps"):  # settings; for others
             load(path.stem)
     peers, workloads, timing = (import_module(name) for name in ("peers", "workloads", "timing"))
     for kind in workloads.PEERS.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,9 @@ pytestmark = [
 
 
 def start(ranks, *arguments, command=(*PYTHON, PROGRAM)):
-    path = os.pathsep.join(filter(None, [str(PROGRAM.parent), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(
+        filter(None, [str(PROGRAM.parent), str(PROGRAM.parent / "cuda"), os.environ.get("PYTHONPATH")])
+    )
     one_thread = {"SCRATCHNET_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment = {**os.environ, **one_thread, "PYTHONPATH": path}
     # Open MPI refuses root, and more ranks than processors, unless it is told otherwise.
@@ -66,6 +69,11 @@ def test_three_ranks(tmp_path):
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 def test_ranks(ranks, tmp_path):
     succeeds(ranks, "checks", tmp_path)
+
+
+@pytest.mark.long
+def test_on_an_emulated_gpu(tmp_path):
+    succeeds(2, "emulated", tmp_path)
 
 
 @pytest.mark.long
@@ -145,6 +153,21 @@ def test_the_command(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     code, out, errors = ended(start(2, "mnist", *options, "file", command=train), 300)
     assert code != 0 and "file" in errors and "Traceback" not in errors
+
+
+@pytest.mark.long
+def test_the_readme_s_script(tmp_path):
+    readme = PROGRAM.parent.parent / "README.md"
+    if not readme.exists():
+        pytest.skip("no README here: the tests run against an installed package")
+    (block,) = re.findall(r"```python mpi\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
+    script = tmp_path / "train.py"
+    script.write_text(block.replace('"weights.npz"', repr(str(tmp_path / "weights.npz"))))
+    for command in ((sys.executable, "-m", "mpi4py", script), (*PYTHON, "-m", "scratchnet", "run", script)):
+        code, out, errors = ended(start(2, command=command), 300)
+        assert code == 0, errors
+        assert out.count("| epoch 100 |") == 1
+        (tmp_path / "weights.npz").unlink()
 
 
 @pytest.mark.long
