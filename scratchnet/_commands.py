@@ -194,7 +194,7 @@ def ranks_of(options: argparse.Namespace) -> Ranks:
         return Ranks()
     try:
         from mpi4py import MPI
-    except ImportError as error:  # or RuntimeError
+    except (ImportError, RuntimeError) as error:  # the latter without an MPI
         raise ImportError(
             f'--mpi requires mpi4py and an MPI: pip install mpich "scratchnet[mpi]" ({error})'
         ) from None

@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 
 from . import _model_state, _streams
-from ._arrays import Array, is_carray, is_on_gpu, to_side
+from ._arrays import Array, as_array, is_carray, is_on_gpu, to_side
 from ._cut import Cut
 from ._engines import Gradients, Layers, Planned, Proved, TrainStep, choose_engine
 from ._orders import Orders
@@ -128,6 +128,7 @@ def begin_together(
     if ranks.size == 1:
         return
     model, optimizer = trainer.model, trainer.optimizer
+    data = [None if a is None else as_array(a, "fit") for a in data]
     ranks.agree(
         "fit",
         {
@@ -196,7 +197,7 @@ def streams_of(stream: Any) -> list[dict[str, Any]]:
 
 
 def share_streams(ranks: Ranks, stream: Any) -> None:
-    """Give the streams of rank 0 to all, after code has run that may have drawn on some."""
+    """Give the streams of rank 0 to all: callbacks, or a model's own code, may have drawn on some."""
     if ranks.size > 1:
         put_streams(stream, ranks.from_first(lambda: streams_of(stream)))
 
@@ -218,8 +219,8 @@ def take_states(batches: Batches, model: Any) -> None:
                 break
 
 
-def end_epoch(ranks: Ranks, trainer: Any, stream: Any, is_stopped: bool) -> bool:
-    """Whether a callback of any rank has ended the fit; all get the streams of rank 0.
+def end_epoch(ranks: Ranks, trainer: Any, is_stopped: bool) -> bool:
+    """Whether a callback of any rank has ended the fit.
 
     Raises
     ------
@@ -236,7 +237,6 @@ def end_epoch(ranks: Ranks, trainer: Any, stream: Any, is_stopped: bool) -> bool
         raise told(
             ValueError("fit: after the callbacks the parameters, or lr, are no longer the same on all ranks")
         )
-    share_streams(ranks, stream)
     return bool(found[:, 0].any())
 
 

@@ -185,8 +185,8 @@ class Ranks:
             flat[...] = 0  # whatever it holds
         elif factor != 1:
             flat *= flat.dtype.type(factor)
-        if self._takes_gpu is None:
-            self._takes_gpu = is_on_gpu(flat) and _mpi_takes_gpu_arrays()
+        if is_on_gpu(flat) and self._takes_gpu is None:
+            self._takes_gpu = _mpi_takes_gpu_arrays()
         if is_on_gpu(flat) and not self._takes_gpu:
             here = to_side(flat, to_gpu=False)
             self._add_up(here)

@@ -223,9 +223,9 @@ class RnnlmTrainer(ResumableTrainer):
                         total, count = 0.0, 0
                 self.current_epoch += 1
                 state.epochs += 1
-                share_streams(ranks, None)
                 if path is not None:
                     state.window = float(total), count
                     self.save_checkpoint(path)
+                share_streams(ranks, None)
             interrupted()
         state.window = float(total), count

@@ -19,7 +19,7 @@ from ._hints import hint_at_compile
 from ._parts import remove_duplicate
 from ._progress import show_progress
 from ._proof import streams_put_back
-from ._rank_fit import Batches, begin_together, end_epoch, orders_of, share_epochs, take_states
+from ._rank_fit import Batches, begin_together, end_epoch, orders_of, share_epochs, share_streams, take_states
 from ._ranks import Ranks
 from ._run import FitRun
 from ._training import LogLines, check_numbers, finish_step_on_interrupt
@@ -338,10 +338,11 @@ class Trainer(ResumableTrainer):
         for callback in callbacks:
             answer = callback(self)
             state.is_stopped |= isinstance(answer, bool | np.bool_) and bool(answer)
-        state.is_stopped = end_epoch(self._ranks, self, stream, state.is_stopped)
+        state.is_stopped = end_epoch(self._ranks, self, state.is_stopped)
         self._fit_state = state  # a callback may have called fit
         if path is not None:
             self.save_checkpoint(path)
+        share_streams(self._ranks, stream)
 
     def _check(
         self,
