@@ -48,10 +48,24 @@ def fitted(steps: dict[str, float]) -> tuple[float, float]:
     return float(by_rows), max(float(fixed), 0.0)
 
 
-def speedup(steps: dict[str, float], parameters: int, ranks: int, latency: float, rate: float) -> float:
-    by_rows, fixed = fitted(steps)
-    alone = by_rows + fixed
-    return alone / (by_rows / ranks + fixed + exchange_seconds(4 * parameters, ranks, latency, rate))
+def speedup(found: dict[str, Any], name: str, ranks: int, exchange: float) -> float:
+    """How many times as fast a step of one batch is, if the exchange takes so many seconds."""
+    by_rows, fixed = fitted(found["steps"][name])
+    batch = found["batches"][name]
+    return (by_rows + fixed) / (by_rows * ceil(batch / ranks) / batch + fixed + exchange)
+
+
+def software(found: dict[str, Any]) -> float:
+    """Seconds that a step over ranks takes beside its rows and what MPI does: those of the smallest network."""
+    return float(min(steps["loop"] - steps["batch / 2"] for steps in found["steps"].values()))
+
+
+def exchange_here(found: dict[str, Any], nbytes: float) -> float:
+    """Seconds of a step's exchanges between the ranks that were measured."""
+    exchanges = found["exchanges"]
+    sizes = sorted(map(int, exchanges["ours"]))
+    sums = [exchanges["ours"][str(size)] for size in sizes]
+    return float(min(exchanges["header"].values()) + np.interp(nbytes, sizes, sums))
 
 
 def report(found: dict[str, Any]) -> str:
@@ -61,15 +75,19 @@ def report(found: dict[str, Any]) -> str:
     for size in exchanges["ours"]:
         cells = [f"{1e6 * exchanges[what][size]:.0f}" for what in ("header", "ours", "Allreduce")]
         lines.append(f"| {size} | {' | '.join(cells)} |")
-    lines += ["", "| network | one thread, ms | threads | ranks | " + " | ".join(
-        f"{ranks} over {name}" for name in NETWORKS for ranks in RANKS) + " |"]  # fmt: skip
-    lines += ["|---" * (4 + len(NETWORKS) * len(RANKS)) + "|"]
+    heading = ["network, batch", "parameters", "one thread, ms", "threads", "ranks", "ranks by the model"]
+    heading += [f"{ranks} over {name}" for name in NETWORKS for ranks in RANKS]
+    lines += ["", f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
     for name, steps in found["steps"].items():
-        alone = steps["batch / 1"]
-        cells = [f"{1e3 * alone:.3f}", f"{alone / steps['threads']:.2f}", f"{alone / steps['ranks']:.2f}"]
+        alone, parameters = steps["batch / 1"], found["parameters"][name]
+        cells = [f"{name}, {found['batches'][name]}", f"{parameters:,}", f"{1e3 * alone:.3f}"]
+        cells += [f"{alone / steps[what]:.2f}" for what in ("threads", "ranks")]
+        cells.append(f"{speedup(found, name, found['ranks'], exchange_here(found, 4 * parameters)):.2f}")
         for network in NETWORKS.values():
-            cells += [f"{speedup(steps, found['parameters'][name], ranks, *network):.2g}" for ranks in RANKS]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+            for ranks in RANKS:
+                seconds = exchange_seconds(4 * parameters, ranks, *network)
+                cells.append(f"{speedup(found, name, ranks, seconds + software(found)):.2g}")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -90,3 +108,4 @@ def test_ranks(benchmark, seconds):
     results = HERE.parent / "bench-results"
     results.mkdir(exist_ok=True)
     (results / "mpi.md").write_text(text + "\n")
+    (results / "mpi.json").write_text(json.dumps(found))

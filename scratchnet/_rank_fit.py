@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -245,6 +246,8 @@ class SharedStep:
 
     def __init__(self, ranks: Ranks, step: TrainStep) -> None:
         self._ranks, self._step = ranks, step
+        self._grads: list[Any] = []
+        self._flat: Array | None = None  # their memory, if it is in one piece
 
     def __call__(
         self,
@@ -263,7 +266,7 @@ class SharedStep:
             Takes the part of the batch and its share of the loss; returns the mean loss of its rows, the
             parameters and their gradients, of that loss times `factor` of the share.
         """
-        rank, total, whole = self._ranks.rank, sum(sizes), in_order(np.array(amounts, float))
+        rank, total, whole = self._ranks.rank, sum(sizes), in_order(amounts)
         own = sizes[rank]
         share = float(amounts[rank]) / whole if whole else own / total
         given = factor(share)
@@ -273,19 +276,26 @@ class SharedStep:
             loss, params, grads = gradients(part, share)
         losses = self._ranks.meet("trains a step", share * float(loss) if share else 0.0)[:, 0]
         each = flatten(grads)
-        flat, is_view = _joined(each)
+        if len(each) != len(self._grads) or not all(map(is_, each, self._grads)):
+            self._grads, self._flat = each, _in_one_piece(each)
+        flat = _joined(each) if self._flat is None else self._flat
         self._ranks.add_up(flat, rest if own else 0.0)
-        self._step.update(params, grads if is_view else _parted(flat, each, grads))
+        self._step.update(params, grads if flat is self._flat else _parted(flat, each, grads))
         return in_order(losses)
 
 
-def _joined(grads: list[Any]) -> tuple[Array, bool]:
-    """Return gradients as one flat array, and whether it is their own memory."""
+def _in_one_piece(grads: list[Any]) -> Array | None:
+    """Return the memory of gradients as one flat array, if they lie side by side."""
     if all(_model_state.is_array(g) and is_carray(g) for g in grads):
         runs = coalesce(grads, grads, [])
         if len(runs) == 1:
-            return runs[0][0], True
-    return np.concatenate([g.reshape(-1) if _model_state.is_array(g) else np.ravel(g) for g in grads]), False
+            return runs[0][0]
+    return None
+
+
+def _joined(grads: list[Any]) -> Array:
+    """Return the numbers of gradients in a new flat array."""
+    return np.concatenate([g.reshape(-1) if _model_state.is_array(g) else np.ravel(g) for g in grads])
 
 
 def _parted(flat: Array, each: list[Any], grads: Any) -> Any:
@@ -333,8 +343,7 @@ class Shared:
         (size,) = self._job.batches(len(rows), 1)
         sizes = self._batches.last if len(rows) == size else self._batches.whole
         own, is_sharded = sizes[self._ranks.rank], self._batches.is_sharded
-        ends = np.cumsum([0, *([] if is_sharded else sizes[:-1])])
-        first = 0 if is_sharded else ends[self._ranks.rank]
+        first = 0 if is_sharded else sum(sizes[: self._ranks.rank])
         mine = rows[first : first + own] if own else rows[:1]
         if isinstance(self._inner, Proved):
             self._inner.verify(rows[:size])
@@ -342,7 +351,7 @@ class Shared:
         if self._counts is not None and is_sharded:
             amounts = self._ranks.meet("sums statistics", float(self._counts[mine].sum()))[:, 0]
         elif self._counts is not None:
-            amounts = [float(part.sum()) for part in np.split(self._counts[rows[:size]], ends[1:])]
+            amounts = [float(part.sum()) for part in np.split(self._counts[rows[:size]], np.cumsum(sizes)[:-1])]
 
         def gradients(part: Cut, share: float) -> Gradients:
             return self._inner.gradients(mine, part.start, part.total, share)

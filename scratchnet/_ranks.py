@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -240,9 +240,12 @@ def _add_in_order(parts: Array, out: Array) -> None:
         out += part
 
 
-def in_order(numbers: Array) -> float:
+def in_order(numbers: Iterable[float]) -> float:
     """Return the sum of some numbers, added one after the other."""
-    return float(np.cumsum(numbers)[-1])
+    total = 0.0
+    for number in numbers:  # not sum(), which since Python 3.12 rounds differently
+        total += float(number)
+    return total
 
 
 def told(error: BaseException) -> Any:
