@@ -79,10 +79,11 @@ def report(found: dict[str, Any]) -> str:
     heading += [f"{ranks} over {name}" for name in NETWORKS for ranks in RANKS]
     lines += ["", f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
     for name, steps in found["steps"].items():
-        alone, parameters = steps["batch / 1"], found["parameters"][name]
-        cells = [f"{name}, {found['batches'][name]}", f"{parameters:,}", f"{1e3 * alone:.3f}"]
-        cells += [f"{alone / steps[what]:.2f}" for what in ("threads", "ranks")]
-        cells.append(f"{speedup(found, name, found['ranks'], exchange_here(found, 4 * parameters)):.2f}")
+        parameters = found["parameters"][name]
+        cells = [f"{name}, {found['batches'][name]}", f"{parameters:,}", f"{1e3 * steps['batch / 1']:.3f}"]
+        cells += [f"{steps['alone'] / steps[what]:.2f}" for what in ("threads", "ranks")]
+        seconds = exchange_here(found, 4 * parameters) + software(found)
+        cells.append(f"{speedup(found, name, found['ranks'], seconds):.2f}")
         for network in NETWORKS.values():
             for ranks in RANKS:
                 seconds = exchange_seconds(4 * parameters, ranks, *network)
