@@ -436,7 +436,7 @@ def killed(folder: str) -> None:
     path = Path(folder) / "run.npz"
     trainer.fit(X, T, 6, 30, verbose=False, callbacks=callback, checkpoint=path, resume=True)
     if RANK == 0:
-        print(all_of(trainer), flush=True)
+        print(f"ends with {all_of(trainer)}", flush=True)
 
 
 if __name__ == "__main__":
