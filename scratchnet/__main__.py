@@ -59,7 +59,7 @@ def _in_words(command: Callable[[Any], int], options: Any) -> int:
     except RuntimeError as error:
         from .backends import NoGPUError
 
-        is_missing = isinstance(error, NoGPUError)
+        is_missing = isinstance(error, NoGPUError) or type(error).__name__ == "RankError"
         if not is_missing and getattr(options, "device", "cpu") != "cuda":
             raise
         say(f"error: {'' if is_missing else 'the GPU failed: '}{error}")  # the latter is CuPy's

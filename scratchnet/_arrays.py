@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from numbers import Real
 from operator import index
 from typing import Any
 
 import numpy as np
+
+from ._cut import current
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -189,12 +192,16 @@ def uploaded(where: str, value: Any) -> Array:
 
 
 def random_like(x: Array) -> Array:
-    """Return random numbers from 0 to 1 of the shape and device of x, from NumPy's or CuPy's global stream."""
+    """Return random numbers from 0 to 1 of the shape and device of x, from NumPy's or CuPy's global stream.
+
+    For a part of a batch they are drawn for all of it.
+    """
+    draw: Any = np.random.rand
     if is_on_gpu(x):
-        there: Array = sys.modules["cupy"].random.rand(*x.shape, dtype=x.dtype)
-        return there
-    drawn = np.random.rand(*x.shape)
-    return drawn if x.ndim else np.asarray(drawn)  # for a 0-d shape NumPy returns a float
+        draw = partial(sys.modules["cupy"].random.rand, dtype=x.dtype)
+    cut = current()
+    drawn = cut.drawn(x.shape, draw) if cut else draw(*x.shape)
+    return drawn if x.ndim else as_array(drawn)  # for a 0-d shape NumPy returns a float
 
 
 def is_carray(array: Array) -> bool:

@@ -9,6 +9,7 @@ array of that entry. Nothing is pickled.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -36,9 +37,15 @@ _TEXTS = ("format", "optimizer", "rng", "trainer", "callbacks")
 # Writing
 
 
-def write_checkpoint(path: Path, trainer: Any) -> None:
-    """Write a trainer's run; errors are those of `ResumableTrainer.save_checkpoint`."""
+def write_checkpoint(path: Path, trainer: Any, states: list[Array | None] | None = None) -> None:
+    """Write a trainer's run; errors are those of `ResumableTrainer.save_checkpoint`.
+
+    `states` are those of stateful layers, if not the model's own.
+    """
     arrays = _entries(trainer)
+    for i, state in enumerate(states or ()):
+        if state is not None:
+            arrays[f"states/{i}"] = state
     with whole_file(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -143,9 +150,12 @@ class CheckpointContent:
         trainer._fit_state = self.fit_state
 
 
-def read_checkpoint(path: Path, trainer: Any) -> CheckpointContent:
-    """Return a checkpoint that fits a trainer; ValueError if it does not, or is damaged."""
-    with open_file(path) as file:
+def read_checkpoint(path: Path, trainer: Any, content: bytes | None = None) -> CheckpointContent:
+    """Return a checkpoint that fits a trainer; ValueError if it does not, or is damaged.
+
+    `content` is that of the file, if it is not to be read.
+    """
+    with open_file(path) if content is None else io.BytesIO(content) as file:
         try:
             archive = Archive(file)
             headers = archive.headers
@@ -153,7 +163,7 @@ def read_checkpoint(path: Path, trainer: Any) -> CheckpointContent:
             if texts["format"] != _FORMAT:
                 raise ValueError(f"its format is {texts['format']!r}, expected {_FORMAT!r}")
             nbytes = sum(header.nbytes for header in headers.values())
-            if nbytes > os.fstat(file.fileno()).st_size:  # nothing is compressed
+            if nbytes > file.seek(0, os.SEEK_END):  # nothing is compressed
                 raise ValueError(f"its entries have {nbytes} bytes")
             told = json.loads(_text(archive, "trainer"))
             if told["class"] != type(trainer).__name__:

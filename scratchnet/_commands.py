@@ -6,14 +6,16 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from os import environ
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import show_config
+from . import get_num_threads, set_num_threads, show_config
 from ._arrays import Array
 from ._files import check_replaceable, whole_file
+from ._ranks import Ranks
 from ._start import say
 from .dataset import mnist, spiral
 from .dataset._lines import names_in_short
@@ -111,6 +113,7 @@ def add_options(parser: argparse.ArgumentParser, **defaults: str) -> None:
         action="store_true",
     )
     add("--quiet", "print only the result", action="store_true")
+    add("--mpi", "train with the other processes that mpiexec has started", action="store_true")
     add("--out", "where the files go", type=Path, metavar="FOLDER")
 
 
@@ -185,8 +188,36 @@ def load_data(name: str) -> Data:
     return x_train, t_train, x_test, t_test
 
 
+def ranks_of(options: argparse.Namespace) -> Ranks:
+    """Return the processes that train together; on one machine they share its processors."""
+    if not options.mpi:
+        return Ranks()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # the latter without an MPI
+        raise ImportError(
+            f'--mpi requires mpi4py and an MPI: pip install mpich "scratchnet[mpi]" ({error})'
+        ) from None
+    ranks = Ranks(MPI.COMM_WORLD)
+    if ranks.rank:
+        options.quiet = True
+    if not {"SCRATCHNET_NUM_THREADS", "OMP_NUM_THREADS"} & environ.keys():
+        here = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
+        set_num_threads(max(1, get_num_threads() // here.Get_size()))
+        here.Free()
+    return ranks
+
+
 def _train(options: argparse.Namespace) -> int:
+    ranks = ranks_of(options)
+    with ranks.telling():
+        return _train_on(ranks, options)
+
+
+def _train_on(ranks: Ranks, options: argparse.Namespace) -> int:
     _fill_in(options)
+    if ranks.size > 1:  # one of them downloads what is missing
+        ranks.from_first(lambda: load_data(options.data) and None)
     x, t, x_test, t_test = load_data(options.data)
     if options.seed is not None:  # otherwise continue with the spiral's own seed, as in the book
         np.random.seed(options.seed)
@@ -209,6 +240,7 @@ def _train(options: argparse.Namespace) -> int:
             say(LEARNED_NOTHING.format("always predicting one class"))
 
     return train_and_write(
+        ranks,
         model,
         x,
         t,
@@ -221,6 +253,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def train_and_write(
+    ranks: Ranks,
     model: Network,
     x: Array,
     t: Array,
@@ -234,28 +267,13 @@ def train_and_write(
     """Train a network as the options say, print the result, write the files, and return the exit code.
 
     `rate` is the learning rate where --lr is left out; `result` prints how good the network is; `texts` go into
-    the weights file, and `fit` to Trainer.fit.
+    the weights file, and `fit` to Trainer.fit. All ranks train; rank 0 does the rest.
     """
     model.to(options.device)
-    trainer = Trainer(model, OPTIMIZERS[options.optimizer](rate if options.lr is None else options.lr))
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / CHECKPOINT
-    for file in (options.out / WEIGHTS, path):
-        check_replaceable(file)  # now, not after the training
-    texts = texts or {}
-    _check_same_data(options.out / WEIGHTS, x.shape[1], texts.get("table"))
-    if path.exists() and not (options.resume or (options.out / WEIGHTS).exists()):
-        say(f"begins anew, without --resume: {path} is of a run that did not end, and will be replaced")
-    epochs = options.epochs
-    if options.resume and path.exists():
-        trainer.load_checkpoint(path)
-        if trainer._fit_state is not None and trainer._fit_state.is_stopped:
-            epochs = trainer.current_epoch
-            say("the training had stopped by itself: nothing is left to do; without --resume it begins anew")
-        if options.lr is not None:
-            trainer.optimizer.lr = options.lr
-        if not options.quiet:
-            print(f"goes on after {trainer.current_epoch} epochs")
+    optimizer = OPTIMIZERS[options.optimizer](rate if options.lr is None else options.lr)
+    trainer = Trainer(model, optimizer, comm=ranks.comm)
+    path, texts = options.out / CHECKPOINT, texts or {}
+    epochs = ranks.from_first(lambda: _begin(trainer, x.shape[1], options, texts))
     before, saved_at = trainer.current_epoch, -float("inf")
 
     def save(trainer: Trainer) -> None:
@@ -282,16 +300,44 @@ def train_and_write(
     except KeyboardInterrupt:
         code = 130
         if trainer.current_epoch == 0:
-            say("Ctrl-C in the first epoch; nothing was written")
+            if ranks.rank == 0:
+                say("Ctrl-C in the first epoch; nothing was written")
             return code
-        say(f"Ctrl-C after {trainer.current_epoch} epochs; what was learned is kept, and --resume goes on")
+        if ranks.rank == 0:
+            say(f"Ctrl-C after {trainer.current_epoch} epochs; what was learned is kept, and --resume goes on")
+    if ranks.rank:
+        return code
     seconds = time.perf_counter() - start
     result()
-    print(f"{trainer.current_epoch - before} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}")
+    over = f", {ranks.size} ranks" if ranks.size > 1 else ""
+    made = trainer.current_epoch - before
+    print(f"{made} epochs in {seconds:.2f} s, {options.dtype}, engine {trainer.engine}{over}")
     model.to("cpu")
     written = [write_params(model, options.out / WEIGHTS, texts=texts), *_pictures(trainer, model, x, t, options)]
     print("wrote " + ", ".join(str(path) for path in written))
     return code
+
+
+def _begin(trainer: Trainer, inputs: int, options: argparse.Namespace, texts: dict[str, str]) -> int:
+    """Check what files there are, load the checkpoint to go on from, and return up to which epoch to train."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / CHECKPOINT
+    for file in (options.out / WEIGHTS, path):
+        check_replaceable(file)  # now, not after the training
+    _check_same_data(options.out / WEIGHTS, inputs, texts.get("table"))
+    if path.exists() and not (options.resume or (options.out / WEIGHTS).exists()):
+        say(f"begins anew, without --resume: {path} is of a run that did not end, and will be replaced")
+    epochs: int = options.epochs
+    if options.resume and path.exists():
+        trainer.load_checkpoint(path)
+        if trainer._fit_state is not None and trainer._fit_state.is_stopped:
+            epochs = trainer.current_epoch
+            say("the training had stopped by itself: nothing is left to do; without --resume it begins anew")
+        if options.lr is not None:
+            trainer.optimizer.lr = options.lr
+        if not options.quiet:
+            print(f"goes on after {trainer.current_epoch} epochs")
+    return epochs
 
 
 def _check_same_data(path: Path, inputs: int, table: str | None) -> None:

@@ -135,7 +135,7 @@ class LiveLoss:
 
     def __call__(self, trainer: Any) -> None:
         """Draw the curve, if the last picture is old enough."""
-        if time.monotonic() - self._drawn_at >= self.SECONDS:
+        if time.monotonic() - self._drawn_at >= self.SECONDS and not getattr(trainer, "rank", 0):
             self._draw(trainer)
 
     def after_fit(self, trainer: Any) -> None:

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, as_number, check_labels, is_on_gpu, to_side
+from ._as_written import unmodified_chain
 from ._parts import flatten, layers_of, remove_duplicate
 from ._proof import Twin, record, streams_put_back
 from ._watching import FirstBackward
 from .plan import Job, NoPlanError, Plan
 from .util import class_indices, clip_grads, to_cpu
+
+Gradients = tuple[Any, Any, Any]  # a loss, the parameters and their gradients
 
 
 def choose_engine(
@@ -76,11 +79,17 @@ class TrainStep:
 
     def __call__(self, x: Array, t: Array, weights: Array | None = None) -> Any:
         """Run a step on samples and labels; return the loss: a number, or on the GPU what forward returned."""
+        loss, params, grads = self.gradients(x, t, weights)
+        self.update(params, grads)
+        return loss
+
+    def gradients(self, x: Array, t: Array, weights: Array | None = None, dout: Any = None) -> Gradients:
+        """Return the loss, the parameters, each once, and their gradients, of the loss times `dout`."""
         forward = self._model.forward
         loss = forward(x, t) if weights is None else forward(x, t, sample_weight=weights)
         if not is_on_gpu(loss):
             loss = as_number("fit: the model's loss", loss)
-        self._model.backward()
+        self._model.backward(*(() if dout is None else (dout,)))
         if self._checks:
             for check in self._checks:
                 check()
@@ -90,10 +99,13 @@ class TrainStep:
             params, grads = flatten(params), flatten(grads)
         if self._are_shared:
             params, grads = remove_duplicate(params, grads)
+        return loss, params, grads
+
+    def update(self, params: Any, grads: Any) -> None:
+        """Clip the gradients and update the parameters."""
         if self._max_grad is not None:
             clip_grads(grads, self._max_grad)
         self._optimizer.update(params, grads)
-        return loss
 
 
 class Layers:
@@ -107,6 +119,7 @@ class Layers:
         if is_new:
             checks.append(FirstBackward("fit", job.model).check)
         self._step = TrainStep(job.model, job.optimizer, job.max_grad, *checks)
+        self._is_own = unmodified_chain(job.model) is not None  # whose backward takes a factor
 
     def _first_checks(self) -> list[Callable[[], None]]:
         return []
@@ -130,8 +143,20 @@ class Layers:
 
     def _on(self, batch: Array) -> Any:
         """Run a step on a batch of rows, which are on the data's side."""
+        return self._step(*self._taken(batch))
+
+    def _taken(self, batch: Array) -> tuple[Array, Array, Array | None]:
         x, t, weights = self._job.x, self._job.t, self._job.weights
-        return self._step(x[batch], t[batch], None if weights is None else weights[batch])
+        return x[batch], t[batch], None if weights is None else weights[batch]
+
+    def factor(self, share: float) -> float:
+        """Return what the gradients are of: the mean loss times this, the share if they can be of that."""
+        return share if self._is_own else 1.0
+
+    def gradients(self, batch: Array, start: int, total: int, share: float) -> Gradients:
+        """Return what TrainStep.gradients does, of rows that a batch of `total` has from `start` on."""
+        there = to_side(batch, to_gpu=is_on_gpu(self._job.x))
+        return self._step.gradients(*self._taken(there), share if self._is_own else None)
 
 
 class LayersOnGPU(Layers):
@@ -203,6 +228,15 @@ class Planned:
     def train(self, rows: Array) -> list[float]:
         """Run as many steps as time permits on the batches of the rows; return their losses."""
         return self._run(rows, self._steps)
+
+    def factor(self, share: float) -> float:
+        """Return what the gradients are of: the mean loss times this."""
+        return 1.0
+
+    def gradients(self, batch: Array, start: int, total: int, share: float) -> Gradients:
+        """Return what TrainStep.gradients does, of rows that a batch of `total` has from `start` on."""
+        loss, model = self.plan.gradients(batch, start, total), self.plan.model
+        return loss, model.params, model.grads
 
     def _run(self, rows: Array, steps: int) -> list[float]:
         start = time.perf_counter()
@@ -290,6 +324,14 @@ class Proved(Planned):
         *before, size = self._job.batches(len(rows), len(losses))
         self._batch = rows[sum(before) : sum(before) + size]
         return losses
+
+    def verify(self, batch: Array) -> None:
+        """Verify the next step, which is run elsewhere, on its batch, if `train` would verify it."""
+        made = self._made + 1
+        if self._made in self.EARLY or made % self._steps_of_epoch == 0:
+            with streams_put_back():
+                self._proof(batch, keep=False)
+        self._made, self._batch = made, batch
 
     def _proof(self, batch: Array, *, keep: bool) -> list[float]:
         """Run a step by the plan, and on the twin with the model's own code; raise an error if they differ."""

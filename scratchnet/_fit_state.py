@@ -10,7 +10,8 @@ from . import _streams
 from ._arrays import Array
 
 # Of the sizes those that say how a fit takes the data, with their values in files that do not have them.
-_FLAGS = {"drop_last": 1, "has_weights": 0}
+_FLAGS = {"drop_last": 1, "has_weights": 0, "sharded": 0}
+_LATER = {**_FLAGS, "ranks": 1}
 
 
 class FitState:
@@ -60,7 +61,7 @@ class FitState:
     @property
     def steps(self) -> int:
         """Steps per epoch; 0 before the first fit."""
-        length, *each = [size for name, size in self.sizes.items() if name not in _FLAGS] or (0,)
+        length, *each = [size for name, size in self.sizes.items() if name not in _LATER] or (0,)
         whole = max(1, prod(each))
         return length // whole if self.sizes.get("drop_last", True) else -(-length // whole)
 
@@ -86,7 +87,7 @@ class FitState:
             The fit has other sizes, another kind of stream, or other callbacks.
         """
         for name, size in sizes.items():
-            before = self.sizes.get(name, _FLAGS.get(name))
+            before = self.sizes.get(name, _LATER.get(name))
             if before != size:
                 pair: tuple[Any, Any] = (bool(size), bool(before)) if name in _FLAGS else (size, before)
                 raise ValueError(

@@ -71,6 +71,11 @@ def put(slot: Slot, value: Array | None, *, on_gpu: bool) -> None:
         setattr(layer, name, to_side(value, to_gpu=on_gpu).copy())
 
 
+def on_cpu(value: Any) -> Any:
+    """Return an array as NumPy's; None is itself."""
+    return None if value is None else to_side(value, to_gpu=False)
+
+
 def is_array(value: Any) -> bool:
     """Whether a value is an array of NumPy or CuPy."""
     return isinstance(value, np.ndarray) or is_on_gpu(value)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ._arrays import Array, as_array, as_number, is_on_gpu, to_side
-from ._engines import Layers, Planned, choose_engine
+from ._engines import Layers, Planned
 from ._parts import flatten, has_argument, has_classes, layers_of
+from ._rank_fit import Batches, Shared, choose_shared, cut
+from ._ranks import in_order
 from ._training import check_trainable
 from .loss_layers import as_weights
 from .plan import Job, NoPlanError
@@ -23,13 +26,13 @@ class FitRun:
     ----------
     trainer
         Its model and optimizer are trained.
-    x, t, validation, batch_size, max_grad, metric, sample_weight
+    x, t, validation, max_grad, metric, sample_weight
         The arguments of fit. They are checked here; the model has predicted a sample of the validation data then.
-    epoch
-        Samples of an epoch.
+    batches
+        The batches of an epoch.
     """
 
-    engine: Layers | Planned  # from `start` on
+    engine: Layers | Planned | Shared  # from `start` on
 
     def __init__(
         self,
@@ -37,17 +40,22 @@ class FitRun:
         x: Array,
         t: Array,
         validation: tuple[Any, Any] | None,
-        batch_size: int,
+        batches: Batches,
         max_grad: float | None,
         metric: Callable[[Any, Any, Any], Any] | None,
         sample_weight: Any,
-        epoch: int,
     ) -> None:
-        self._trainer, self._metric = trainer, metric
-        self._weights, self._epoch = _checked_weights(trainer.model, sample_weight, len(x)), epoch
+        self._trainer, self._metric, self._ranks = trainer, metric, trainer._ranks
+        self._weights, self._batches = _checked_weights(trainer.model, sample_weight, len(x)), batches
+        if self._weights is not None:
+            count = float(np.count_nonzero(self._weights))
+            if batches.is_sharded:
+                count = self._ranks.meet("begins a fit", count)[:, 0].sum()
+            if not count:
+                raise ValueError("fit: sample_weight is 0 for every sample, so that nothing would be learned")
         self._given = x, t, None if validation is None else _checked_validation(*validation)
         self.is_validated = validation is not None
-        self._batch_size, self._max_grad = batch_size, max_grad
+        self._max_grad = max_grad
         self._scores: tuple[int, ...] = ()  # shape of a sample's
         self._labels = _labels_for(trainer.model, t)
         if self._given[2] is not None:  # what does not fit is refused now
@@ -74,10 +82,13 @@ class FitRun:
         self._arrange()
         kept, trainer._kept = trainer._kept, None  # a fit in a callback creates its own
         try:
-            self.engine = choose_engine(trainer._compile, self._job, is_new=True, kept=kept)
+            self.engine = self._engine(trainer._compile, is_new=True, kept=kept)
         except NoPlanError as error:
             raise ValueError(f"fit: compile=True, but {error}") from None
         trainer.engine = self.engine.name
+
+    def _engine(self, compile: bool | None, **which: Any) -> Layers | Planned | Shared:
+        return choose_shared(self._ranks, self._batches, compile, self._job, **which)
 
     def _arrange(self) -> None:
         """Arrange the data as the model takes them, on the side of its parameters."""
@@ -86,7 +97,8 @@ class FitRun:
         on_gpu = _is_on_gpu(model)
         x, t = to_side(x, to_gpu=on_gpu), to_side(self._labels, to_gpu=on_gpu)
         weights = None if self._weights is None else to_side(self._weights, to_gpu=on_gpu)
-        self._job = Job(model, optimizer, x, t, self._batch_size, self._max_grad, weights, self._epoch)
+        batches = self._batches
+        self._job = Job(model, optimizer, x, t, batches.size, self._max_grad, weights, batches.used)
         if validation is not None:
             samples, labels = validation[0], _labels_for(model, validation[1], "fit: validation's ")
             self._has_classes = _has_classes(model, self._scores, labels)
@@ -114,28 +126,44 @@ class FitRun:
             is_new = trainer.model is not self._job.model
             self._arrange()
             try:
-                self.engine = choose_engine(trainer._compile, self._job, is_new=is_new)
+                self.engine = self._engine(trainer._compile, is_new=is_new)
             except Exception:  # errors of a changed model's own code are raised layer by layer
-                self.engine = choose_engine(False, self._job, is_new=is_new)
+                self.engine = self._engine(False, is_new=is_new)
         trainer.engine = self.engine.name  # a callback may have called fit
 
     def validate(self) -> dict[str, float]:
         """Return the validation data's loss and metric, and if there are classes both accuracies."""
         model, (x, t) = self._trainer.model, self._validation
         flags = {"train_flg": False} if has_argument(model.forward, "train_flg") else {}
-        total = 0.0
-        for part in row_blocks(len(x), self._batch_size):
-            loss = as_number("fit: the model's loss", model.forward(x[part], t[part], **flags))
-            total += loss * len(x[part])
-        found = {"val_loss": total / len(x)}
+
+        def mean_loss(x: Array, t: Array) -> float:
+            total = 0.0
+            for part in row_blocks(len(x), sum(self._batches.whole)):
+                loss = as_number("fit: the model's loss", model.forward(x[part], t[part], **flags))
+                total += loss * len(x[part])
+            return total / len(x)
+
+        found = {"val_loss": self._mean(mean_loss, x, t)}
         if self._has_classes:
-            own = _accuracy_of(model, self._job.x, self._job.t)
-            found = {"accuracy": own} | found | {"val_accuracy": _accuracy_of(model, x, t)}
+            mean = partial(self._mean, partial(_accuracy_of, model))
+            own = mean(self._job.x, self._job.t, is_own=self._batches.is_sharded)
+            found = {"accuracy": own} | found | {"val_accuracy": mean(x, t)}
         if self._metric is not None:
             on_gpu = is_on_gpu(x)
             given = [to_side(array, to_gpu=on_gpu) for array in self._given[2] or ()]
             found["val_metric"] = as_number("fit: the metric's result", self._metric(model, *given))
         return found
+
+    def _mean(self, mean: Callable[[Array, Array], float], x: Array, t: Array, is_own: bool = False) -> float:
+        """Return a mean over rows, to which each rank has a part: some of them, or all where they are its own."""
+        ranks = self._ranks
+        if ranks.size == 1:
+            return mean(x, t)
+        ends = np.cumsum([0, *cut(len(x), ranks.size)])
+        part = slice(None) if is_own else slice(ends[ranks.rank], ends[ranks.rank + 1])
+        rows = len(x[part])
+        told = ranks.meet("validates", rows * mean(x[part], t[part]) if rows else 0.0, rows)
+        return in_order(told[:, 0]) / in_order(told[:, 1])
 
 
 def _labels_for(model: Any, t: Array, whose: str = "") -> Array:
@@ -178,10 +206,7 @@ def _checked_weights(model: Any, sample_weight: Any, rows: int) -> Array | None:
     given = to_side(as_array(sample_weight, "fit: sample_weight"), to_gpu=False)
     dtypes = [p.dtype for p in flatten(model.params) if getattr(p, "dtype", None) in (np.float32, np.float16)]
     like = np.empty(0, *dtypes[:1])  # the losses cast them to the dtype of the parameters
-    weights = np.array(as_weights("fit: sample_weight", given, rows, like), np.float64)
-    if not weights.any():
-        raise ValueError("fit: sample_weight is 0 for every sample, so that nothing would be learned")
-    return weights
+    return np.array(as_weights("fit: sample_weight", given, rows, like), np.float64)
 
 
 def _are_same(labels: Array, before: Array) -> bool:

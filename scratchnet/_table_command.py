@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array
-from ._commands import LEARNED_NOTHING, RELU_RATE, add_options, as_count, train_and_write
+from ._commands import LEARNED_NOTHING, RELU_RATE, add_options, as_count, ranks_of, train_and_write
 from ._predict_command import add_reading, as_delimiter
+from ._ranks import Ranks
 from ._start import say
 from .callbacks import EarlyStopping
 from .dataset._lines import names_in_short
@@ -76,6 +77,12 @@ def add_to(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    ranks = ranks_of(options)
+    with ranks.telling():
+        return _train_on(ranks, options)
+
+
+def _train_on(ranks: Ranks, options: argparse.Namespace) -> int:
     table = read_table(
         options.file,
         options.target,
@@ -105,8 +112,10 @@ def _train(options: argparse.Namespace) -> int:
         dtype=np.dtype(options.dtype),
         loss="softmax" if columns.classes else "identity",
     )
-    print(_summary(table, len(x), validated))
+    if ranks.rank == 0:
+        print(_summary(table, len(x), validated))
     return train_and_write(
+        ranks,
         model,
         x,
         t,

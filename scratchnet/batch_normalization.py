@@ -5,6 +5,7 @@ Source: S. Ioffe and C. Szegedy, *Batch normalization*, 2015; *Deep Learning fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from ._arrays import (
 from ._as_written import as_written
 from ._base import Held, Layer
 from ._compute import computed, like_computed
+from ._cut import Cut, current
 from .backends import backend_for
 
 __all__ = ["BatchNormalization"]
@@ -75,7 +77,11 @@ class _BatchNormalization(Layer):
             return _shaped(out, x.shape)
         mean, var, std = (np.empty_like(gamma) for _ in range(3))
         xhat, kept = np.empty_like(rows), self._share()
-        kernels.batch_normalization_forward(rows, gamma, beta, EPS, mean, var, std, xhat, out)
+        part = current()
+        if part is None:
+            kernels.batch_normalization_forward(rows, gamma, beta, EPS, mean, var, std, xhat, out)
+        else:
+            _forward_of_part(part, rows, (gamma, beta), (mean, var, std, xhat, out))
         mean, var = (
             kept * before + (1 - kept) * now
             for before, now in ((self.running_mean, mean), (self.running_var, var))
@@ -100,6 +106,9 @@ class _BatchNormalization(Layer):
         gamma, std = self._row("gamma", self.gamma, xhat), self._row("std", self.std, xhat)
         dx: Array = np.empty_like(xhat)
         backend_for(gamma).batch_normalization_backward(d, xhat, gamma, std, dx, dgamma, dbeta)
+        part = current()
+        if part is not None:
+            _backward_of_part(part, d, xhat, gamma / std, dx)
         return _shaped(dx, shape)
 
     def _as_input(self, x: Any) -> Array:
@@ -227,6 +236,30 @@ class BatchNormalization(_BatchNormalization):
                 kept[...] = now
             else:
                 setattr(self, name, now)
+
+
+def _forward_of_part(part: Cut, rows: Array, scales: Sequence[Array], written: Sequence[Array]) -> None:
+    """Write mean, var, std, xhat and out for rows [N,D] of a part of a batch, with the statistics of the batch."""
+    mean, var, std, xhat, out = written
+    count = part.total * part.times(len(rows))
+    mean[...] = part.sum(rows.sum(axis=0, dtype=np.float64)) / count
+    xhat[...] = rows - mean
+    var[...] = part.sum((xhat.astype(np.float64) ** 2).sum(axis=0)) / count
+    std[...] = np.sqrt(var + EPS)
+    xhat /= std
+    out[...] = scales[0] * xhat + scales[1]
+
+
+def _backward_of_part(part: Cut, d: Array, xhat: Array, scale: Array, dx: Array) -> None:
+    """Write dx of a part of a batch, whose other rows depend on these through the statistics, too."""
+    times = part.times(len(d))
+    if not part.scale:
+        dx[...] = 0
+    own = part.scale / part.total  # what d is to be multiplied by to be that of the batch's loss
+    sums = part.sum(own * np.stack([d.sum(axis=0, dtype=np.float64), (d * xhat).sum(axis=0, dtype=np.float64)]))
+    if part.scale:
+        of_d, of_xhat = (sums / (part.scale * times)).astype(d.dtype)
+        dx[...] = scale * (d - of_d - xhat * of_xhat)
 
 
 def _as_rows(x: Array, shape: tuple[int, ...]) -> Array:

@@ -4,6 +4,7 @@ A callback is called with the trainer after each epoch, and ends the training by
 `before_fit(trainer)` and `after_fit(trainer)`, called at the beginning of a fit and at its end (not after an error
 or Ctrl-C); and `state_dict()` with `load_state_dict(state)`, for checkpoints: a dictionary of numbers, texts,
 arrays, lists and dictionaries. A fit that goes on from a checkpoint loads that state in place of `before_fit`.
+Over MPI they are called on all ranks (`trainer.rank` is this one's), and files are written by rank 0.
 """
 
 from __future__ import annotations
@@ -188,6 +189,11 @@ def _last_entry(who: str, trainer: Any) -> Any:
     return trainer.history[-1]
 
 
+def _writes(trainer: Any) -> bool:
+    """Whether this process writes files: over MPI that of rank 0 does."""
+    return getattr(trainer, "rank", 0) == 0
+
+
 class LearningRateSchedule:
     """Sets the optimizer's learning rate before each epoch.
 
@@ -252,11 +258,14 @@ class CSVLog:
 
     def before_fit(self, trainer: Any) -> None:
         """Write the epochs so far."""
-        check_replaceable(self.path)
-        self._write_anew(trainer.history)
+        if _writes(trainer):
+            check_replaceable(self.path)
+            self._write_anew(trainer.history)
 
     def __call__(self, trainer: Any) -> None:
         """Add the last epoch."""
+        if not _writes(trainer):
+            return
         entry = _last_entry("CSVLog", trainer)
         if not self._columns or not entry.keys() <= set(self._columns) or not self.path.exists():
             self._write_anew(trainer.history)
@@ -305,7 +314,8 @@ class Checkpoint:
 
     def before_fit(self, trainer: Any) -> None:
         """Raise OSError now if the file is known not to be replaceable."""
-        check_replaceable(self.path)
+        if _writes(trainer):
+            check_replaceable(self.path)
 
     def __call__(self, trainer: Any) -> None:
         """Write it, if it is time."""

@@ -9,11 +9,15 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from . import _model_state, _streams
 from ._files import as_path, check_replaceable
 from ._fit_state import FitState
+from ._ranks import Ranks
 from ._training import BaseTrainer
 
 if TYPE_CHECKING:
@@ -30,6 +34,12 @@ class ResumableTrainer(BaseTrainer):
 
     _lists: ClassVar[dict[str, Callable[[Any], bool]]]  # attributes that a checkpoint holds, and what they must be
     _fit_state: FitState | None = None  # of the running or the last fit
+    _ranks: Ranks = Ranks()
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among those that train together over MPI; 0 if it trains alone."""
+        return self._ranks.rank
 
     def save_checkpoint(self, path: str | os.PathLike[str]) -> Path:
         """Write the run so far to an .npz file, from which a trainer of the same model and optimizer goes on.
@@ -44,7 +54,7 @@ class ResumableTrainer(BaseTrainer):
         ----------
         path
             File to write; `.npz` is appended if missing. The file appears under its name only once it is complete;
-            an existing file stays unchanged until then.
+            an existing file stays unchanged until then. With comm rank 0 writes it.
 
         Returns
         -------
@@ -62,7 +72,10 @@ class ResumableTrainer(BaseTrainer):
         from ._checkpoint_file import write_checkpoint  # on use: a fit without checkpoints does not need it
 
         _check_can_be_saved("save_checkpoint", self)
-        write_checkpoint(path, self)
+        with self._ranks.telling():
+            states = _states_of_all(self._ranks, self.model)
+            if self.rank == 0:
+                write_checkpoint(path, self, states)
         return path
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
@@ -132,10 +145,10 @@ def begin_fit(
     checkpoint = None
     if path is not None:
         _check_can_be_saved("fit: checkpoint", trainer)
-        if check_replaceable(path) is not None and resume:
-            checkpoint = _read(path, trainer)
-        elif not path.parent.is_dir():
-            raise FileNotFoundError(f"fit: checkpoint: there is no folder {path.parent}")
+        ranks = trainer._ranks
+        content = ranks.from_first(partial(_found, path, resume, as_bytes=ranks.size > 1))
+        if content is not None:
+            checkpoint = _read(path, trainer, content or None)
     state = checkpoint.fit_state if checkpoint else trainer._fit_state
     if state is not None and state.is_loaded and state.sizes:
         own_stream = state.check_continues(sizes, stream, live)
@@ -207,7 +220,25 @@ def _check_can_be_saved(who: str, trainer: ResumableTrainer) -> None:
             raise ValueError(f"{who}: the optimizer {type(trainer.optimizer).__name__} has no {name}")
 
 
-def _read(path: Path, trainer: ResumableTrainer) -> Any:
+def _states_of_all(ranks: Ranks, model: Any) -> list[Any] | None:
+    """Return the states of stateful layers for the rows of all ranks; None if they are the model's own."""
+    slots = _model_state.states(model)
+    if ranks.size == 1 or not slots:
+        return None
+    each = ranks.of_all("saves a run", [_model_state.on_cpu(getattr(*slot)) for slot in slots])
+    return [None if parts[0] is None else np.concatenate(parts) for parts in zip(*each, strict=True)]
+
+
+def _found(path: Path, resume: bool, *, as_bytes: bool) -> bytes | None:
+    """Return whether a fit goes on from a file: its content, or nothing of it; None if not."""
+    if check_replaceable(path) is not None and resume:
+        return path.read_bytes() if as_bytes else b""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"fit: checkpoint: there is no folder {path.parent}")
+    return None
+
+
+def _read(path: Path, trainer: ResumableTrainer, content: bytes | None = None) -> Any:
     from ._checkpoint_file import read_checkpoint
 
-    return read_checkpoint(path, trainer)
+    return read_checkpoint(path, trainer, content)

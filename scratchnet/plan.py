@@ -187,6 +187,16 @@ class Plan:
         return job._replace(t=labels)
 
     @property
+    def model(self) -> Any:
+        """The model being trained."""
+        return self._job.model
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether its steps take statistics of a batch, as those of batch normalization do."""
+        return bool(self._normalized)
+
+    @property
     def draws(self) -> bool:
         """Whether its steps draw from NumPy's global stream, as those of dropout do."""
         return bool(self._dropped)
@@ -288,6 +298,15 @@ class Plan:
             losses = self._runner.run(used, *numbers, *self._draws(sizes), left)
         optimizer.count_steps(len(losses))
         return losses
+
+    def gradients(self, rows: Array, start: int, total: int) -> float:
+        """Write the gradients of the loss of rows that a batch of `total` has from `start` on; return the loss."""
+        masks, momenta = self._draws([total])
+        if masks is not None:
+            ends = np.cumsum([total * size for _, size in self._runner.masks])[:-1]
+            parts = (whole.reshape(total, -1)[start : start + len(rows)] for whole in np.split(masks, ends))
+            masks = np.concatenate([part.reshape(-1) for part in parts])
+        return float(self._runner.gradients(rows, masks, momenta))
 
     def _draws(self, batches: Sequence[int]) -> tuple[Array | None, Sequence[float]]:
         """Return the masks of dropout and the momenta of batch normalization for some steps."""

@@ -14,6 +14,8 @@ import numpy as np
 from ._arrays import Array, as_array, is_on_gpu
 from ._engines import TrainStep
 from ._fit_state import are_numbers, is_count, is_interval
+from ._rank_fit import SharedText, begin_together, share_epochs, share_streams, take_states
+from ._ranks import Ranks
 from ._training import LogLines, check_numbers, finish_step_on_interrupt
 from ._watching import FirstBackward, LossWatch, check_links
 from .checkpoint import ResumableTrainer, begin_fit, checked_checkpoint
@@ -39,6 +41,8 @@ class RnnlmTrainer(ResumableTrainer):
         An object with update(params, grads).
     lang : None, "en" or "ko"
         Language of the log lines; None means the environment variable SCRATCHNET_LANG, else English.
+    comm : mpi4py.MPI.Comm, optional
+        The ranks that train together, each on its segments of every batch; as for `Trainer`. All have the text.
 
     Attributes
     ----------
@@ -68,8 +72,9 @@ class RnnlmTrainer(ResumableTrainer):
         "time_idx": is_count,
     }
 
-    def __init__(self, model: Any, optimizer: Any, *, lang: str | None = None) -> None:
+    def __init__(self, model: Any, optimizer: Any, *, lang: str | None = None, comm: Any = None) -> None:
         super().__init__("RnnlmTrainer", model, optimizer, _LINES, lang)
+        self._ranks = Ranks(comm)
         self.time_idx = 0
         self.ppl_list: list[float] = []
 
@@ -144,6 +149,24 @@ class RnnlmTrainer(ResumableTrainer):
         RuntimeWarning
             A loss is not a finite number; the first one is named (on the GPU, the line that shows it).
         """
+        with self._ranks.telling():
+            self._fit(
+                xs, ts, max_epoch, batch_size, time_size, max_grad, eval_interval, verbose, checkpoint, resume
+            )
+
+    def _fit(
+        self,
+        xs: Any,
+        ts: Any,
+        max_epoch: int,
+        batch_size: int,
+        time_size: int,
+        max_grad: float | None,
+        eval_interval: int | None,
+        verbose: bool,
+        checkpoint: str | os.PathLike[str] | None,
+        resume: bool,
+    ) -> None:
         xs, ts = as_array(xs, "fit: xs"), as_array(ts, "fit: ts")
         check_numbers(
             "fit",
@@ -164,14 +187,21 @@ class RnnlmTrainer(ResumableTrainer):
             )
         check_links("fit", self.model)
         path = checked_checkpoint(checkpoint, resume)
-        sizes = {"words": len(xs), "batch_size": batch_size, "time_size": time_size}
-        state = begin_fit(self, sizes, None, (), path, resume=resume)
+        ranks, sizes = self._ranks, {"words": len(xs), "batch_size": batch_size, "time_size": time_size}
+        begin_together(ranks, self, None, (xs, ts), False, **sizes, max_epoch=max_epoch, max_grad=max_grad,
+                       resume=resume, checkpoint=path is not None, eval_interval=eval_interval)  # fmt: skip
+        batches = share_epochs(ranks, batch_size, batch_size, True, False)  # of segments
+        state = begin_fit(self, sizes | {"ranks": ranks.size}, None, (), path, resume=resume)
+        if state.is_loaded:
+            take_states(batches, self.model)
         state.is_loaded = False
         if not state.epochs:
             self.time_idx, self.ppl_list = 0, []
         self.eval_interval = None if eval_interval is None else int(eval_interval)
-        watch, lines = LossWatch("fit", steps), LogLines(self, steps, print)
-        step_on = TrainStep(self.model, self.optimizer, max_grad, FirstBackward("fit", self.model).check)
+        watch, lines = LossWatch("fit", steps, depth=2), LogLines(self, steps, print)
+        train_step = TrainStep(self.model, self.optimizer, max_grad, FirstBackward("fit", self.model).check)
+        step_on: Any = train_step if ranks.size == 1 else SharedText(ranks, batches, train_step, self.model)
+        verbose = verbose and ranks.rank == 0
         total: Any  # on the GPU the loss stays there until a line needs it
         total, count = state.window
         with finish_step_on_interrupt() as interrupted:
@@ -179,13 +209,14 @@ class RnnlmTrainer(ResumableTrainer):
                 for step in range(steps):
                     interrupted()
                     loss = step_on(*self.get_batch(xs, ts, batch_size, time_size))
-                    if not is_on_gpu(loss):
+                    if not is_on_gpu(loss) and ranks.rank == 0:
                         watch.look([loss], epoch * steps + step)
                     total = total + loss
                     count += 1
                     if eval_interval is not None and step % eval_interval == 0:
                         total = float(total)
-                        watch.look([total], epoch * steps + step)
+                        if ranks.rank == 0:
+                            watch.look([total], epoch * steps + step)
                         self.ppl_list.append(float(np.exp(total / count)))
                         if verbose:
                             lines.print(step + 1, self.ppl_list[-1])
@@ -195,5 +226,6 @@ class RnnlmTrainer(ResumableTrainer):
                 if path is not None:
                     state.window = float(total), count
                     self.save_checkpoint(path)
+                share_streams(ranks, None)
             interrupted()
         state.window = float(total), count

@@ -16,10 +16,11 @@ from ._arrays import Array, as_array
 from ._engines import Planned
 from ._fit_state import FitState, are_entries, are_numbers, is_count, is_interval
 from ._hints import hint_at_compile
-from ._orders import Orders
 from ._parts import remove_duplicate
 from ._progress import show_progress
 from ._proof import streams_put_back
+from ._rank_fit import Batches, begin_together, end_epoch, orders_of, share_epochs, share_streams, take_states
+from ._ranks import Ranks
 from ._run import FitRun
 from ._training import LogLines, check_numbers, finish_step_on_interrupt
 from ._watching import LossWatch, check_links
@@ -55,6 +56,8 @@ class Trainer(ResumableTrainer):
         never.
     lang : None, "en" or "ko"
         Language of the log lines; None means the environment variable SCRATCHNET_LANG, else English.
+    comm : mpi4py.MPI.Comm, optional
+        The ranks that train together; every one makes the same calls, with the same arguments. See `fit`.
 
     Attributes
     ----------
@@ -69,6 +72,8 @@ class Trainer(ResumableTrainer):
         val_accuracy, and with a metric val_metric.
     engine : str
         What ran in the last fit: "plan" (whole steps) or "layers"; on the GPU "cuda-plan" or "cuda-layers".
+    rank : int
+        This process's number among those that train together; 0 without comm.
 
     Raises
     ------
@@ -109,9 +114,16 @@ class Trainer(ResumableTrainer):
     }
 
     def __init__(
-        self, model: Any, optimizer: Any, *, compile: bool | None = None, lang: str | None = None
+        self,
+        model: Any,
+        optimizer: Any,
+        *,
+        compile: bool | None = None,
+        lang: str | None = None,
+        comm: Any = None,
     ) -> None:
         super().__init__("Trainer", model, optimizer, _LINES, lang)
+        self._ranks = Ranks(comm)
         if compile not in (None, False, True):
             raise ValueError(f"Trainer: compile must be None, False or True, got {compile!r}")
         self.loss_list: list[float] = []
@@ -138,6 +150,7 @@ class Trainer(ResumableTrainer):
         resume: bool = False,
         sample_weight: Any = None,
         drop_last: bool = True,
+        sharded: bool = False,
     ) -> None:
         """Train for max_epoch epochs, each of len(x) // batch_size steps, and with drop_last=False of the rest.
 
@@ -185,6 +198,8 @@ class Trainer(ResumableTrainer):
         drop_last : bool
             Whether what is left of an epoch after its whole batches is left out, as in the book; otherwise it is a
             last, smaller batch, and an epoch's loss the mean over its samples.
+        sharded : bool
+            With comm, whether each rank passes samples, labels and weights of its own; else all pass the same.
 
         Raises
         ------
@@ -200,6 +215,7 @@ class Trainer(ResumableTrainer):
             progress=True, and tqdm is not installed.
         RuntimeError
             compile=True, and a later check found a difference; names the step. The model is left as before it.
+            With comm, another rank has failed or ended; says which, and why.
         KeyboardInterrupt
             After Ctrl-C, once the running step has finished; model and trainer remain usable.
 
@@ -213,45 +229,88 @@ class Trainer(ResumableTrainer):
         Each epoch draws one permutation and applies it to the order of the previous epoch, starting with the
         data's own: this gives the same batches as the book's `x = x[idx]`. Several small epochs are drawn ahead,
         and trained in one call.
+
+        With comm, batch_size is that of all ranks together. Each takes its rows of every batch, rank 0 the first;
+        gradients are summed over the ranks, in their order, and all make the same update: parameters, losses and
+        history are the same on all, to the bit, and those of one process but for rounding. What rank 0 has at the
+        beginning (parameters, statistics, optimizer, random streams, checkpoint) is everyone's. Dropout draws the
+        mask of the whole batch, batch normalization takes its statistics over all ranks, layer by layer; layers
+        of your own that draw or take statistics do so with the rows of their rank. Rank 0 prints, and writes
+        checkpoints; callbacks are called on all ranks, and one that ends the training ends it for all. With
+        `sharded` a batch has rows of each shard, in its own order, an epoch the steps of the smallest, and the
+        validation data are the same on all. A run goes on with the same number of ranks only.
         """
-        x, t = as_array(x, "fit: x"), as_array(t, "fit: t")
-        callbacks = [callbacks] if callable(callbacks) else callbacks
-        self._check(x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks, metric)
-        if not isinstance(drop_last, bool | np.bool_):
-            raise ValueError(f"fit: drop_last must be True or False, got {drop_last!r}")
-        path = checked_checkpoint(checkpoint, resume)
-        batch_size = int(batch_size)  # Python's numbers: NumPy's overflow in products
-        rest = 0 if drop_last else len(x) % batch_size
-        steps, used = len(x) // batch_size + (rest > 0), len(x) - len(x) % batch_size + rest
-        stream = random_stream("fit: rng", rng)
-        sizes = {"samples": len(x), "batch_size": batch_size, "drop_last": int(drop_last)}
-        sizes["has_weights"] = int(sample_weight is not None)
-        goes_on = self._fit_state is not None and self._fit_state.is_loaded
-        with streams_put_back() if goes_on else nullcontext():  # a model may draw when it predicts
-            run = FitRun(self, x, t, validation, batch_size, max_grad, metric, sample_weight, used)
-        state = begin_fit(self, sizes, None if rng is None else stream, callbacks, path, resume=resume)
-        left = 0 if state.is_stopped else max(0, int(max_epoch) - state.epochs)
-        orders = Orders(stream.permutation, len(x), state.order)
-        run.start()
-        if verbose and self._compile is None and self.engine == "layers":
-            hint_at_compile(self.model)
-        state.is_loaded = False
-        self.eval_interval = None if eval_interval is None else int(eval_interval)
+        with self._ranks.telling():
+            x, t = as_array(x, "fit: x"), as_array(t, "fit: t")
+            callbacks = [callbacks] if callable(callbacks) else callbacks
+            self._check(
+                x, t, max_epoch, batch_size, max_grad, eval_interval, validation, callbacks, metric, sharded
+            )
+            for name, value in (("drop_last", drop_last), ("sharded", sharded)):
+                if not isinstance(value, bool | np.bool_):
+                    raise ValueError(f"fit: {name} must be True or False, got {value!r}")
+            path = checked_checkpoint(checkpoint, resume)
+            stream = random_stream("fit: rng", rng)
+            own = None if rng is None else stream
+            given = {
+                **dict(max_epoch=max_epoch, batch_size=batch_size, max_grad=max_grad, eval_interval=eval_interval),
+                **dict(drop_last=drop_last, resume=resume, checkpoint=path is not None, compile=self._compile),
+            }
+            data = [x, t, sample_weight, *(validation or ())]
+            begin_together(self._ranks, self, own, data, sharded, **given)
+            # Python's numbers: NumPy's overflow in products
+            batches = share_epochs(self._ranks, len(x), int(batch_size), bool(drop_last), bool(sharded))
+            sizes = {"samples": sum(batches.lengths), "batch_size": int(batch_size), "drop_last": int(drop_last)}
+            sizes["has_weights"] = int(sample_weight is not None)
+            sizes |= {"ranks": self._ranks.size, "sharded": int(batches.is_sharded)}
+            goes_on = self._fit_state is not None and self._fit_state.is_loaded
+            with streams_put_back() if goes_on else nullcontext():  # a model may draw when it predicts
+                run = FitRun(self, x, t, validation, batches, max_grad, metric, sample_weight)
+            state = begin_fit(self, sizes, own, callbacks, path, resume=resume)
+            if state.is_loaded:
+                take_states(batches, self.model)
+            left = 0 if state.is_stopped else max(0, int(max_epoch) - state.epochs)
+            run.start()
+            verbose, progress = verbose and self.rank == 0, progress and self.rank == 0
+            if verbose and self._compile is None and self.engine == "layers":
+                hint_at_compile(self.model)
+            state.is_loaded = False
+            self.eval_interval = None if eval_interval is None else int(eval_interval)
+            self._train(run, state, batches, orders_of(batches, stream.permutation, state.order), left, own,
+                        callbacks, path, verbose=verbose, progress=progress)  # fmt: skip
+            self._kept = run.engine.kept()
+
+    def _train(
+        self,
+        run: FitRun,
+        state: FitState,
+        batches: Batches,
+        orders: Any,
+        left: int,
+        stream: Any,
+        callbacks: Sequence[Callable[..., Any]],
+        path: Path | None,
+        *,
+        verbose: bool,
+        progress: bool,
+    ) -> None:
+        """Train for so many epochs that are left."""
+        steps, last = batches.steps, sum(batches.last) / sum(batches.whole)
         with show_progress(progress, left * steps) as bar, finish_step_on_interrupt() as interrupted:
-            log = _LossLog(self, state, steps, rest / batch_size if rest else 1.0, bar, verbose)
+            log = _LossLog(self, state, steps, last, bar, verbose)
             try:
                 while left:
                     interrupted()  # before anything is drawn from the stream: what is drawn ahead is one call
                     # If nothing inspects the model between them, several small epochs are one call.
-                    is_watched = bool(callbacks) or validation is not None
-                    is_single = is_watched or path is not None
+                    is_watched = bool(callbacks) or run.is_validated
+                    is_single = is_watched or path is not None or self._ranks.size > 1
                     epochs = 1 if is_single else min(left, run.engine.epochs_at_once(steps))
                     left -= epochs
-                    rows = orders.draw(epochs, used)
+                    rows = orders.draw(epochs, batches.used)
                     state.order = orders.order
                     run.train(rows, log, interrupted)
                     if is_single:
-                        self._finish_epoch(run, state, log, callbacks, path)
+                        self._finish_epoch(run, state, log, callbacks, path, stream)
                     if state.is_stopped:
                         break
                     if left and is_watched:
@@ -262,7 +321,6 @@ class Trainer(ResumableTrainer):
             for callback in callbacks:
                 call_hook(callback, "after_fit", self)
             interrupted()
-        self._kept = run.engine.kept()
 
     def _finish_epoch(
         self,
@@ -271,6 +329,7 @@ class Trainer(ResumableTrainer):
         log: _LossLog,
         callbacks: Sequence[Callable[..., Any]],
         path: Path | None,
+        stream: Any,
     ) -> None:
         """Validate, call the callbacks and write the checkpoint."""
         if run.is_validated:
@@ -279,9 +338,11 @@ class Trainer(ResumableTrainer):
         for callback in callbacks:
             answer = callback(self)
             state.is_stopped |= isinstance(answer, bool | np.bool_) and bool(answer)
+        state.is_stopped = end_epoch(self._ranks, self, state.is_stopped)
         self._fit_state = state  # a callback may have called fit
         if path is not None:
             self.save_checkpoint(path)
+        share_streams(self._ranks, stream)
 
     def _check(
         self,
@@ -294,6 +355,7 @@ class Trainer(ResumableTrainer):
         validation: tuple[Any, Any] | None,
         callbacks: Sequence[Callable[[Trainer], Any]],
         metric: Callable[[Any, Any, Any], Any] | None,
+        sharded: bool,
     ) -> None:
         """Raise an error if the arguments of fit are invalid."""
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
@@ -301,7 +363,7 @@ class Trainer(ResumableTrainer):
         check_numbers(
             "fit", max_grad, max_epoch=(max_epoch, 0), batch_size=(batch_size, 1), eval_interval=(eval_interval, 1)
         )
-        if batch_size > len(x):
+        if batch_size > len(x) and not (sharded and self._ranks.size > 1):
             raise ValueError(f"fit: batch_size is {batch_size}, but there are only {len(x)} samples")
         if validation is not None:
             if not isinstance(validation, tuple | list) or len(validation) != 2:
@@ -346,7 +408,7 @@ class _LossLog(LogLines):
         super().__init__(trainer, steps, bar.write)
         self._state, self._bar, self._verbose = state, bar, verbose
         self._means = LossMeans(steps, trainer.eval_interval, *state.window, last)
-        self._watch = LossWatch("fit", steps, depth=3)
+        self._watch = LossWatch("fit", steps, depth=4)
         self._step = 0  # done in the running epoch
 
     @property
@@ -362,7 +424,8 @@ class _LossLog(LogLines):
     def add(self, losses: list[float], x: Array, rows: Array, batches: list[int]) -> None:
         """Record the losses of the next steps, on batches of so many of these rows of the samples x."""
         trainer = self._trainer
-        self._watch.look(losses, trainer.current_epoch * self._steps + self._step, x, rows, batches)
+        if trainer.rank == 0:
+            self._watch.look(losses, trainer.current_epoch * self._steps + self._step, x, rows, batches)
         self._bar.update(len(losses))
         self._step = (self._step + len(losses)) % self._steps
         for step, since_line, of_epoch in self._means.add(losses):

@@ -16,12 +16,13 @@ from processes import fresh
 import scratchnet
 
 PACKAGE = Path(scratchnet.__file__).parent
-OPTIONAL = {"matplotlib", "tqdm", "pooch", "cupy", "IPython", "onnx", "safetensors"}
+OPTIONAL = {"matplotlib", "tqdm", "pooch", "cupy", "IPython", "onnx", "safetensors", "mpi4py"}
 OF_SKLEARN = {"sklearn", "scipy", "pandas", "joblib"}  # in the rooms of `estimators` alone
 
 # Modules of the package that each module may import. NumPy and the standard library are open to all, and so is
-# the ground floor: `_arrays`, what every room needs of arrays, and `_compute`, the dtype that is computed in.
-GROUND_FLOOR = {"_arrays", "_compute"}
+# the ground floor: `_arrays`, what every room needs of arrays, `_compute`, the dtype that is computed in, and
+# `_cut`, the part of a batch that is computed here.
+GROUND_FLOOR = {"_arrays", "_compute", "_cut"}
 ALLOWED = {
     "_arrays": set(),
     "backends/contract": set(),
@@ -45,9 +46,11 @@ ALLOWED = {
     "backends/ops": {"backends/cpu"},
     "_as_written": set(),
     "_compute": set(),
+    "_cut": set(),
     "_commands": {  # at the top, behind the doors
         "__init__",
         "_files",
+        "_ranks",
         "_start",
         "dataset/_lines",
         "dataset/mnist",
@@ -64,6 +67,7 @@ ALLOWED = {
     "_table_command": {
         "_commands",
         "_predict_command",
+        "_ranks",
         "_start",
         "callbacks",
         "dataset/_lines",
@@ -126,8 +130,10 @@ ALLOWED = {
     "plan": {"_as_written", "_steps", "backends/__init__", "util"},
     "_proof": {"_parts", "backends/__init__", "plan"},
     "_watching": {"_parts"},
-    "_engines": {"_parts", "_proof", "_watching", "plan", "util"},
+    "_engines": {"_as_written", "_parts", "_proof", "_watching", "plan", "util"},
     "_orders": {"backends/__init__"},
+    "_ranks": set(),
+    "_rank_fit": {"_engines", "_model_state", "_orders", "_parts", "_ranks", "_streams", "_version", "plan"},
     "base_model": {"_files", "_links", "_parts", "_shown", "util", "weights"},
     "_training": {"plotting"},
     "_progress": set(),
@@ -176,18 +182,27 @@ ALLOWED = {
         "optimizer",
         "util",
     },
-    "checkpoint": {"_checkpoint_file", "_files", "_fit_state", "_model_state", "_streams", "_training"},
+    "checkpoint": {
+        "_checkpoint_file",
+        "_files",
+        "_fit_state",
+        "_model_state",
+        "_ranks",
+        "_streams",
+        "_training",
+    },
     "callbacks": {"_files", "_model_state", "checkpoint"},
     "_hints": {"_as_written", "_parts"},
-    "_run": {"_engines", "_parts", "_training", "loss_layers", "plan", "util"},
+    "_run": {"_engines", "_parts", "_rank_fit", "_ranks", "_training", "loss_layers", "plan", "util"},
     "trainer": {
         "_engines",
         "_fit_state",
         "_hints",
-        "_orders",
         "_parts",
         "_progress",
         "_proof",
+        "_rank_fit",
+        "_ranks",
         "_run",
         "_training",
         "_watching",
@@ -196,7 +211,16 @@ ALLOWED = {
         "rnnlm_trainer",
         "util",
     },
-    "rnnlm_trainer": {"_engines", "_fit_state", "_training", "_watching", "checkpoint", "evaluation"},
+    "rnnlm_trainer": {
+        "_engines",
+        "_fit_state",
+        "_rank_fit",
+        "_ranks",
+        "_training",
+        "_watching",
+        "checkpoint",
+        "evaluation",
+    },
     "_curves": set(),
     "plotting": {"_curves", "util"},
     "config": set(),

@@ -271,7 +271,7 @@ def test_everything_imports_without_the_peers(monkeypatch):
     for name in PEERS:
         monkeypatch.setitem(sys.modules, name, None)
     for path in BENCH.glob("*.py"):
-        if path.stem not in ("conftest", "kernels_torch", "chapters_torch"):  # a run's settings; for PyTorch
+        if path.stem not in ("conftest", "kernels_torch", "chapters_torch", "mpi_steps"):  # settings; for others
             load(path.stem)
     peers, workloads, timing = (import_module(name) for name in ("peers", "workloads", "timing"))
     for kind in workloads.PEERS.values():
@@ -412,3 +412,31 @@ def test_every_target_of_the_training_runs_names_a_contestant():
     for targets in test_training.TARGETS.values():
         for target in targets:
             assert set(target.among or [target.against]) <= {"NumPy", *workloads.PEERS}
+
+
+def test_the_model_of_ranks():
+    mpi = load("test_mpi")
+    free = mpi.exchange_seconds(1e6, 8, 0.0, 1e30)
+    found = {
+        "library": "MPI",
+        "ranks": 2,
+        "load": 1.0,
+        "exchanges": {what: {"1024": 1e-5, "4096": 2e-5} for what in ("header", "ours", "Allreduce")},
+        "steps": {
+            "net": {
+                "batch / 1": 8.0,
+                "batch / 2": 4.0,
+                "batch / 8": 1.0,
+                "threads": 4.0,
+                "ranks": 5.0,
+                "loop": 4.1,
+            }
+        },
+        "parameters": {"net": 1000},
+        "batches": {"net": 64},
+    }
+    found["steps"]["net"] |= {"ranks": 5.0, "loop": 4.0, "alone": 8.0}
+    assert free < 1e-20 and mpi.speedup(found, "net", 8, free) == pytest.approx(8)
+    assert mpi.speedup(found, "net", 128, free) == pytest.approx(64)  # a row each: no more can take part
+    assert mpi.exchange_seconds(1e6, 64, 1e-5, 1e9) > mpi.exchange_seconds(1e6, 8, 1e-5, 1e9) > 1e-3
+    assert mpi.report(found).splitlines()[-1].startswith("| net, 64 | 1,000 | 8000.000 | 2.00 | 1.60 | 2.00 |")

@@ -426,3 +426,9 @@ def test_a_run_that_stopped_by_itself_is_not_trained_on(tmp_path, monkeypatch, c
     assert "nothing is left to do" in capsys.readouterr().err
     after = np.load(weights)
     assert all(np.array_equal(before[name], after[name]) for name in before) and "W1" in before
+
+
+def test_mpi_says_what_it_requires(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    assert run_here("train", "spiral", "--mpi") == 1
+    assert "--mpi requires mpi4py and an MPI: pip install mpich" in capsys.readouterr().err

@@ -863,3 +863,23 @@ def test_a_deeper_network_learns_the_spiral():
     model = MultiLayerNet(2, [20, 20], 3, "relu", "he", rng=0)
     trainer = trained(model, Adam(0.01), max_epoch=100, validation=spiral.load_data(7))
     assert trainer.history[-1]["val_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("kind", [Trainer, RnnlmTrainer])
+def test_comm_must_be_a_communicator(kind):
+    with pytest.raises(ValueError, match=r"comm must be an intracommunicator of mpi4py.*got 'MPI.COMM_WORLD'"):
+        kind(TwoLayerNet(2, 3, 3), SGD(), comm="MPI.COMM_WORLD")
+
+
+def test_a_shard_without_other_ranks_is_all_the_data():
+    x, t = spiral.load_data()
+    losses = []
+    for sharded in (False, True):
+        np.random.seed(0)
+        trainer = Trainer(TwoLayerNet(2, 10, 3), SGD(1.0))
+        trainer.fit(x, t, 2, 30, verbose=False, sharded=sharded)
+        losses.append(trainer.history)
+    assert losses[0] == losses[1] and trainer.rank == 0
+    for wrong in ({"batch_size": 301}, {"sharded": "no"}):
+        with pytest.raises(ValueError, match=r"batch_size is 301|sharded must be True or False"):
+            trainer.fit(x, t, **{"sharded": True, **wrong})

@@ -72,12 +72,33 @@ def repack(sdist: Path, date: int) -> None:
     sdist.write_bytes(gzip.compress(plain.getvalue(), 9, mtime=date))
 
 
+class Zopfli:
+    """What zipfile compresses a member with: a search for the smallest form in which deflate can write it."""
+
+    def __init__(self, *_: object) -> None:
+        self._parts: list[bytes] = []
+
+    def compress(self, data: bytes) -> bytes:
+        """Take a part of the member; nothing is written before its end."""
+        self._parts.append(bytes(data))
+        return b""
+
+    def flush(self) -> bytes:
+        """Return the whole member, compressed, without zlib's two bytes before it and its checksum."""
+        from zopfli.zlib import compress
+
+        return bytes(compress(b"".join(self._parts)))[2:-4]
+
+
 def compress(wheel: Path) -> None:
     """Write the wheel again, compressed as far as deflate goes."""
     plain = io.BytesIO()
+    zipfile._get_compressor = Zopfli  # type: ignore[attr-defined] # zipfile has no other door
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(plain, "w") as new:
         for member in old.infolist():
-            new.writestr(member, old.read(member), zipfile.ZIP_DEFLATED, 9)
+            new.writestr(member, old.read(member), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(plain) as new:
+        assert new.testzip() is None
     wheel.write_bytes(plain.getvalue())
 
 

@@ -85,9 +85,11 @@ def run_script(
     try:
         code = prepare(started, source, tree, names)
         exec(code, vars(main))
-    except SystemExit:
+    except SystemExit as error:
+        _end_others(error)
         raise
     except BaseException as error:
+        _end_others(error)
         if isinstance(error, Exception):
             _explain(error)
         _show_only(code)
@@ -154,6 +156,14 @@ def _explain(error: Exception) -> None:
         if served is not None and (served is type(own) or getattr(served, "__code__", None) is entered.f_code):
             error.add_note(f"scratchnet: {module}.{name} is compiled, in the place of the book's in {path}")
             return
+
+
+def _end_others(error: BaseException) -> None:
+    """Have MPI, if the script uses it, end the other ranks with this one, for which they may wait."""
+    if "mpi4py.MPI" in sys.modules and not getattr(error, "is_told", False):
+        from mpi4py.run import set_abort_status
+
+        set_abort_status(error)
 
 
 def _is_ours(frame: FrameType) -> bool:
