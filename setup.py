@@ -108,8 +108,11 @@ def on_all_cores(compile_files):
 
 
 def longest_first(sources):
-    """Sort the files that take longest to the front: those of an instruction set, then Cython's."""
-    return sorted(sources, key=lambda source: ("isa_" not in source, "cpu.c" not in source))
+    """Sort the files that take longest to the front, so that no core ends long before another."""
+    longest = ["isa_avx512.c", "cpu.c", "isa_avx2.c", "isa_baseline.c"]  # 23, 18, 14 and 10 s; the rest 1.5 s
+    names = [os.path.basename(source) for source in sources]
+    place = {s: longest.index(n) if n in longest else len(longest) for s, n in zip(sources, names, strict=True)}
+    return sorted(sources, key=place.__getitem__)
 
 
 cpu = Extension(
