@@ -1,8 +1,10 @@
-# What a person types. Everything is installed into .venv; nothing else on the machine changes.
+# What a person types. Everything is installed into .venv; nothing else on the machine changes, but that `test-long`
+# brings Debian's Chromium where root runs it and there is none.
 
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
+INSTALL = PYTHONWARNINGS=ignore $(PY) -m pip install -q# setuptools frames a warning about folders named as the package
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* scratchnet/backends/*.p*)
 
 export MPLBACKEND ?= Agg
@@ -13,9 +15,10 @@ help:            ## show these lines
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(VENV)/.run    ## install, then train the book's spiral network; pictures and weights go to demo/
-	$(PY) -P -m scratchnet train spiral --out demo
+	@$(PY) -P tools/demo.py --out demo
 
 test: $(VENV)/.dev    ## install what the tests need, then run them; under five minutes
+	@echo 'Left out here: the tests that take long, which make test-long runs. What else is skipped is said at the end.'
 	$(PY) -P -m pytest -m "not long"
 
 bench: $(VENV)/.dev   ## compare with NumPy and, where installed in .venv, PyTorch, JAX, scikit-learn and Thinc
@@ -40,6 +43,7 @@ docs: $(VENV)/.docs   ## the pages for people who learn, in English and Korean: 
 test-all: native debug wheel reproducible installed test test-long    ## everything that can be checked on this machine; half an hour
 
 test-long: $(VENV)/.docs    ## the tests that `make test` leaves out: random attack, planted bugs, NVIDIA's compiler, MNIST
+	@bash tools/chromium.sh
 	$(PY) -P -m pytest -q -m long
 
 native:          ## the C code alone: sanitizers, other compilers and processors
@@ -64,12 +68,14 @@ clean:           ## remove everything that was built
 	rm -rf $(VENV) build dist demo bench-results *.egg-info scratchnet/backends/*.so
 
 $(VENV)/.run: $(VENV)/.made $(SOURCES)
-	$(PY) -m pip install -q -e ".[plot,progress]"
-	touch $@
+	@echo 'Installing scratchnet into $(VENV): compiling the C kernels takes one to three minutes.'
+	@$(INSTALL) -e ".[plot,progress]"
+	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made $(SOURCES)
-	$(PY) -m pip install -q -e ".[dev]"
-	touch $@ $(VENV)/.run
+	@echo 'Installing scratchnet and its tools into $(VENV): compiling the C kernels takes one to three minutes.'
+	@$(INSTALL) -e ".[dev]"
+	@touch $@ $(VENV)/.run
 
 $(VENV)/.release: $(VENV)/.dev
 	$(PY) -m pip install -q --group release
@@ -81,6 +87,7 @@ $(VENV)/.docs: $(VENV)/.dev
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scratchnet needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV) || { echo 'No venv: on Debian or Ubuntu, apt install python3-venv python3-dev gcc'; exit 1; }
-	$(PY) -m pip install -q -U pip
-	touch $@
+	@echo 'Making $(VENV), an environment of its own for Python.'
+	@$(PYTHON) -m venv $(VENV) || { echo 'No venv: on Debian or Ubuntu, apt install python3-venv python3-dev gcc'; exit 1; }
+	@$(PY) -m pip install -q -U pip
+	@touch $@

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 
 import numpy
@@ -72,6 +73,7 @@ class BuildExt(build_ext):
             if BUILD == "release" and is_gcc(self.compiler.compiler_so):
                 ext.extra_compile_args += OF_GCC
                 self.compiler._compile = smaller(self.compiler._compile)
+            self.compiler.compile = on_all_cores(self.compiler.compile)
         super().build_extension(ext)
 
 
@@ -89,6 +91,28 @@ def smaller(compile_file):
         return compile_file(obj, src, ext, cc_args, [*extra_postargs, *more], pp_opts)
 
     return compile_one
+
+
+def on_all_cores(compile_files):
+    """Return the compiler's function with a file a core at a time; distutils compiles one after another."""
+
+    def compile_all(sources, *options, **named):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            runs = {
+                source: pool.submit(compile_files, [source], *options, **named)
+                for source in longest_first(sources)
+            }
+        return [name for source in sources for name in runs[source].result()]  # linked in the order of the sources
+
+    return compile_all
+
+
+def longest_first(sources):
+    """Sort the files that take longest to the front, so that no core ends long before another."""
+    longest = ["isa_avx512.c", "cpu.c", "isa_avx2.c", "isa_baseline.c"]  # 23, 18, 14 and 10 s; the rest 1.5 s
+    names = [os.path.basename(source) for source in sources]
+    place = {s: longest.index(n) if n in longest else len(longest) for s, n in zip(sources, names, strict=True)}
+    return sorted(sources, key=place.__getitem__)
 
 
 cpu = Extension(

@@ -23,7 +23,7 @@ project, author, release = "scratchnet", "the scratchnet authors", scratchnet.__
 copyright = "the scratchnet authors, MIT license"
 language = os.environ.get("DOCS_LANGUAGE", "en")
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.linkcode",
@@ -34,7 +34,9 @@ extensions = [
 if language != "en":
     extensions.remove("sphinx.ext.linkcode")  # the API's pages are English
 
-source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+source_suffix = {".md": "myst-nb", ".rst": "restructuredtext", ".ipynb": "myst-nb"}
+nb_execution_mode = "off"  # build.py has run them
+nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_inline", "deflist"]
 myst_heading_anchors = 3
 default_role = "literal"
@@ -117,7 +119,7 @@ def _in_korean(text: str) -> str:
 def _other_language(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Tell the template where the same page is in the other language, if there is one."""
     up = "../" * page.count("/")
-    if page in ("index", "chapters") or page.startswith("layers/"):
+    if page in ("index", "chapters", "estimators") or page.startswith(("layers/", "tour/")):
         context["other_page"] = f"{up}ko/{page}.html" if language == "en" else f"{up}../{page}.html"
     if language == "ko":  # Furo has no Korean words
         context["_"] = context["gettext"] = _in_korean

@@ -167,6 +167,11 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     ------
     ValueError
         The mode is unknown.
+
+    Examples
+    --------
+    >>> show_config("dicts")["scratchnet"] == __version__
+    True
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"show_config: mode must be 'stdout' or 'dicts', got {mode!r}")

@@ -63,6 +63,9 @@ def plot_loss(trainer: Any, ylim: tuple[float, float] | None = None, *, ax: Axes
     ImportError
         If matplotlib is missing.
 
+    Examples
+    --------
+    >>> ax = plot_loss([1.1, 0.7, 0.5])
     """
     name, what, call = "loss_list", "loss", "fit(x, t)"
     if hasattr(trainer, "ppl_list"):
@@ -116,6 +119,10 @@ class LiveLoss:
         `ylim` is not a pair of numbers.
     ImportError
         In a fit, if IPython or matplotlib is missing.
+
+    Examples
+    --------
+    >>> callbacks = [LiveLoss(ylim=(0, 2))]  # trainer.fit(..., callbacks=callbacks)
     """
 
     SECONDS = 0.5  # from one picture to the next, at least

@@ -62,6 +62,14 @@ def load_pickle(path: str | bytes | os.PathLike[Any]) -> Any:
     Notes
     -----
     Book 1, section 3.6.2; book 2, chapter 6.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> from pathlib import Path
+    >>> _ = Path("params.pkl").write_bytes(pickle.dumps({"b1": np.zeros(2)}))
+    >>> load_pickle("params.pkl")
+    {'b1': array([0., 0.])}
     """
     path = as_path("load_pickle", path)
     with open_file(path) as file:

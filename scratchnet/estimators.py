@@ -61,6 +61,12 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Where to compute; "cuda" requires CuPy and an NVIDIA GPU.
 
     All of these but class_weight are for solver "sgd" and "adam"; with "lbfgs" they raise ValueError.
+
+    Examples
+    --------
+    >>> X, y = np.array([[0.0], [0.1], [0.9], [1.0]]), ["no", "no", "yes", "yes"]
+    >>> MLPClassifier((8,), solver="lbfgs", random_state=0).fit(X, y).predict([[0.05], [0.95]])
+    array(['no', 'yes'], dtype='<U3')
     """
 
     _parameter_constraints = neural_network.MLPClassifier._parameter_constraints | OWN_CONSTRAINTS | CLASS_WEIGHT
@@ -183,6 +189,13 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
 
     The parameters are those of `sklearn.neural_network.MLPRegressor`, and by keyword those of `MLPClassifier`
     here, without class_weight.
+
+    Examples
+    --------
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> regressor = MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", random_state=0)
+    >>> regressor.fit(X, X[:, 0]).score(X, X[:, 0]) > 0.99
+    True
     """
 
     _parameter_constraints = neural_network.MLPRegressor._parameter_constraints | OWN_CONSTRAINTS

@@ -71,6 +71,15 @@ def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: in
     Notes
     -----
     Source: book 2, `common/util.py`.
+
+    Examples
+    --------
+    >>> from scratchnet import Sequential
+    >>> from scratchnet.time_layers import TimeEmbedding, TimeSoftmaxWithLoss
+    >>> model = Sequential([TimeEmbedding(np.zeros((4, 4)))], TimeSoftmaxWithLoss())  # all words alike
+    >>> round(eval_perplexity(model, np.arange(51) % 4, batch_size=2, time_size=5), 3)
+    evaluating perplexity ...
+    4.0
     """
     if not callable(getattr(model, "forward", None)):
         raise ValueError(f"eval_perplexity: the model, a {type(model).__name__}, has no forward(xs, ts)")
@@ -139,6 +148,14 @@ def eval_seq2seq(
     Notes
     -----
     Source: book 2, `common/util.py`; ch. 7.3.5.
+
+    Examples
+    --------
+    >>> class Model:
+    ...     def generate(self, question, start_id, length):
+    ...         return [1, 2][:length]
+    >>> eval_seq2seq(Model(), np.array([[1, 2]]), np.array([[0, 1, 2]]), {0: "_", 1: "a", 2: "b"})
+    1
     """
     if not callable(getattr(model, "generate", None)):
         raise ValueError(f"eval_seq2seq: the model, a {type(model).__name__}, has no generate")

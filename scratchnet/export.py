@@ -69,6 +69,12 @@ def to_onnx(
         The model or one of its layers cannot be written; names it. Or an argument is invalid.
     OSError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> from scratchnet import TwoLayerNet
+    >>> to_onnx(TwoLayerNet(2, 10, 3), "model").name
+    'model.onnx'
     """
     path = as_path("to_onnx", path)
     if not path.name:

@@ -63,6 +63,17 @@ class RnnlmTrainer(ResumableTrainer):
     Notes
     -----
     Source: *Deep Learning from Scratch* 2, ch. 5.5.3.
+
+    Examples
+    --------
+    >>> from scratchnet import SGD, Sequential
+    >>> from scratchnet.time_layers import TimeAffine, TimeEmbedding, TimeSoftmaxWithLoss
+    >>> layers = [TimeEmbedding(np.eye(3)), TimeAffine(np.zeros((3, 3)), np.zeros(3))]
+    >>> trainer = RnnlmTrainer(Sequential(layers, TimeSoftmaxWithLoss()), SGD(lr=1.0))
+    >>> words = np.arange(61) % 3
+    >>> trainer.fit(words[:-1], words[1:], 20, batch_size=2, time_size=5, verbose=False)
+    >>> trainer.ppl_list[-1] < 1.5
+    True
     """
 
     _lists: ClassVar[dict[str, Callable[[Any], bool]]] = {

@@ -79,6 +79,11 @@ def to_gpu(x: Any) -> Any:
     Notes
     -----
     Source: book 2, `common/util.py`.
+
+    Examples
+    --------
+    >>> to_gpu(np.ones(3))  # doctest: +SKIP
+    array([1., 1., 1.])
     """
     return to_device(x)
 

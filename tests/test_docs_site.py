@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
 if not DOCS.exists():
     pytest.skip("no docs here: the tests run against an installed package", allow_module_level=True)
 pytest.importorskip("furo", reason="Sphinx and Furo are not installed: pip install --group docs")
+matplotlib_image = pytest.importorskip("matplotlib.image")
 pytestmark = pytest.mark.long
 
 WIDTHS = {1280: "light", 390: "dark"}
 LOOKED_AT = (
     "index",
+    "estimators",
+    "tour/spiral",
+    "ko/tour/words",
     "layers/Affine",
     "layers/LSTM",
     "layers/Adam",
@@ -37,6 +45,82 @@ def site(tmp_path_factory):
     done = subprocess.run([sys.executable, DOCS / "build.py", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+def test_a_folder_that_it_did_not_make_is_kept(tmp_path):
+    (tmp_path / "thesis.txt").write_text("three years of work")
+    done = subprocess.run([sys.executable, DOCS / "build.py", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1 and str(tmp_path) in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+TOUR = ("spiral", "mnist", "own-class", "convnet", "words", "table")
+
+
+def cells_of(site, language, name):
+    """The cells of a notebook of the tour, as it was run."""
+    path = site.parent / "docs-sources" / language / "tour" / f"{name}.ipynb"
+    return json.loads(path.read_text("utf-8"))["cells"]
+
+
+def code_of(cells):
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def printed_by(site, name):
+    """What a notebook printed, a cell after another; skips if it could not be run, for want of MNIST."""
+    cells = code_of(cells_of(site, "en", name))
+    if name == "mnist" and not any(cell["outputs"] for cell in cells):
+        pytest.skip("MNIST is missing: set SCRATCHNET_DATA to the folder of its four files")
+    return ["".join("".join(o.get("text", "")) for o in cell["outputs"]) for cell in cells]
+
+
+@pytest.mark.parametrize("name", TOUR)
+def test_the_tour_s_notebooks_run_and_draw(site, name):
+    printed_by(site, name)
+    english, korean = (cells_of(site, language, name) for language in ("en", "ko"))
+    assert code_of(english) == code_of(korean)
+    words = ["".join("".join(c["source"]) for c in book if c["cell_type"] != "code") for book in (english, korean)]
+    hangul = [len(re.findall("[가-힣]", text)) for text in words]
+    assert hangul[0] == 0 and hangul[1] > 300
+    outputs = [output for cell in code_of(english) for output in cell["outputs"]]
+    assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= (1 if name == "own-class" else 2)
+
+
+def test_the_tour_s_claims_hold(site):
+    assert float(printed_by(site, "spiral")[1].split()[0]) > 0.94
+    assert "plan" in printed_by(site, "spiral")[1]
+    own = printed_by(site, "own-class")
+    assert own[1].startswith("layers ") and own[2].startswith("plan ") and own[2].endswith("True\nTrue\n")
+    assert own[-2] == "True\n" and "compile=True" in own[-1]
+    stopped, interrupted, resumed = (printed_by(site, "convnet")[k] for k in (2, 3, 4))
+    assert stopped.startswith("plan ") and float(stopped.split()[-1]) > 0.9
+    assert interrupted == "interrupted after epoch 6\n"
+    assert resumed.split() == [stopped.split()[1], "True", "True"]
+    reached, grammar = (float(number) for number in re.findall(r"\d\.\d+", printed_by(site, "words")[3]))
+    assert grammar - 0.05 < reached < 1.05 * grammar
+    within, between = (float(number) for number in re.findall(r"-?\d\.\d+", printed_by(site, "words")[5]))
+    assert within > between + 0.2
+    table = printed_by(site, "table")
+    assert float(table[1].split()[0]) > 0.92 and float(table[4].split()[-1]) < 1e-9
+
+
+def test_mnist_is_learned_to_0_98(site):
+    printed = printed_by(site, "mnist")
+    assert float(printed[1].split()[0]) < 0.3 and float(printed[3]) > 0.98
+    assert printed[-1].endswith("True\n")
+
+
+def test_the_tour_is_linked_from_the_start_and_leads_on(site):
+    for folder, other in ((site, "ko/tour"), (site / "ko", "../tour")):
+        assert 'href="tour/index.html"' in (folder / "index.html").read_text("utf-8")
+        assert 'href="estimators.html"' in (folder / "index.html").read_text("utf-8")
+        for name, following in pairwise(TOUR):
+            text = (folder / "tour" / f"{name}.html").read_text("utf-8")
+            assert re.search(rf'class="next-page" href="{following}.html"', text)
+            assert f'href="../{other}/{name}.html"' in text
+        assert len(list((folder / "_downloads").rglob("*.ipynb"))) == len(TOUR)
 
 
 class Page(HTMLParser):
@@ -177,14 +261,45 @@ def test_pages_can_be_looked_at(site, browser, width, scheme):
         shot = folder / f"{name.replace('/', '-')}-{width}-{scheme}.png"
         page.screenshot(path=shot, full_page=True)
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        ink = page.evaluate("getComputedStyle(document.querySelector('article h1')).color")
-        assert (brightness(background) > brightness(ink)) == (scheme == "light")
-        assert shot.stat().st_size > 20_000
+        assert (luminance(background) > 0.5) == (scheme == "light")
+        faint = [found for found in page.evaluate(INKS) if contrast(*found[:2]) < READABLE]
+        assert not faint, (name, faint[:3])
+        assert page.evaluate("[...document.images].every((i) => i.complete && i.naturalWidth > 0)"), name
+        pixels = matplotlib_image.imread(shot)[..., :3]
+        paper = np.abs(pixels - pixels[-1, -1]).max(axis=2) < 0.05
+        assert pixels.shape[1] == width and 0.02 < 1 - paper.mean() < 0.9, name
     page.close()
 
 
-def brightness(color):
-    return sum(int(part) for part in color.partition("(")[2].rstrip(")").split(",")[:3])
+# WCAG 2.1: text can be read from a contrast of 4.5 on
+READABLE = 4.5
+# The colour of each text, and the one that is behind it
+INKS = """() => {
+  const behind = (e) => {
+    const colour = getComputedStyle(e).backgroundColor;
+    return !e.parentElement || !/^rgba.* 0\\)$|transparent/.test(colour) ? colour : behind(e.parentElement);
+  };
+  return [...document.querySelectorAll("article p, article li, article h1, article h2, article a, article code")]
+    .filter((e) => e.innerText && e.getBoundingClientRect().width)
+    .map((e) => [getComputedStyle(e).color, behind(e), e.innerText.slice(0, 40)]);
+}"""
+
+
+def luminance(color):
+    """The relative luminance of a colour of CSS, 0 to 1, as WCAG 2.1 defines it."""
+    parts = [int(float(part)) / 255 for part in color.partition("(")[2].rstrip(")").split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(ink, paper):
+    light, dark = sorted((luminance(ink), luminance(paper)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_contrast_is_that_of_wcag():
+    assert contrast("rgb(0, 0, 0)", "rgb(255, 255, 255)") == pytest.approx(21)
+    assert contrast("rgb(118, 118, 118)", "rgb(255, 255, 255)") == pytest.approx(4.54, abs=0.01)
 
 
 @pytest.mark.parametrize("start, word, found", [("index", "LSTM", "LSTM"), ("ko/index", "기울기", "Relu")])

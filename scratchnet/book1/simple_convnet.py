@@ -60,6 +60,11 @@ class SimpleConvNet(DictionaryNet):
     Notes
     -----
     Source: book 1, ch. 7.5.
+
+    Examples
+    --------
+    >>> SimpleConvNet().predict(np.zeros((2, 1, 28, 28))).shape
+    (2, 10)
     """
 
     def __init__(

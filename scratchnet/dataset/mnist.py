@@ -97,6 +97,10 @@ def load_mnist(
     Notes
     -----
     Book 1, section 3.6.1.
+
+    Examples
+    --------
+    >>> (x_train, t_train), (x_test, t_test) = load_mnist()  # doctest: +SKIP
     """
     train_images, train_labels, test_images, test_labels = _locate(folder)
     t_train, t_test = _labels(train_labels), _labels(test_labels)
@@ -136,6 +140,13 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     -----
     The header is two zero bytes, a byte for the dtype, one for the number of axes, and the length of each
     axis as a big-endian 32-bit number; the values follow, big-endian.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("labels").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]))
+    >>> load_idx("labels")
+    array([7, 9], dtype=uint8)
     """
     return _load(as_path("load_idx", path))
 

@@ -52,6 +52,10 @@ def load_vocab() -> tuple[dict[str, int], dict[int, str]]:
     Notes
     -----
     Source: book 2, ch. 2.4.4.
+
+    Examples
+    --------
+    >>> word_to_id, id_to_word = load_vocab()  # doctest: +SKIP
     """
     word_to_id: dict[str, int] = {}
     for word in _words("train"):
@@ -80,6 +84,10 @@ def load_data(data_type: str = "train") -> tuple[NDArray[np.int64], dict[str, in
         The part is unknown, or has a word that is not in the training text.
     ImportError, OSError
         As `load_vocab`.
+
+    Examples
+    --------
+    >>> corpus, word_to_id, id_to_word = load_data("train")  # doctest: +SKIP
     """
     part = "valid" if data_type == "val" else data_type
     if part not in key_file:

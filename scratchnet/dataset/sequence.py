@@ -32,7 +32,7 @@ char_to_id: dict[str, int] = {}
 def load_data(
     file_name: str | os.PathLike[str] = "addition.txt", seed: int | None = 1984
 ) -> tuple[tuple[Ids, Ids], tuple[Ids, Ids]]:
-    """Load questions and answers as rows of character ids, nine tenths to train with and one to test.
+    r"""Load questions and answers as rows of character ids, nine tenths to train with and one to test.
 
     Parameters
     ----------
@@ -58,6 +58,14 @@ def load_data(
     -----
     Characters keep their ids from files loaded earlier; new ones get the next ids, as in the book.
     Source: book 2, ch. 7.2.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("sums.txt").write_text("1+2_3 \n4+5_9 \n")
+    >>> (x_train, t_train), (x_test, t_test) = load_data("./sums.txt")
+    >>> x_train.shape, t_train.shape
+    ((2, 3), (2, 3))
     """
     questions, answers, source = _read(file_name)
     vocabulary = dict(char_to_id)
@@ -82,6 +90,10 @@ def get_vocab() -> tuple[dict[str, int], dict[int, str]]:
     """Return the vocabulary of the files that were loaded: character to id, and id to character.
 
     These are the module's own dictionaries, which further files extend, as in the book.
+
+    Examples
+    --------
+    >>> char_to_id, id_to_char = get_vocab()
     """
     return char_to_id, id_to_char
 

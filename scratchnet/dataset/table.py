@@ -46,6 +46,11 @@ class Columns:
         Of the features, and last, in a regression, of the target; of the rows that `with_scaling` was given.
     source : str
         Name of the file that was trained on, without its folder.
+
+    Examples
+    --------
+    >>> Columns(["length"], [0], 2, "kind", 1, True, ["a", "b"], [1.0], [2.0]).standardized(np.array([[5.0]]))
+    array([[2.]])
     """
 
     features: list[str]
@@ -229,7 +234,7 @@ def read_table(
 def read_features(
     path: str | os.PathLike[str], columns: Columns, *, encoding: str = "utf-8-sig", delimiter: str = ","
 ) -> Table:
-    """Read the rows of a table to predict, with the columns of the one that was trained on.
+    r"""Read the rows of a table to predict, with the columns of the one that was trained on.
 
     Parameters
     ----------
@@ -250,6 +255,15 @@ def read_features(
     ------
     OSError, ValueError
         As in `read_table`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> _ = Path("flowers.csv").write_text("length,kind\n1.4,setosa\n4.7,versicolor\n")
+    >>> columns = read_table("flowers.csv", target="kind").columns
+    >>> _ = Path("new.csv").write_text("kind,length\n?,2.5\n")
+    >>> read_features("new.csv", columns).x
+    array([[2.5]])
     """
     numbers, labels = array("d"), []
     with Lines(path, encoding, delimiter) as lines:

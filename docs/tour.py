@@ -1,0 +1,91 @@
+"""The tour's notebooks: each is one text, `tour/NAME.md`, with the words in both languages and the code once.
+
+The texts are MyST's notebooks, which jupytext reads: they can be reviewed line by line, as an .ipynb cannot, and a
+cell of words says its language. nbclient runs them, MyST-NB shows them.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from traitlets.config import Config
+
+DOCS = Path(__file__).resolve().parent
+NAMES = ["spiral", "mnist", "own-class", "convnet", "words", "table"]
+NEEDS_MNIST = {"mnist"}
+INLINE = "module://matplotlib_inline.backend_inline"  # `make` sets another
+SECONDS = 300  # a cell at most: far more than any takes
+WORDS: dict[str, dict[str, str]] = tomllib.loads((DOCS / "words.toml").read_text("utf-8"))
+
+
+def notebook(name: str, language: str) -> Any:
+    """A notebook with the words of one language, not yet run."""
+    found = jupytext.reads((DOCS / "tour" / f"{name}.md").read_text("utf-8"), fmt="md:myst")
+    found.cells = [cell for cell in found.cells if cell.metadata.get("lang", language) == language]
+    for number, cell in enumerate(found.cells):
+        cell.id = f"{name}-{number}"  # jupytext draws them at random
+        cell.metadata.pop("lang", None)
+    found.metadata.pop("jupytext", None)
+    found.metadata.kernelspec["name"] = "python3"
+    return found
+
+
+def mnist_folder() -> Path | None:
+    """Where MNIST is, without downloading it: what SCRATCHNET_DATA says, or beside the checkout; or None."""
+    given = os.environ.get("SCRATCHNET_DATA")
+    for folder in [Path(given)] if given else [DOCS.parents[1] / "shared" / "data" / "mnist"]:
+        if folder.is_dir() and list(folder.rglob("train-images*")):
+            return folder.resolve()
+    return None
+
+
+def run(unrun: Any) -> Any:
+    """The notebook with its outputs, run in an empty folder; CellExecutionError if a cell raises."""
+    ready = copy.deepcopy(unrun)
+    environment = os.environ | {"SCRATCHNET_DATA": str(mnist_folder()), "MPLBACKEND": INLINE}
+    environment.pop("SCRATCHNET_LANG", None)
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name) / "work"
+        work.mkdir()
+        # By files, which are ours: the ports of "tcp" are open to everybody on the machine.
+        settings = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{name}/kernel.json"}})
+        where = {"metadata": {"path": str(work)}}
+        client = NotebookClient(ready, timeout=SECONDS, resources=where, config=settings)
+        client.execute(env=environment)
+    return ready
+
+
+def write(folder: Path, languages: tuple[str, ...]) -> None:
+    """Run the notebooks, two at a time, and write each in every language: `folder`/LANGUAGE/tour/NAME.ipynb.
+
+    A notebook that needs MNIST is shown without outputs where it is missing, and says what to do.
+    """
+    names = [name for name in NAMES if name not in NEEDS_MNIST or mnist_folder()]
+    with ThreadPoolExecutor(2) as pool:
+        outputs = dict(zip(names, pool.map(run, [notebook(name, languages[0]) for name in names]), strict=True))
+    for language in languages:
+        (folder / language / "tour").mkdir(parents=True, exist_ok=True)
+        for name in NAMES:
+            shown = notebook(name, language)
+            if name in outputs:
+                give_outputs(shown, outputs[name])
+            else:
+                words = nbformat.v4.new_markdown_cell(WORDS[language]["no_mnist"], id=f"{name}-missing")
+                shown.cells.insert(1, words)
+            nbformat.write(shown, folder / language / "tour" / f"{name}.ipynb")
+
+
+def give_outputs(shown: Any, ran: Any) -> None:
+    """Copy the outputs of a notebook's cells of code to those of another language."""
+    pairs = zip(*([c for c in book.cells if c.cell_type == "code"] for book in (shown, ran)), strict=True)
+    for cell, done in pairs:
+        cell.outputs, cell.execution_count = done.outputs, done.execution_count
