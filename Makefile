@@ -9,7 +9,7 @@ SOURCES := pyproject.toml setup.py $(wildcard csrc/* scratchnet/backends/*.p*)
 
 export MPLBACKEND ?= Agg
 
-.PHONY: help demo test test-long test-all native debug installed reproducible coverage bench lint docs wheel clean
+.PHONY: help demo test test-long test-all native debug installed platforms reproducible coverage bench lint docs wheel clean
 
 help:            ## show these lines
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -56,6 +56,9 @@ debug: $(VENV)/.dev    ## the tests with every index of the .pyx checked; not th
 
 installed: wheel    ## the tests against the installed sdist, under every Python, oldest and newest NumPy
 	$(PY) -P tools/installed.py
+
+platforms: wheel    ## the tests on newer Pythons and on 64-bit Arm, from Debian: at most 20 minutes; needs root
+	$(PY) tools/platforms.py
 
 reproducible: $(VENV)/.release    ## whether two builds give the same files
 	$(PY) -P tools/reproducible.py

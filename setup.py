@@ -26,7 +26,7 @@ FLAGS = {
         "-Wextra",
         "-g0",
     ],
-    "msvc": ["/std:c11", "/O2", "/fp:precise"],
+    "msvc": ["/std:c11", "/experimental:c11atomics", "/O2", "/fp:precise"],
 }
 
 # What only GCC takes: no second copies of loops, for a stride or an argument that they do not gain from.

@@ -6,7 +6,7 @@
 
 /* The features that the processor has and the system saves, queried directly: the compilers' own helpers differ.
  * Intel SDM vol. 2A, CPUID; vol. 1, 13.2 (XCR0). */
-#if defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__) /* clang-cl wants xgetbv's target named */
 #include <intrin.h>
 static void cpuid(unsigned leaf, unsigned r[4]) { __cpuidex((int *)r, (int)leaf, 0); }
 static unsigned saved_by_system(void) { return (unsigned)_xgetbv(0); }

@@ -19,26 +19,11 @@
 
 #include "threads.h"
 
-#if defined(_WIN32)
-
-int sn_threads(void) { return 1; }
-void sn_set_threads(int n) { (void)n; }
-
-void sn_parallel(sn_size chunks, sn_task task, void *context)
-{
-    for (sn_size i = 0; i < chunks; i++)
-        task(context, i);
-}
-
-#else
-
 #include <math.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <time.h>
+
+#include "system_threads.h"
 
 enum { MOST_HELPERS = 255, SPINS = 4000 }; /* this many pauses take about 50 us */
 enum { MS = 1000000, SHORTEST_ABSENCE = 10 * MS, LONGEST_ABSENCE = 640 * MS }; /* ns */
@@ -52,49 +37,23 @@ enum { SOON = 32 }; /* jobs; a delay rarer than one in this many does not show i
 #define COUNT(word) ((uint32_t)(word) & 0x3fffffffu)
 
 static atomic_int threads = 1;
-static pthread_mutex_t entry = PTHREAD_MUTEX_INITIALIZER; /* held by the thread whose job runs */
-static pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;   /* with the two below: */
-static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;    /* where helpers sleep until there is a job, */
-static pthread_cond_t left = PTHREAD_COND_INITIALIZER;    /* and the caller until the last of them has left */
-static int helpers;                                       /* started; guarded by entry, as are these: */
-static int absent;                                        /* helpers that are excluded for now */
-static int64_t absence, back;                             /* ns: how long, and when the next one comes back */
-static int jobs;                                          /* since one left or came back; counted up to SOON */
+static sn_lock entry = LOCK;          /* held by the thread whose job runs */
+static sn_lock bed = LOCK;            /* with the two below: */
+static sn_condition bell = CONDITION; /* where helpers sleep until there is a job, */
+static sn_condition left = CONDITION; /* and the caller until the last of them has left */
+static int helpers;                   /* started; guarded by entry, as are these: */
+static int absent;                    /* helpers that are excluded for now */
+static int64_t absence, back;         /* ns: how long, and when the next one comes back */
+static int jobs;                      /* since one left or came back; counted up to SOON */
 
 static _Atomic uint64_t word = CLOSED;
-static struct {                                           /* written by the caller while no helper is in */
+static struct {                       /* written by the caller while no helper is in */
     sn_task task;
     void *context;
     int most_helpers, processor;
     sn_size chunks;
     _Atomic sn_size next;
 } job;
-
-static inline void pause_a_little(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-/* The processor that this thread runs on, or -1 if the system does not say. */
-static inline int this_processor(void)
-{
-#if defined(__linux__)
-    return sched_getcpu();
-#else
-    return -1;
-#endif
-}
-
-static int64_t nanoseconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* Computes the remaining chunks; returns how many there were. */
 static sn_size work(void)
@@ -114,14 +73,14 @@ static uint64_t next_word(uint32_t seen, int spins)
             return w;
         pause_a_little();
     }
-    pthread_mutex_lock(&bed);
+    lock(&bed);
     while (NUMBER(w = atomic_load_explicit(&word, memory_order_acquire)) == seen)
-        pthread_cond_wait(&bell, &bed);
-    pthread_mutex_unlock(&bed);
+        wait_for(&bell, &bed);
+    unlock(&bed);
     return w;
 }
 
-static void *help(void *argument)
+static THREAD help(void *argument)
 {
     const int id = (int)(intptr_t)argument;
     uint32_t seen = 0;
@@ -138,14 +97,14 @@ static void *help(void *argument)
                 spins = !wanted || (here >= 0 && here == job.processor) ? 0 : SPINS;
                 w = atomic_fetch_sub_explicit(&word, 1, memory_order_acq_rel);
                 if (w & AWAITED && COUNT(w) == 1) {
-                    pthread_mutex_lock(&bed);
-                    pthread_cond_signal(&left);
-                    pthread_mutex_unlock(&bed);
+                    lock(&bed);
+                    wake_one(&left);
+                    unlock(&bed);
                 }
                 break;
             }
     }
-    return NULL;
+    return 0;
 }
 
 /* Whether all helpers have left, after a short wait. */
@@ -162,10 +121,10 @@ static int helpers_left(void)
 static void sleep_until_helpers_left(void)
 {
     atomic_fetch_or_explicit(&word, AWAITED, memory_order_acq_rel);
-    pthread_mutex_lock(&bed);
+    lock(&bed);
     while (COUNT(atomic_load_explicit(&word, memory_order_acquire)))
-        pthread_cond_wait(&left, &bed);
-    pthread_mutex_unlock(&bed);
+        wait_for(&left, &bed);
+    unlock(&bed);
 }
 
 /* How many of the wanted helpers a job that starts now gets. */
@@ -195,10 +154,8 @@ static void leave_one_out(int64_t now)
 /* A forked child has only the thread that forked. */
 static void after_fork(void)
 {
-    pthread_mutex_init(&entry, NULL);
-    pthread_mutex_init(&bed, NULL);
-    pthread_cond_init(&bell, NULL);
-    pthread_cond_init(&left, NULL);
+    entry = bed = (sn_lock)LOCK;
+    bell = left = (sn_condition)CONDITION;
     helpers = 0;
     atomic_store(&word, CLOSED);
 }
@@ -206,25 +163,12 @@ static void after_fork(void)
 static void start_helpers(int wanted)
 {
     static int registered;
-    sigset_t all, before;
-    pthread_attr_t attributes;
     if (!registered)
-        registered = pthread_atfork(NULL, NULL, after_fork) == 0;
+        registered = in_forked_child(after_fork);
     if (!registered)
         return; /* without it a child could wait for helpers that it does not have */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* leave signals to the program's own threads */
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, 1 << 20); /* musl's default is 128 KB, and a product's panel takes 64 */
-    while (helpers < wanted && helpers < MOST_HELPERS) {
-        pthread_t thread;
-        if (pthread_create(&thread, &attributes, help, (void *)(intptr_t)helpers))
-            break;
-        pthread_detach(thread);
+    while (helpers < wanted && helpers < MOST_HELPERS && start_thread(help, (void *)(intptr_t)helpers))
         helpers++;
-    }
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 int sn_threads(void)
@@ -256,10 +200,10 @@ static void together(int most_helpers, int64_t start, sn_size chunks, sn_task ta
     atomic_store_explicit(&job.next, 0, memory_order_relaxed);
     /* A new helper starts with seen = 0. */
     uint32_t number = NUMBER(atomic_load_explicit(&word, memory_order_relaxed)) + 1;
-    pthread_mutex_lock(&bed);
+    lock(&bed);
     atomic_store_explicit(&word, (uint64_t)(number ? number : 1) << 32, memory_order_release);
-    pthread_cond_broadcast(&bell);
-    pthread_mutex_unlock(&bed);
+    wake_all(&bell);
+    unlock(&bed);
     const sn_size own = work();
     atomic_fetch_or_explicit(&word, CLOSED, memory_order_acq_rel);
     jobs += jobs < SOON;
@@ -279,7 +223,7 @@ static void together(int most_helpers, int64_t start, sn_size chunks, sn_task ta
 void sn_parallel(sn_size chunks, sn_task task, void *context)
 {
     const int wanted = sn_threads() - 1;
-    if (chunks < 2 || wanted < 1 || pthread_mutex_trylock(&entry)) {
+    if (chunks < 2 || wanted < 1 || !try_lock(&entry)) {
         alone(chunks, task, context);
         return;
     }
@@ -287,9 +231,7 @@ void sn_parallel(sn_size chunks, sn_task task, void *context)
     const int most_helpers = present_helpers(wanted, start);
     if (most_helpers)
         together(most_helpers, start, chunks, task, context);
-    pthread_mutex_unlock(&entry);
+    unlock(&entry);
     if (!most_helpers)
         alone(chunks, task, context);
 }
-
-#endif

@@ -292,6 +292,29 @@ def test_an_environment_that_keeps_the_kernels_from_loading_is_one_line(tmp_path
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("encoding", ["cp949", "cp932"])  # of Korean and of Japanese Windows
+def test_output_in_the_encoding_of_a_console(encoding, tmp_path):
+    """Names and words that the encoding lacks are shown otherwise, on both streams, and stop nothing."""
+    folder = tmp_path / "학습 テスト"
+    folder.mkdir()
+    (folder / "실습.py").write_text("from common.layers import Affine\nraise ValueError('틀림 エラー')\n", "utf-8")
+    settings = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict", "PYTHONUTF8": "0", "SCRATCHNET_LANG": "ko"}
+
+    def said(*arguments):
+        command = [*COMMAND, *arguments]
+        done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, encoding=encoding)
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = said("train", "spiral", "--epochs", "20", "--out", "결과 けっか")
+    assert code == 0 and "weights.npz" in out and (folder / "결과 けっか" / "weights.npz").exists()
+    assert ("| 에폭 1 |" in out) == (encoding == "cp949")
+    code, out, err = said("run", "실습.py")
+    assert code == 1 and "ValueError: " in err and "Unicode" not in err and out == ""
+    for wrong in (["run", "없는 파일.py"], ["train", "spiral", "--epochs", "많이"]):
+        code, out, err = said(*wrong)
+        assert code in (1, 2) and out == "" and "scratchnet" in err and "Unicode" not in err, err
+
+
 def test_ctrl_c_keeps_what_was_learned(tmp_path):
     process = start("train", "spiral", "--epochs", "1000000", cwd=tmp_path)
     for _ in range(3):

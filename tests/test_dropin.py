@@ -81,18 +81,18 @@ def test_errors_and_exit_codes_are_the_script_s(write, text):
 
 def test_ctrl_c_is_the_script_s(write):
     folder = write(script="import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*RUN, "script.py"],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT
     assert errors.startswith("Traceback") and "scratchnet" not in errors and "KeyboardInterrupt" in errors
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -18,6 +21,12 @@ def python(*arguments: str, name: str | None) -> subprocess.CompletedProcess[str
     return run(*PYTHON, *arguments, check=False, SCRATCHNET_ISA=name)
 
 
+def suite(files: tuple[str, ...], chosen: str) -> tuple[str, ...]:
+    return ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(HERE),
+            "--import-mode=importlib", "-o", f"pythonpath={HERE}", "-k", chosen,
+            *(str(HERE / file) for file in files))  # fmt: skip
+
+
 ALL = ("test_kernels.py", "test_products.py", "test_accuracy.py", "test_layers.py")
 
 
@@ -27,10 +36,7 @@ ALL = ("test_kernels.py", "test_products.py", "test_accuracy.py", "test_layers.p
 )
 def test_kernels_under(name, files, chosen):
     """This process runs `isa()`; each other one gets a process of its own."""
-    tests = [str(HERE / file) for file in files]
-    result = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(HERE),
-                    "--import-mode=importlib", "-o", f"pythonpath={HERE}", "-k", chosen, *tests,
-                    name=name)  # fmt: skip
+    result = python(*suite(files, chosen), name=name)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
 
 
@@ -49,3 +55,26 @@ def test_an_unknown_or_unsupported_one_is_an_error(name):
     result = python("-c", "import scratchnet", name=name)
     assert result.returncode == 1
     assert f"SCRATCHNET_ISA is '{name}', but this processor runs {', '.join(isas())}" in result.stderr
+
+
+VZEROUPPER = """
+import ctypes, mmap
+page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+page.write(bytes.fromhex("c5f877c3"))  # vzeroupper, AVX's shortest instruction; ret
+ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
+"""
+
+
+@pytest.mark.long
+def test_a_processor_without_avx():
+    """On one that stops at the first AVX instruction, the import and every kernel of "baseline" run."""
+    qemu = shutil.which("qemu-x86_64-static") or shutil.which("qemu-x86_64")
+    if qemu is None or platform.machine() != "x86_64":
+        pytest.skip("qemu-x86_64, an emulator of older x86-64 processors, is not installed")
+    nehalem = (qemu, "-cpu", "Nehalem", *PYTHON)  # of 2008
+    settings = {"SCRATCHNET_ISA": None, "OPENBLAS_CORETYPE": None}  # that may name a newer one to NumPy
+    assert run(*nehalem, "-c", VZEROUPPER, check=False, **settings).returncode == -signal.SIGILL
+    said = run(*nehalem, "-c", "import scratchnet.backends as b; print(*b.isas(), b.isa())", **settings).stdout
+    assert said == "baseline baseline\n"
+    result = run(*nehalem, *suite(ALL[:1], "odd_sizes"), check=False, **settings)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]

@@ -26,12 +26,12 @@ def killed(case, epochs, kills, folder, seed):
     environment = {**os.environ, "PYTHONPATH": path}
     command = [*PYTHON, SCRIPT, case, str(epochs), folder]
     while kills >= 0:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert process.stdout.readline() == "begins\n"
-        if kills:
-            time.sleep(longest * rng.random())
-            process.kill()  # SIGKILL: nothing of the process runs after it
-        out, _ = process.communicate(timeout=60)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stdout.readline() == "begins\n"
+            if kills:
+                time.sleep(longest * rng.random())
+                process.kill()  # SIGKILL: nothing of the process runs after it
+            out, _ = process.communicate(timeout=60)
         if out:
             ended.append(ast.literal_eval(out))
         if out and kills:  # it was faster: once more, from the start

@@ -14,6 +14,7 @@ import pytest
 from chain_model import Chain
 from numpy_books.training import book_weights
 from numpy_books.training import fit as plain_fit
+from processes import PYTHON
 from tolerances import FLOAT32_EPOCHS, FLOAT32_LOSSES, FLOAT64_EPOCHS, FLOAT64_LOSSES
 
 from scratchnet import (
@@ -798,16 +799,14 @@ print("done", flush=True)
 
 @pytest.mark.skipif(WINDOWS, reason="Windows sends Ctrl-C to a whole console")
 def test_ctrl_c_from_outside():
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline() == "training\n"
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*PYTHON, "-W", "error", "-c", SCRIPT], stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout.readline() == "training\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert re.fullmatch(r"stopped after [1-9]\d*\ndone\n", out) and err == "" and process.returncode == 0
 
 

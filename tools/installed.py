@@ -18,7 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("test_kernels", "test_accuracy", "test_layers", "test_plan", "test_threads", "test_architecture")
-OLDEST_NUMPY = {"3.11": "2.0.0", "3.12": "2.0.0", "3.13": "2.1.0", "3.14": "2.3.2"}  # the first with a wheel
+# the first with a wheel
+OLDEST_NUMPY = {"3.11": "2.0.0", "3.12": "2.0.0", "3.13": "2.1.0", "3.14": "2.3.2", "3.15": "2.5.2"}
 
 ABOUT = (
     "import json, sys, sysconfig; print(json.dumps([sys.implementation.name, sys.version_info[:2], sys.abiflags,"
@@ -68,6 +69,18 @@ def test(python: Path, room: Path, files: tuple[str, ...]) -> None:
         *(f"tests/{name}.py" for name in files), cwd=room, PYTHONSAFEPATH="1", PYTHONWARNINGS="error")  # fmt: skip
 
 
+def tests_alone(sdist: Path, work: Path) -> Path:
+    """Unpack the tests of an sdist, and no more, into a folder; return it."""
+    room = work / "room"
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        shutil.unpack_archive(sdist, name)
+        (source,) = Path(name).iterdir()
+        shutil.copytree(source / "tests", room / "tests")
+        shutil.copytree(source / "bench", room / "bench")  # test_bench imports it
+        shutil.copy(source / "pyproject.toml", room)  # pytest's settings
+    return room
+
+
 def main() -> None:
     """Build, install and test under every Python."""
     (sdist,) = (ROOT / "dist").glob("scratchnet-*.tar.gz")
@@ -77,13 +90,7 @@ def main() -> None:
         sys.exit("no Python 3.11 or newer with headers")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        shutil.unpack_archive(sdist, work)
-        (source,) = work.glob("scratchnet-*")
-        room = work / "room"
-        shutil.copytree(source / "tests", room / "tests")
-        shutil.copytree(source / "bench", room / "bench")  # test_bench imports it
-        shutil.copy(source / "pyproject.toml", room)  # pytest's settings
-        shutil.rmtree(source)
+        room = tests_alone(sdist, work)
         for number, (version, executable) in enumerate(found.items()):
             venv = work / version
             python = venv / "bin" / "python"

@@ -15,6 +15,7 @@ build() { # name, compiler, its flags: the program is build/native/<name>
 }
 
 CC=${CC:-gcc}
+mingw=/usr/share/mingw-w64/include
 build plain "$CC" -O3
 build/native/plain
 build address-and-undefined "$CC" -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -45,6 +46,37 @@ if command -v x86_64-w64-mingw32-gcc > /dev/null; then
     if command -v wine > /dev/null; then WINEDEBUG=-all wine build/native/windows.exe; fi
 else
     echo "-- skipped, not installed: x86_64-w64-mingw32-gcc"
+fi
+if command -v clang > /dev/null && [ -d "$mingw" ]; then
+    echo "== as Microsoft's compiler reads it: the syntax, with mingw-w64's headers"
+    cat > build/native/msvc.h << 'END'
+#include <_mingw.h>
+#undef __attribute__ /* which it defines away where there is no __GNUC__ */
+#undef __MINGW_ATTRIB_NORETURN
+#undef __MINGW_ATTRIB_DEPRECATED
+#define __MINGW_ATTRIB_NORETURN
+#define __MINGW_ATTRIB_DEPRECATED
+#define _INC_SETJMP /* clang's intrin.h declares _setjmp otherwise */
+typedef int jmp_buf[16];
+END
+    # The instructions are named since clang's headers hide what is not, where Microsoft's are expected.
+    clang --target=x86_64-pc-windows-msvc -fms-compatibility-version=19.40 -std=c11 -fsyntax-only -Wall -Wextra \
+        -Wno-microsoft -Werror -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512cd -mfma -mbmi -mbmi2 \
+        -Icsrc -idirafter "$mingw" -include build/native/msvc.h csrc/*.c
+else
+    echo "-- skipped, not installed: clang and mingw-w64's headers, for the syntax of Microsoft's compiler"
+fi
+zig=(.venv/bin/python -P -m ziglang)
+if "${zig[@]}" version > /dev/null 2>&1; then
+    for target in x86_64-macos aarch64-macos aarch64-windows-gnu; do
+        echo "== compiled only: $target"
+        for file in csrc/*.c; do
+            "${zig[@]}" cc -target "$target" "${flags[@]}" -Werror -Wno-unused-command-line-argument -O1 \
+                -c "$file" -o build/native/compiled.o
+        done
+    done
+else
+    echo "-- skipped, not installed: ziglang, a package for .venv that compiles for macOS and Windows on Arm"
 fi
 if command -v valgrind > /dev/null; then
     echo "== valgrind (it has no AVX-512)"
