@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -191,6 +192,11 @@ def load_data(name: str) -> Data:
 def ranks_of(options: argparse.Namespace) -> Ranks:
     """Return the processes that train together; on one machine they share its processors."""
     if not options.mpi:
+        if environ.get("PMI_RANK", environ.get("OMPI_COMM_WORLD_RANK")) == "0" and not options.quiet:
+            print(
+                "scratchnet: mpiexec without --mpi: each process trains alone, into the same files",
+                file=sys.stderr,
+            )
         return Ranks()
     try:
         from mpi4py import MPI

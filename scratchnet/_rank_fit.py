@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from operator import is_
 from typing import Any, NamedTuple
@@ -19,7 +20,8 @@ from ._ranks import Ranks, in_order, told
 from ._version import __version__
 from .plan import Job, NoPlanError, coalesce
 
-_LOOKED_AT = 100  # rows of the data, spread over them, whose values are compared
+_LOOKED_AT = 100  # rows of data on a GPU, spread over them, whose values are compared
+_BLOCK = 1 << 22  # bytes of data whose checksum is computed at a time
 
 
 class Batches(NamedTuple):
@@ -78,6 +80,14 @@ def share_epochs(ranks: Ranks, samples: int, batch_size: int, drop_last: bool, s
     steps = min((n if drop_last else n + own - 1) // own for n, own in zip(lengths, whole, strict=True))
     if any(n < own for n, own in zip(lengths, whole, strict=True)):
         raise ValueError(f"fit: the shards have {lengths} samples, expected at least {whole} for a batch")
+    left = sum(max(0, n - own * steps) for n, own in zip(lengths, whole, strict=True))
+    if left >= batch_size and ranks.rank == 0:
+        warnings.warn(
+            f"fit: an epoch has the {steps} steps of the smallest shard: of {sum(lengths)} samples on all ranks "
+            f"it leaves out {left}; shards of the same length leave out less than a batch",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     last = [min(own, n - own * (steps - 1)) for n, own in zip(lengths, whole, strict=True)]
     return Batches(whole, last, steps, lengths, ranks.rank)
 
@@ -139,11 +149,12 @@ def begin_together(
             "the parameters": [f"{np.shape(p)} {getattr(p, 'dtype', type(p))}" for p in flatten(model.params)],
             "the model's settings": _model_state.settings(model),
             "the optimizer": type(optimizer).__name__,
+            "the optimizer's settings": ... if _goes_on(trainer) else _numbers_of(optimizer),
             "rng": None if stream is None else _streams.state_of(stream)["bit_generator"],
             "sharded": sharded,
             **given,
             "the data": [None if a is None else f"{np.shape(a)[sharded:]} {a.dtype}" for a in data],
-            "the values of the data": None if sharded else [_digest(a) for a in data],
+            "the values of the data (their checksums)": None if sharded else [_digest(a) for a in data],
         },
     )
     held = ranks.from_first(lambda: _state_of(trainer, stream))
@@ -151,25 +162,38 @@ def begin_together(
         _put_state(trainer, stream, held)
 
 
+def _goes_on(trainer: Any) -> bool:
+    """Whether a checkpoint was loaded, on which the fit goes on: one rank may have it for all."""
+    return trainer._fit_state is not None and trainer._fit_state.is_loaded
+
+
+def _numbers_of(optimizer: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(optimizer).items() if isinstance(value, bool | int | float | str)}
+
+
 def _digest(array: Any) -> int | None:
-    """Return a checksum of some rows, spread over an array."""
-    if array is None:
+    """Return a checksum of an array; on a GPU, of some rows."""
+    if array is None or array.dtype.kind not in "biuf":
         return None
-    rows = np.unique(np.linspace(0, max(len(array) - 1, 0), _LOOKED_AT).astype(np.int64))
-    some = to_side(array[rows] if is_on_gpu(array) or len(array) else array, to_gpu=False)
-    return crc32(some.tobytes()) if some.dtype.kind in "biuf" else None
+    if is_on_gpu(array):
+        rows = np.unique(np.linspace(0, max(len(array) - 1, 0), _LOOKED_AT).astype(np.int64))
+        return crc32(to_side(array[rows] if len(array) else array, to_gpu=False).tobytes())
+    check, size = 0, max(1, _BLOCK * len(array) // max(array.nbytes, 1))
+    for start in range(0, len(array), size):
+        block: Any = np.ascontiguousarray(array[start : start + size])
+        check = crc32(block, check)
+    return check
 
 
 def _state_of(trainer: Any, stream: Any) -> dict[str, Any]:
-    model, optimizer, fit_state = trainer.model, trainer.optimizer, trainer._fit_state
-    goes_on = fit_state is not None and fit_state.is_loaded
+    model, optimizer, goes_on = trainer.model, trainer.optimizer, _goes_on(trainer)
     slots = _model_state.buffers(model) + (_model_state.states(model) if goes_on else [])
     return {
         "params": [to_side(p, to_gpu=False) for p in flatten(model.params)],
         "slots": [_model_state.on_cpu(getattr(*slot)) for slot in slots],
         "optimizer": optimizer.state_dict() if hasattr(optimizer, "state_dict") else vars(optimizer),
         "lists": {name: getattr(trainer, name) for name in trainer._lists},
-        "fit": fit_state if goes_on else None,
+        "fit": trainer._fit_state if goes_on else None,
         "streams": streams_of(stream),
     }
 

@@ -8,7 +8,7 @@ MPI only moves bytes: sums are made here, in the order of the ranks, so that the
 from __future__ import annotations
 
 import atexit
-import signal
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,9 +31,11 @@ _DOING = (
     "saves a run",
 )
 _SMALL = 1 << 16  # bytes; more are summed in parts, each by one rank
-_LAST_SECONDS = 5  # that a rank which ends by an error waits to tell the others, before the job is killed
+_MOST_SECONDS = 10  # that a rank which fails waits to tell the others, before it ends the job
+_LAST_SECONDS = 5  # the same of one that ends by an error
 
-_comms: list[Any] = []  # whose ranks are told when this process ends
+_comms: list[Any] = []  # ours, whose ranks are told when this process ends
+_keys: list[int] = []  # under which a communicator keeps ours
 
 
 class RankError(RuntimeError):
@@ -71,12 +73,13 @@ class Ranks:
             is_right = False
         if not is_right:
             raise ValueError(f"comm must be an intracommunicator of mpi4py, as MPI.COMM_WORLD is, got {comm!r}")
+        self.comm = comm = _own_communicator(comm)
         self._own, self._all = np.zeros(3), np.zeros((self.size, 3))
         self._is_busy, self._takes_gpu = False, None  # type: bool, bool | None
         self._rooms: dict[Any, Array] = {}
         if self.size > 1 and not any(comm == other for other in _comms):
             _comms.append(comm)
-            atexit.register(_end, comm)
+            atexit.register(_end, comm, os.getpid())
 
     def __reduce__(self) -> Any:
         return Ranks, ()  # a copy of a trainer in a file is of one process
@@ -140,13 +143,25 @@ class Ranks:
 
     def _tell(self, error: BaseException) -> None:
         if self._is_busy:
-            import traceback
+            self._give_up(error)
+        import threading
 
-            traceback.print_exception(error)
-            sys.stderr.flush()
-            self.comm.Abort(1)
         is_pressed = isinstance(told(error), KeyboardInterrupt)
-        self._why(self._headers(_INTERRUPTED if is_pressed else _FAILED), f"failed: {_in_words(error)}")
+        waits = threading.Timer(_MOST_SECONDS, self._give_up, [error])  # they may wait for something else
+        waits.daemon = True
+        waits.start()
+        try:
+            self._why(self._headers(_INTERRUPTED if is_pressed else _FAILED), f"failed: {_in_words(error)}")
+        finally:
+            waits.cancel()
+
+    def _give_up(self, error: BaseException) -> None:
+        """End the job, and say why."""
+        import traceback
+
+        traceback.print_exception(error)
+        sys.stderr.flush()
+        self.comm.Abort(1)
 
     def from_first(self, make: Callable[[], T]) -> T:
         """Return on all ranks what rank 0 makes."""
@@ -167,12 +182,12 @@ class Ranks:
         return values
 
     def agree(self, who: str, given: dict[str, Any]) -> None:
-        """Raise ValueError on all ranks, if what they give differs; it says in what."""
+        """Raise ValueError on all ranks, if what they give differs; it says in what. `...` equals all."""
         values = self.of_all("begins a fit", given)
         for name in {name: None for each in values for name in each}:
-            texts = [str(each.get(name)) for each in values]
-            if len(set(texts)) > 1:
-                by_text = {text: [k for k, own in enumerate(texts) if own == text] for text in texts}
+            texts = {k: str(each.get(name)) for k, each in enumerate(values) if each.get(name) is not ...}
+            if len(set(texts.values())) > 1:
+                by_text = {text: [k for k, own in texts.items() if own == text] for text in texts.values()}
                 each = "; ".join(
                     f"{text} on rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"
                     for text, ranks in by_text.items()
@@ -258,21 +273,42 @@ def _in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _end(comm: Any) -> None:
+def _own_communicator(comm: Any) -> Any:
+    """Return a communicator of the same ranks on which only this module talks: one for all that use `comm`."""
+    MPI: Any = sys.modules.get("mpi4py.MPI")
+    if (
+        MPI is None
+        or not isinstance(comm, MPI.Intracomm)
+        or comm.size == 1
+        or any(comm == other for other in _comms)
+    ):
+        return comm
+    if not _keys:
+        _keys.append(MPI.Comm.Create_keyval())
+    own = comm.Get_attr(_keys[0])
+    if own is None:
+        own = comm.Dup()
+        comm.Set_attr(_keys[0], own)
+    return own
+
+
+def _end(comm: Any, process: int) -> None:
     """At the end of this process, tell the ranks that wait for it; those that end, too, take part in this."""
+    if os.getpid() != process:  # a child, made by fork
+        return
     error = getattr(sys, "last_value", None)
-    with suppress(Exception):  # MPI may be over, or the communicator freed
+    with suppress(Exception), open(os.devnull, "w") as nowhere:  # MPI may be over, or the communicator freed
         from mpi4py import MPI
 
         if MPI.Is_finalized() or comm == MPI.COMM_NULL or not any(comm == other for other in _comms):
             return
-        if error is not None and hasattr(signal, "alarm"):  # others may wait for something else
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(_LAST_SECONDS)
+        import faulthandler
+
+        if error is not None:  # others may wait for something else; threads may no longer begin
+            faulthandler.dump_traceback_later(_LAST_SECONDS, exit=True, file=nowhere)
         ranks = Ranks(comm)
         ranks._why(ranks._headers(_ENDED), "has ended" + (f" by {_in_words(error)}" if error else ""))
-        if error is not None and hasattr(signal, "alarm"):
-            signal.alarm(0)
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _mpi_takes_gpu_arrays() -> bool:

@@ -151,7 +151,9 @@ class FitRun:
         if self._metric is not None:
             on_gpu = is_on_gpu(x)
             given = [to_side(array, to_gpu=on_gpu) for array in self._given[2] or ()]
-            found["val_metric"] = as_number("fit: the metric's result", self._metric(model, *given))
+            value = as_number("fit: the metric's result", self._metric(model, *given))
+            several = self._ranks.size > 1  # rank 0's is everyone's
+            found["val_metric"] = float(self._ranks.meet("validates", value)[0, 0]) if several else value
         return found
 
     def _mean(self, mean: Callable[[Array, Array], float], x: Array, t: Array, is_own: bool = False) -> float:

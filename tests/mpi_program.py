@@ -307,6 +307,12 @@ def resumed(folder: Path) -> None:
                 assert "ranks is 1, but the run of the checkpoint has" in str(error), error
 
 
+def one_changed(x: Any) -> Any:
+    changed = x.copy()
+    changed[7, 1] += 1
+    return changed
+
+
 def differ() -> None:
     """What the ranks give differently is named on all of them, and they can go on."""
     last = RANK == SIZE - 1
@@ -317,7 +323,8 @@ def differ() -> None:
         "the parameters": (small("float64" if last else "float32"), optimizers.SGD(1.0), X, T, {}),
         "optimizer": (net(10), optimizers.Adam() if last else optimizers.SGD(), X, T, {}),
         "the data": (net(10), optimizers.SGD(), X[: 299 if last else 300], T[: 299 if last else 300], {}),
-        "values of the data": (net(10), optimizers.SGD(), X[:: -1 if last else 1], T, {}),
+        "values of the data": (net(10), optimizers.SGD(), one_changed(X) if last else X, T, {}),
+        "optimizer's settings": (net(10), optimizers.SGD(0.1 + 0.1 * last), X, T, {}),
         "max_epoch": (net(10), optimizers.SGD(), X, T, dict(max_epoch=2 if last else 1)),
         "model's settings": (small("float32", weight_decay=0.1 * last), optimizers.SGD(), X, T, {}),
     }
@@ -412,6 +419,10 @@ def faulty(how: str) -> None:
                 sys.exit(3)
             if how == "killed":
                 os.kill(os.getpid(), 9)
+            if how == "raises while others wait":
+                raise ValueError("what went wrong")
+        elif how == "raises while others wait":
+            COMM.barrier()  # of the user's own
         if trainer.current_epoch == 1 and RANK == 0:
             print("trains", flush=True)
 
@@ -419,6 +430,11 @@ def faulty(how: str) -> None:
         raise ValueError("what went wrong")
     if last and how == "leaves before":
         sys.exit(3)
+    if how == "raises after":
+        trainer.fit(X, T, 1, 30, verbose=False)
+        if last:
+            raise ValueError("what went wrong")
+        COMM.barrier()
     trainer.fit(X, T, 10**9, 30, verbose=False, callbacks=callback)
 
 

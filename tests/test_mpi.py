@@ -87,6 +87,8 @@ def test_a_hundred_epochs(ranks, tmp_path):
     [
         ("raises", "what went wrong"),
         pytest.param("raises before", "what went wrong", marks=pytest.mark.long),
+        pytest.param("raises after", "what went wrong", marks=pytest.mark.long),
+        pytest.param("raises while others wait", "what went wrong", marks=pytest.mark.long),
         pytest.param("leaves", "", marks=pytest.mark.long),
         pytest.param("leaves before", "has ended", marks=pytest.mark.long),
         pytest.param("killed", "", marks=pytest.mark.long),
