@@ -218,9 +218,7 @@ def text(epochs: int) -> None:
 def begin_from_rank_0() -> None:
     """Whatever the others have, and have drawn, is replaced; so is what they know of earlier fits."""
     np.random.seed(RANK)
-    trainer = Trainer(small("float64"), optimizers.Adam(0.03), comm=PATIENT)
-    if RANK == 0:
-        trainer.optimizer.lr = 0.02
+    trainer = Trainer(small("float64"), optimizers.Adam(0.02), comm=PATIENT)
     trainer.fit(X, T, 2, 30, verbose=False)
     same_on_all("rank 0's", all_of(trainer))
     np.random.seed(0)
