@@ -19,8 +19,8 @@ from scratchnet.time_layers import TimeAffine, TimeEmbedding, TimeRNN, TimeSoftm
 
 # Every argument of the trainers is attacked below; test_calls.py compares these with the signatures.
 FIT = ["x", "t", "max_epoch", "batch_size", "max_grad", "eval_interval", "validation", "verbose", "progress"]
-FIT += ["rng", "callbacks", "metric", "checkpoint", "resume", "sample_weight", "drop_last"]
-TRAINER = ["model", "optimizer", "compile", "lang"]
+FIT += ["rng", "callbacks", "metric", "checkpoint", "resume", "sample_weight", "drop_last", "sharded"]
+TRAINER = ["model", "optimizer", "compile", "lang", "comm"]
 RNNLM_FIT = ["xs", "ts", "max_epoch", "batch_size", "time_size", "max_grad", "eval_interval", "verbose"]
 RNNLM_FIT += ["checkpoint", "resume"]
 BOOK1_TRAINER = ["network", "x_train", "t_train", "x_test", "t_test", "epochs", "mini_batch_size", "optimizer"]
@@ -77,6 +77,7 @@ def fit(draw: Draw) -> Trial:
                     draw.pick((-np.ones(N), np.zeros(N), np.full(N, np.nan), np.ones(N + 1), "ab", 2)),
                 ),
                 ("drop_last", draw.pick((5, "no", None))),
+                ("sharded", draw.pick((5, "no", None))),
             )
         )
         options[name] = odd
@@ -84,7 +85,8 @@ def fit(draw: Draw) -> Trial:
     elif draw.chance(0.2):  # equal ones, which change nothing
         options["sample_weight"] = draw.pick((np.full(N, 3), [0.5] * N, np.ones(N, bool), np.ones(N, np.float16)))
     if draw.chance(0.2):
-        options["drop_last"] = draw.chance(0.5)
+        for name in ("drop_last", "sharded"):
+            options.setdefault(name, draw.chance(0.5))
     if draw.is_huge:
         options |= dict(max_epoch=2, batch_size=2) if is_whole(options["max_epoch"], 0) else {}
     draw.is_huge = False
@@ -157,7 +159,9 @@ def trainer_with_odd_arguments(draw: Draw) -> Trial:
     model: Any = draw.pick((TwoLayerNet(2, 3, 3, rng=0), TwoLayerNet, None, 5, object()))
     with_optimizer: Any = draw.pick((Adam(), Momentum(), Adam, None, "Adam", lambda p, g: None))
     options = dict(
-        compile=draw.pick((None, True, False, 5, "yes")), lang=draw.pick((None, "en", "ko", "jp", 5, ["en"]))
+        compile=draw.pick((None, True, False, 5, "yes")),
+        lang=draw.pick((None, "en", "ko", "jp", 5, ["en"])),
+        comm=draw.pick((None, None, 5, "world", object())),
     )
     draw.note(repr((model, with_optimizer, options))[:300], legal=False)
 
@@ -166,6 +170,8 @@ def trainer_with_odd_arguments(draw: Draw) -> Trial:
             raise Refused("an argument")
         if options["compile"] in (5, "yes") or options["lang"] not in (None, "en", "ko"):
             raise Refused("an option")
+        if options["comm"] is not None:
+            raise Refused("comm")
         return [True]
 
     return Trial(lambda: Trainer(model, with_optimizer, **options) is not None, expect)
