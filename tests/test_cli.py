@@ -292,7 +292,8 @@ def test_an_environment_that_keeps_the_kernels_from_loading_is_one_line(tmp_path
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("encoding", ["cp949", "cp932"])  # of Korean and of Japanese Windows
+# Of Korean and of Japanese Windows
+@pytest.mark.parametrize("encoding", ["cp949", pytest.param("cp932", marks=pytest.mark.long)])
 def test_output_in_the_encoding_of_a_console(encoding, tmp_path):
     """Names and words that the encoding lacks are shown otherwise, on both streams, and stop nothing."""
     folder = tmp_path / "학습 テスト"
