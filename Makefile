@@ -40,9 +40,9 @@ docs: $(VENV)/.docs   ## the pages for people who learn, in English and Korean: 
 	mkdir -p build
 	$(PY) docs/build.py build/docs
 
-test-all: native debug wheel reproducible installed test test-long    ## everything that can be checked on this machine; half an hour
+test-all: native debug wheel reproducible installed test test-long    ## everything that can be checked on this machine; an hour
 
-test-long: $(VENV)/.docs    ## the tests that `make test` leaves out: random attack, planted bugs, NVIDIA's compiler, MNIST
+test-long: $(VENV)/.docs    ## the tests that `make test` leaves out: random attack, planted bugs, MNIST, the pages, ranks
 	@bash tools/chromium.sh
 	$(PY) -P -m pytest -q -m long
 

@@ -173,7 +173,7 @@ def _numbers_of(optimizer: Any) -> dict[str, Any]:
 
 def _digest(array: Any) -> int | None:
     """Return a checksum of an array; on a GPU, of some rows."""
-    if array is None or array.dtype.kind not in "biuf":
+    if array is None or array.ndim == 0 or array.dtype.kind not in "biuf":
         return None
     if is_on_gpu(array):
         rows = np.unique(np.linspace(0, max(len(array) - 1, 0), _LOOKED_AT).astype(np.int64))
