@@ -230,16 +230,16 @@ class Trainer(ResumableTrainer):
         data's own: this gives the same batches as the book's `x = x[idx]`. Several small epochs are drawn ahead,
         and trained in one call.
 
-        With comm, batch_size is that of all ranks together. Each takes its rows of every batch, rank 0 the first;
-        gradients are summed over the ranks, in their order, and all make the same update: parameters, losses and
-        history are the same on all, to the bit, and those of one process but for rounding. What rank 0 has at the
-        beginning (parameters, statistics, random streams, checkpoint) is everyone's; settings that differ between
-        the ranks, those of the optimizer among them, are an error. Dropout draws the mask of the whole batch, batch
-        normalization takes its statistics over all ranks, layer by layer; layers of your own that draw or take
-        statistics do so with the rows of their rank. Rank 0 prints, and writes checkpoints; callbacks are called on
-        all ranks, and one that ends the training ends it for all. With `sharded` a batch has rows of each shard, in
-        its own order, an epoch the steps of the smallest, and the validation data are the same on all. A run goes
-        on with the same number of ranks only.
+        With comm, batch_size is that of all ranks together. Each takes its rows of every batch, rank 0 the
+        first; gradients are summed over the ranks, in their order, and all make the same update: parameters,
+        losses and history are the same on all, to the bit, and those of one process but for rounding. What rank
+        0 has at the beginning (parameters, statistics, random streams, checkpoint) is everyone's; settings that
+        differ between the ranks, those of the optimizer among them, are an error. Dropout draws the mask of the
+        whole batch, batch normalization takes its statistics over all ranks, layer by layer; layers of your own
+        that draw or take statistics do so with the rows of their rank. Rank 0 prints, and writes checkpoints;
+        callbacks are called on all ranks, and one that ends the training ends it for all. With `sharded` a batch
+        has rows of each shard, in its own order, an epoch the steps of the smallest, and the validation data are
+        the same on all. A run goes on with the same number of ranks only.
         """
         with self._ranks.telling():
             x, t = as_array(x, "fit: x"), as_array(t, "fit: t")

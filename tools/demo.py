@@ -22,7 +22,7 @@ from numpy_books import book2
 
 EPOCHS, BATCH, EVERY = 300, 30, 30
 SECONDS = 2.0  # for the comparison
-SHORT = 10  # epochs of one turn in it
+SHORT = 100  # epochs of one turn in it
 
 
 def show(trainer: Trainer) -> None:
