@@ -124,10 +124,16 @@ def _mean_of_logs(p: Any, bound: Any, v: Values, u: float) -> Any:
     return (bound / p).mean() + (len(p) + 4) * unit(np.float64) * max(np.abs(np.log(p)).max(), 1)
 
 
+def _cancels(v: Values) -> float:
+    """What the error of the weights' sum becomes, relative to that sum: 1 for weights of one sign."""
+    total = abs(float(v["w"].sum()))
+    return float(np.abs(v["w"]).sum()) / total if total else 1.0
+
+
 def _weighted(of_rows: Any, v: Values) -> float:
-    """The mean of what rows have by their weights."""
-    total = float(v["w"].sum())
-    return float((v["w"] * of_rows).sum()) / total if total else 0.0
+    """The error of a mean by weights, from those of the rows and of the two sums."""
+    total = abs(float(v["w"].sum()))
+    return float((np.abs(v["w"]) * of_rows).sum()) / total * (1 + _cancels(v)) if total else 0.0
 
 
 def _weighted_logs(p: Any, v: Values, bound: Any = 0) -> float:
@@ -181,7 +187,8 @@ GATE = 2 * max(SIGMOID_ULP, TANH_ULP)  # times u: the relative error of a gate
 
 def _lstm_forward(v: Values, u: float) -> dict[str, Any]:
     f, g, i, o = np.split(np.abs(v["gates"]), 4, axis=1)
-    c = (2 * GATE + 3) * u * (f * np.abs(v["c_prev"]) + g * i)
+    underflow = smallest(u) * np.abs(v["c_prev"])  # of a gate that forgets all
+    c = (2 * GATE + 3) * u * (f * np.abs(v["c_prev"]) + g * i) + underflow
     return {"gates": GATE * u * np.abs(v["gates"]), "c": c, "h": o * c + (2 * GATE + 1) * u * np.abs(v["h"])}
 
 
@@ -228,7 +235,9 @@ DERIVED: dict[str, Bound] = {
         "return": (sum(v["y"].shape) + 10) * unit(np.float64) * _weighted(((v["y"] - v["t"]) ** 2).sum(axis=1), v)
     },
     # the factor in double, rounded to the type, and the product
-    "weight_rows": lambda v, u: {"dx": (3 * u + (len(v["w"]) + 4) * unit(np.float64)) * np.abs(v["dx"])},
+    "weight_rows": lambda v, u: {
+        "dx": (3 * u + (len(v["w"]) + 4) * unit(np.float64) * _cancels(v)) * np.abs(v["dx"])
+    },
     "batch_normalization_forward": _batch_normalization_forward,
     "batch_normalization_backward": _batch_normalization_backward,
     "lstm_forward": _lstm_forward,
