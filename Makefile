@@ -37,8 +37,8 @@ wheel: $(VENV)/.release    ## sdist and wheel into dist/, for the oldest Linux t
 	$(PY) -P tools/wheel.py
 
 docs: $(VENV)/.docs   ## the pages for people who learn, in English and Korean: a page a layer, the API; build/docs
-	mkdir -p build
-	$(PY) docs/build.py build/docs
+	@mkdir -p build
+	@$(PY) docs/build.py build/docs
 
 test-all: native debug wheel reproducible installed test test-long    ## everything that can be checked on this machine; an hour
 
@@ -85,8 +85,9 @@ $(VENV)/.release: $(VENV)/.dev
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
-	$(PY) -m pip install -q --group docs
-	touch $@
+	@echo 'Installing what the pages are made with.'
+	@$(PY) -m pip install -q --group docs
+	@touch $@
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scratchnet needs Python 3.11 or newer")'

@@ -39,6 +39,7 @@ def empty(folder: Path) -> None:
 
 def write_sources(folder: Path) -> None:
     """Write what Sphinx reads: the pages by hand beside those from the sources, a folder a language."""
+    print("Running the notebooks of the tour: about a minute and a half.", flush=True)
     tour.write(folder, tuple(READMES))
     for language, readme in READMES.items():
         shutil.copytree(DOCS / "pages" / language, folder / language, dirs_exist_ok=True)
@@ -55,6 +56,7 @@ def build(site: Path) -> int:
     for folder in (site, site.with_name(f"{site.name}-ko"), sources):
         empty(folder)
     write_sources(sources)
+    print("Sphinx makes the pages, in two languages at a time: about a minute and a half.", flush=True)
     runs = []
     for language, out in (("en", site), ("ko", site.with_name(f"{site.name}-ko"))):
         command = ["-b", "html", "-q", "-W", "--keep-going", "-c", str(DOCS)]
@@ -63,6 +65,8 @@ def build(site: Path) -> int:
         runs.append(subprocess.Popen([sys.executable, "-P", "-m", "sphinx", *command], env=environment))
     codes = [run.wait() for run in runs]
     shutil.move(site.with_name(f"{site.name}-ko"), site / "ko")
+    if not any(codes):
+        print(f"Open {site / 'index.html'}", flush=True)
     return max(codes)
 
 

@@ -35,6 +35,7 @@ if language != "en":
     extensions.remove("sphinx.ext.linkcode")  # the API's pages are English
 
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext", ".ipynb": "myst-nb"}
+exclude_patterns = ["tour/notebooks"]  # pages offer them
 nb_execution_mode = "off"  # build.py has run them
 nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_inline", "deflist"]
@@ -98,6 +99,7 @@ def _copy_mathjax(app: Sphinx, error: Exception | None) -> None:
 
 
 _KOREAN = {
+    "Download notebook": "노트북 내려받기",
     "Next": "다음",
     "Previous": "이전",
     "Home": "처음",
@@ -116,11 +118,13 @@ def _in_korean(text: str) -> str:
     return _KOREAN.get(text, text)
 
 
-def _other_language(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Tell the template where the same page is in the other language, if there is one."""
+def _other_forms(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Tell the template where the same page is in the other language and as a notebook, if there is one."""
     up = "../" * page.count("/")
     if page in ("index", "chapters", "estimators") or page.startswith(("layers/", "tour/")):
         context["other_page"] = f"{up}ko/{page}.html" if language == "en" else f"{up}../{page}.html"
+    if place := app.env.dlfiles.get(f"{page.replace('/', '/notebooks/')}.ipynb"):
+        context["notebook"] = f"{up}_downloads/{place[1]}"
     if language == "ko":  # Furo has no Korean words
         context["_"] = context["gettext"] = _in_korean
 
@@ -128,4 +132,4 @@ def _other_language(app: Sphinx, page: str, template: str, context: dict[str, An
 def setup(app: Sphinx) -> None:
     """Connect what is above."""
     app.connect("build-finished", _copy_mathjax)
-    app.connect("html-page-context", _other_language)
+    app.connect("html-page-context", _other_forms)

@@ -21,6 +21,15 @@ from traitlets.config import Config
 
 DOCS = Path(__file__).resolve().parent
 NAMES = ["spiral", "mnist", "own-class", "convnet", "words", "table"]
+# What a page leads to: pages of layers and optimizers, or at the top; modules of the API.
+LEADS_TO = {
+    "spiral": ("Affine Sigmoid SoftmaxWithLoss SGD", "models trainer plotting dataset.spiral"),
+    "mnist": ("Affine Relu Dropout SoftmaxWithLoss SGD Adam", "models trainer callbacks dataset.mnist"),
+    "own-class": ("Affine Sigmoid SoftmaxWithLoss SGD", "trainer"),
+    "convnet": ("Convolution BatchNormalization Pooling Relu Flatten Dropout", "models callbacks checkpoint"),
+    "words": ("TimeEmbedding TimeLSTM TimeAffine TimeSoftmaxWithLoss", "rnnlm_trainer time_layers util"),
+    "table": ("estimators Affine Relu SoftmaxWithLoss Adam", "estimators dataset.table"),
+}
 NEEDS_MNIST = {"mnist"}
 INLINE = "module://matplotlib_inline.backend_inline"  # `make` sets another
 SECONDS = 300  # a cell at most: far more than any takes
@@ -28,12 +37,17 @@ WORDS: dict[str, dict[str, str]] = tomllib.loads((DOCS / "words.toml").read_text
 
 
 def notebook(name: str, language: str) -> Any:
-    """A notebook with the words of one language, not yet run."""
+    """A notebook with the words of one language, not yet run.
+
+    A cell's `alt-en` and `alt-ko` say what its pictures show, to those who cannot see them.
+    """
     found = jupytext.reads((DOCS / "tour" / f"{name}.md").read_text("utf-8"), fmt="md:myst")
     found.cells = [cell for cell in found.cells if cell.metadata.get("lang", language) == language]
     for number, cell in enumerate(found.cells):
         cell.id = f"{name}-{number}"  # jupytext draws them at random
-        cell.metadata.pop("lang", None)
+        said = {key: cell.metadata.pop(key) for key in ("lang", "alt-en", "alt-ko") if key in cell.metadata}
+        if alt := said.get(f"alt-{language}"):
+            cell.metadata["mystnb"] = {"image": {"alt": alt}}
     found.metadata.pop("jupytext", None)
     found.metadata.kernelspec["name"] = "python3"
     return found
@@ -67,13 +81,17 @@ def run(unrun: Any) -> Any:
 def write(folder: Path, languages: tuple[str, ...]) -> None:
     """Run the notebooks, two at a time, and write each in every language: `folder`/LANGUAGE/tour/NAME.ipynb.
 
+    They end with links to other pages; those in tour/notebooks, which are downloaded, do not.
     A notebook that needs MNIST is shown without outputs where it is missing, and says what to do.
     """
     names = [name for name in NAMES if name not in NEEDS_MNIST or mnist_folder()]
+    for name in set(NAMES) - set(names):
+        print(f"MNIST is not here, so tour/{name} has no outputs: set SCRATCHNET_DATA to its folder", flush=True)
     with ThreadPoolExecutor(2) as pool:
         outputs = dict(zip(names, pool.map(run, [notebook(name, languages[0]) for name in names]), strict=True))
     for language in languages:
-        (folder / language / "tour").mkdir(parents=True, exist_ok=True)
+        place = folder / language / "tour"
+        (place / "notebooks").mkdir(parents=True)
         for name in NAMES:
             shown = notebook(name, language)
             if name in outputs:
@@ -81,7 +99,19 @@ def write(folder: Path, languages: tuple[str, ...]) -> None:
             else:
                 words = nbformat.v4.new_markdown_cell(WORDS[language]["no_mnist"], id=f"{name}-missing")
                 shown.cells.insert(1, words)
-            nbformat.write(shown, folder / language / "tour" / f"{name}.ipynb")
+            nbformat.write(shown, place / "notebooks" / f"{name}.ipynb")
+            shown.cells.append(nbformat.v4.new_markdown_cell(leading_on(name, language), id=f"{name}-leads-to"))
+            nbformat.write(shown, place / f"{name}.ipynb")
+
+
+def leading_on(name: str, language: str) -> str:
+    """The line of links at the end of a page."""
+    pages, modules = (names.split() for names in LEADS_TO[name])
+    api = "../api" if language == "en" else "../../api"  # it is in English
+    return WORDS[language]["leads_to"].format(
+        pages=", ".join(f"[{page}](../{page if page.islower() else 'layers/' + page}.md)" for page in pages),
+        modules=", ".join(f'<a class="reference internal" href="{api}/{m}.html"><code>{m}</code></a>' for m in modules),
+    )
 
 
 def give_outputs(shown: Any, ran: Any) -> None:

@@ -152,7 +152,7 @@ class LiveLoss:
 
     def _draw(self, trainer: Any) -> None:
         Figure, Image, display = _drawing()
-        figure = Figure()
+        figure = Figure(layout="constrained")
         plot_loss(trainer, self.ylim, ax=figure.add_subplot())
         file = io.BytesIO()
         figure.savefig(file, format="png")

@@ -79,13 +79,24 @@ def printed_by(site, name):
 def test_the_tour_s_notebooks_run_and_draw(site, name):
     printed_by(site, name)
     english, korean = (cells_of(site, language, name) for language in ("en", "ko"))
-    assert code_of(english) == code_of(korean)
+    pairs = [[(c["source"], c["outputs"]) for c in code_of(book)] for book in (english, korean)]
+    assert pairs[0] == pairs[1]
     words = ["".join("".join(c["source"]) for c in book if c["cell_type"] != "code") for book in (english, korean)]
     hangul = [len(re.findall("[가-힣]", text)) for text in words]
     assert hangul[0] == 0 and hangul[1] > 300
     outputs = [output for cell in code_of(english) for output in cell["outputs"]]
     assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= (1 if name == "own-class" else 2)
+
+
+@pytest.mark.parametrize("language", ["", "ko/"])
+def test_the_tour_s_pictures_are_described(site, language):
+    described = []
+    for name in TOUR:
+        images = re.findall(r"<img [^>]*>", (site / f"{language}tour/{name}.html").read_text("utf-8"))
+        described += [re.search(r'alt="([^"]*)"', image)[1] for image in images if "png" in image]
+    assert len(described) >= 14 and not [alt for alt in described if len(alt) < 20 or "/" in alt]
+    assert len(set(described)) == len(described)
 
 
 def test_the_tour_s_claims_hold(site):
@@ -120,6 +131,7 @@ def test_the_tour_is_linked_from_the_start_and_leads_on(site):
             text = (folder / "tour" / f"{name}.html").read_text("utf-8")
             assert re.search(rf'class="next-page" href="{following}.html"', text)
             assert f'href="../{other}/{name}.html"' in text
+            assert re.search(rf'href="\.\./_downloads/\w+/{name}\.ipynb" download', text)
         assert len(list((folder / "_downloads").rglob("*.ipynb"))) == len(TOUR)
 
 
