@@ -1,5 +1,5 @@
-# What a person types. Everything is installed into .venv; nothing else on the machine changes, but that `test-long`
-# brings Debian's Chromium where root runs it and there is none.
+# What a person types. Everything is installed into .venv; nothing else on the machine changes, but that root's
+# `test-long` and `platforms` install Debian's Chromium, debootstrap, qemu-user, mingw-w64 and wine if they are missing.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -40,7 +40,7 @@ docs: $(VENV)/.docs   ## the pages for people who learn, in English and Korean: 
 	@mkdir -p build
 	@$(PY) docs/build.py build/docs
 
-test-all: native debug wheel reproducible installed test test-long    ## everything that can be checked on this machine; an hour
+test-all: platforms native debug wheel reproducible installed test test-long    ## all that can be checked here; 70 minutes
 
 test-long: $(VENV)/.docs    ## the tests that `make test` leaves out: random attack, planted bugs, MNIST, the pages, ranks
 	@bash tools/chromium.sh
@@ -57,7 +57,7 @@ debug: $(VENV)/.dev    ## the tests with every index of the .pyx checked; not th
 installed: wheel    ## the tests against the installed sdist, under every Python, oldest and newest NumPy
 	$(PY) -P tools/installed.py
 
-platforms: wheel    ## the tests on newer Pythons and on 64-bit Arm, from Debian: at most 20 minutes; needs root
+platforms: wheel    ## the tests on newer Pythons, 64-bit Arm, Windows by wine: at most 20 minutes; needs root
 	$(PY) tools/platforms.py
 
 reproducible: $(VENV)/.release    ## whether two builds give the same files

@@ -191,6 +191,10 @@ TRIALS = [
 ]
 
 
+SETS_A_SHAPE = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")  # of 2.5
+
+
+@SETS_A_SHAPE
 @pytest.mark.parametrize("change, model, optimizer", TRIALS)
 def test_whatever_a_callback_changes(change, model, optimizer):
     results = [
@@ -269,6 +273,7 @@ def readers():
     return Chain(layers, SoftmaxWithLoss())
 
 
+@SETS_A_SHAPE
 @pytest.mark.parametrize(
     "change", [lambda x: x.resize((10, 2), refcheck=False), lambda x: setattr(x, "shape", (2, 300))]
 )

@@ -1,8 +1,9 @@
 """Test what users install: the sdist in dist/, built and installed in a fresh environment of every Python.
 
 Every CPython from 3.11 up that is on PATH or in ~/.pyenv/versions gets a wheel built from the sdist alone, with no
-checkout near: the tests are the sdist's, unpacked into a folder that holds no package. The first Python runs the
-whole suite; the others, and each with the oldest NumPy that is allowed and has a wheel for it, the files of QUICK.
+checkout near: the tests are the sdist's, unpacked into a folder that holds no package. The first Python runs all
+but the long tests; the others, and each with the oldest NumPy that is allowed and has a wheel for it, the files of
+QUICK.
 Every warning is an error, in the tests' own processes too.
 """
 
@@ -66,7 +67,8 @@ def test(python: Path, room: Path, files: tuple[str, ...]) -> None:
     where = "import scratchnet, sys; sys.exit(not scratchnet.__file__.startswith(sys.prefix))"
     run(python, "-P", "-c", where, cwd=room)
     run(python, "-P", "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-        *(f"tests/{name}.py" for name in files), cwd=room, PYTHONSAFEPATH="1", PYTHONWARNINGS="error")  # fmt: skip
+        "-m", "not long", *(f"tests/{name}.py" for name in files),
+        cwd=room, PYTHONSAFEPATH="1", PYTHONWARNINGS="error")  # fmt: skip
 
 
 def tests_alone(sdist: Path, work: Path) -> Path:

@@ -1,30 +1,27 @@
-"""Test what people have and this machine has not: newer Pythons, and 64-bit Arm. `make platforms` runs this.
+"""Test what people have and this machine has not: newer Pythons, 64-bit Arm, Windows. `make platforms` runs this.
 
 Debian's unstable has the Pythons. Their packages are downloaded by debootstrap and only unpacked, which is enough
 to run them: amd64's in a chroot, in namespaces that take every mount and process with them when they end; arm64's
 by qemu-user, which looks for each file in the unpacked folder first. The sdist in dist/ is built for each, for
-arm64 by a cross compiler beside the amd64 Pythons, and its tests run with no checkout near. What cannot be had
-(root, a tool, the mirror, what unstable has broken today) is skipped, by name and reason; so is what does
-not end in the time for all. Only a build or a test that fails is an error.
+arm64 by a cross compiler beside the amd64 Pythons, and its tests run with no checkout near. windows.py does the
+same for Windows, under wine. What cannot be had (root, a tool, the mirror, what unstable has broken today) is
+skipped, by name and reason; so is what does not end in the time for all. Only a build or a test that fails is an
+error.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+from attempts import SAFE, FailedError, attempt, get_tools, mirror, print_end, pytest, run
 from installed import QUICK, ROOT, tests_alone
-
-MINUTES = 20
-ENDS = time.monotonic() + MINUTES * 60
+from windows import on_windows
 
 PYTHONS = {"3.15": (), "3.14": QUICK}  # the newest runs all files; the order is that in which they start
 ON_ARM = "3.14"
@@ -32,60 +29,17 @@ CORTEX = "cortex-a72"  # qemu's default has SVE, with which OpenBLAS makes NumPy
 TESTS_ON_ARM = ("test_kernels", "test_threads", "test_layers", "test_plan", "test_trainer")
 NOT_ON_ARM = "not forked_children and not training_has_the_same_bits"  # they only take long under emulation
 
-TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static", "unshare": "util-linux"}
+TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static"}
 COMPILERS = ("gcc", "libc6-dev", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")
 WHEELS_FOR = ("linux", "manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # Debian's names, Python's
 INSIDE = 'mount -t proc proc $0/proc && mount --rbind /dev $0/dev && chroot $0 "$@"; exit $?'
 
 
-class NotHadError(Exception):
-    """Something is not to be had here; the text says what and why."""
-
-
-class FailedError(Exception):
-    """A build or a test failed; the text is what it printed."""
-
-
-def run(
-    *command: str | Path, cwd: Path | None = None, error: type[Exception] = NotHadError, **settings: str
-) -> str:
-    """Run a command in namespaces for its processes and mounts; return what it printed."""
-    alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | settings
-    try:
-        done = subprocess.run([str(c) for c in (*alone, *command)], cwd=cwd, env=environment, text=True,
-                              errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=max(ENDS - time.monotonic(), 0))  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise NotHadError(f"{MINUTES} minutes are over") from None
-    if done.returncode:
-        raise error(f"{' '.join(map(str, command[:3]))} ... failed:\n{done.stdout[-6000:].strip()}")
-    return done.stdout
-
-
 def inside(root: Path, *command: str, **settings: str) -> str:
     """Run a command in an unpacked amd64."""
     path = {"PATH": "/usr/bin:/usr/sbin", "HOME": "/root", "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8"}
     return run("sh", "-c", INSIDE, root, *command, error=FailedError, **path | settings)
-
-
-def mirror() -> str:
-    """The Debian mirror that apt uses."""
-    sites = run("apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages").split()
-    return next((site for site in sites if site.rstrip("/").endswith("/debian")), "http://deb.debian.org/debian")
-
-
-def get_tools() -> None:
-    """Install the tools that are missing, where apt and the right are there."""
-    if sys.platform != "linux" or os.uname().machine != MACHINES["amd64"]:
-        raise NotHadError("made for Linux on x86-64")
-    if os.geteuid() or shutil.which("apt-get") is None:
-        raise NotHadError("debootstrap and chroot need root, on a Debian or Ubuntu")
-    packages = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
-    if packages:
-        run("apt-get", "-q", "update")
-        run("apt-get", "-q", "install", "-y", "--no-install-recommends", *packages)
 
 
 def unpack(arch: str, packages: Iterable[str], root: Path) -> Path:
@@ -140,21 +94,6 @@ def emulated(arm64: Path, python: str) -> Path:
     return script
 
 
-def pytest(files: Iterable[str], chosen: str = "") -> tuple[str, ...]:
-    """The end of a command that runs tests in the folder that has them."""
-    return ("-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", "--ignore=tests/cuda",
-            "-m", "not long", "-k", chosen, *(f"tests/{name}.py" for name in files))  # fmt: skip
-
-
-SAFE = {"PYTHONSAFEPATH": "1", "MPLBACKEND": "Agg"}
-
-
-def print_end(name: str, said: str) -> None:
-    """Print the last line of tests that passed, and when."""
-    minutes = MINUTES - (ENDS - time.monotonic()) / 60
-    print(f"   {minutes:4.1f} min  {name}: {said.strip().splitlines()[-1]}", flush=True)
-
-
 def on_amd64(amd64: Path, python: str, sdist: Path) -> None:
     """Build and test with an amd64 Python."""
     install(amd64, "amd64", python, f"{build(amd64, None, python, sdist)}[test]")
@@ -173,40 +112,29 @@ def on_arm64(amd64: Path, unpacked: Future[Path], sdist: Path) -> None:
         print_end(f"Python {ON_ARM} on arm64, {name}", said)
 
 
-def attempt(name: str, step: Callable, *arguments: Any) -> bool:
-    """Take a step; say what could not be had. Return whether nothing failed."""
-    try:
-        step(*arguments)
-    except NotHadError as reason:
-        print(f"-- skipped, {name}: {reason}", flush=True)
-    except FailedError as error:
-        print(f"== failed, {name}: {error}", flush=True)
-        return False
-    return True
-
-
-def everything(work: Path) -> None:
-    """Unpack, build and test, two at a time."""
-    (sdist,) = (ROOT / "dist").glob("scratchnet-*.tar.gz")
-    get_tools()
+def on_debian(sdist: Path, work: Path, pool: ThreadPoolExecutor) -> None:
+    """Unpack, build and test what is Debian's."""
+    get_tools(TOOLS)
     of_python = [f"python{python}{part}" for python in PYTHONS for part in ("", "-dev")]
-    with ThreadPoolExecutor(2) as pool:
-        arm64 = pool.submit(unpack, "arm64", [f"python{ON_ARM}", f"python{ON_ARM}-dev"], work / "arm64")
-        amd64 = unpack("amd64", [*of_python, *COMPILERS], work / "amd64")
-        shutil.copy(sdist, amd64)
-        tests_alone(sdist, amd64)
-        for python in PYTHONS:
-            install(amd64, "amd64", python, "cython", "numpy", "pip", "setuptools")
-        steps = [pool.submit(attempt, f"Python {ON_ARM} on arm64", on_arm64, amd64, arm64, sdist)]
-        steps += [pool.submit(attempt, f"Python {python}", on_amd64, amd64, python, sdist) for python in PYTHONS]
+    arm64 = pool.submit(unpack, "arm64", [f"python{ON_ARM}", f"python{ON_ARM}-dev"], work / "arm64")
+    amd64 = unpack("amd64", [*of_python, *COMPILERS], work / "amd64")
+    shutil.copy(sdist, amd64)
+    tests_alone(sdist, amd64)
+    for python in PYTHONS:
+        install(amd64, "amd64", python, "cython", "numpy", "pip", "setuptools")
+    steps = [pool.submit(attempt, f"Python {ON_ARM} on arm64", on_arm64, amd64, arm64, sdist)]
+    steps += [pool.submit(attempt, f"Python {python}", on_amd64, amd64, python, sdist) for python in PYTHONS]
     if not all(step.result() for step in steps):
         raise FailedError("what is said above")
 
 
 def main() -> None:
-    """Do it all in a folder that is removed."""
-    with tempfile.TemporaryDirectory() as folder:
-        if not attempt("newer Pythons and arm64", everything, Path(folder)):
+    """Do it all in a folder that is removed, two at a time."""
+    (sdist,) = (ROOT / "dist").glob("scratchnet-*.tar.gz")
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        work = Path(folder)
+        on_wine = pool.submit(attempt, "Python for Windows", on_windows, sdist, work / "windows")
+        if not all((attempt("newer Pythons and arm64", on_debian, sdist, work, pool), on_wine.result())):
             sys.exit(1)
 
 
