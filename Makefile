@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
 INSTALL = PYTHONWARNINGS=ignore $(PY) -m pip install -q# setuptools frames a warning about folders named as the package
+PARALLEL = -n auto --maxprocesses=4 --dist=worksteal -p no:benchmark# tests that may share a machine with each other
 SOURCES := pyproject.toml setup.py $(wildcard csrc/* scratchnet/backends/*.p*)
 
 export MPLBACKEND ?= Agg
@@ -19,7 +20,7 @@ demo: $(VENV)/.run    ## install, then train the book's spiral network; pictures
 
 test: $(VENV)/.dev    ## install what the tests need, then run them; under five minutes
 	@echo 'Left out here: the tests that take long, which make test-long runs. What else is skipped is said at the end.'
-	$(PY) -P -m pytest -m "not long"
+	$(PY) -P -m pytest $(PARALLEL) -m "not long"
 
 bench: $(VENV)/.dev   ## compare with NumPy and, where installed in .venv, PyTorch, JAX, scikit-learn and Thinc
 	mkdir -p bench-results
@@ -52,7 +53,7 @@ native:          ## the C code alone: sanitizers, other compilers and processors
 debug: $(VENV)/.dev    ## the tests with every index of the .pyx checked; not the GPU's, which have none
 	rm -rf build/debug-installed
 	SCRATCHNET_BUILD=debug $(PY) -m pip install -q --no-deps --target build/debug-installed .
-	PYTHONPATH=build/debug-installed $(PY) -P -m pytest -q -m "not long" --ignore=tests/cuda
+	PYTHONPATH=build/debug-installed $(PY) -P -m pytest -q $(PARALLEL) -m "not long" --ignore=tests/cuda
 
 installed: wheel    ## the tests against the installed sdist, under every Python, oldest and newest NumPy
 	$(PY) -P tools/installed.py

@@ -63,11 +63,12 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> None:
 
 
 def test(python: Path, room: Path, files: tuple[str, ...]) -> None:
-    """Run tests in a folder that holds nothing but them, against the installed package."""
+    """Run tests in a folder that holds nothing but them, against the installed package; all of them in parallel."""
+    parallel = () if files else ("-n", "auto", "--maxprocesses=4", "--dist=worksteal", "-p", "no:benchmark")
     where = "import scratchnet, sys; sys.exit(not scratchnet.__file__.startswith(sys.prefix))"
     run(python, "-P", "-c", where, cwd=room)
     run(python, "-P", "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-        "-m", "not long", *(f"tests/{name}.py" for name in files),
+        *parallel, "-m", "not long", *(f"tests/{name}.py" for name in files),
         cwd=room, PYTHONSAFEPATH="1", PYTHONWARNINGS="error")  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def main() -> None:
             run(python, "-m", "pip", "install", "-q", "-U", "pip", cwd=work)
             run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", work / f"{version}-wheel", sdist, cwd=work)
             (wheel,) = (work / f"{version}-wheel").glob("*.whl")
-            needs = [f"{wheel}[bench]"] if number == 0 else [wheel, "pytest", "hypothesis"]
+            needs = [f"{wheel}[bench]", "pytest-xdist"] if number == 0 else [wheel, "pytest", "hypothesis"]
             run(python, "-m", "pip", "install", "-q", *needs, cwd=work)
             test(python, room, () if number == 0 else QUICK)
             if oldest := OLDEST_NUMPY.get(version):
