@@ -63,7 +63,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> None:
 
 
 def test(python: Path, room: Path, files: tuple[str, ...]) -> None:
-    """Run tests in a folder that holds nothing but them, against the installed package; all of them in parallel."""
+    """Run tests in a folder that holds nothing but them, against the installed package; all in parallel."""
     parallel = () if files else ("-n", "auto", "--maxprocesses=4", "--dist=worksteal", "-p", "no:benchmark")
     where = "import scratchnet, sys; sys.exit(not scratchnet.__file__.startswith(sys.prefix))"
     run(python, "-P", "-c", where, cwd=room)
