@@ -123,8 +123,9 @@ def _other_forms(app: Sphinx, page: str, template: str, context: dict[str, Any],
     up = "../" * page.count("/")
     if page in ("index", "chapters", "estimators") or page.startswith(("layers/", "tour/")):
         context["other_page"] = f"{up}ko/{page}.html" if language == "en" else f"{up}../{page}.html"
-    if place := app.env.dlfiles.get(f"{page.replace('/', '/notebooks/')}.ipynb"):
-        context["notebook"] = f"{up}_downloads/{place[1]}"
+    places = {Path(file): place for file, (_, place) in app.env.dlfiles.items()}
+    if place := places.get(Path(f"{page.replace('/', '/notebooks/')}.ipynb")):
+        context["notebook"] = f"{up}_downloads/{place}"
     if language == "ko":  # Furo has no Korean words
         context["_"] = context["gettext"] = _in_korean
 

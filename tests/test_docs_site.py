@@ -95,7 +95,7 @@ def test_the_tour_s_pictures_are_described(site, language):
     for name in TOUR:
         images = re.findall(r"<img [^>]*>", (site / f"{language}tour/{name}.html").read_text("utf-8"))
         described += [re.search(r'alt="([^"]*)"', image)[1] for image in images if "png" in image]
-    assert len(described) >= 14 and not [alt for alt in described if len(alt) < 20 or "/" in alt]
+    assert len(described) >= 14 and not [alt for alt in described if len(alt) < 15 or "/" in alt]
     assert len(set(described)) == len(described)
 
 
