@@ -108,9 +108,10 @@ def leading_on(name: str, language: str) -> str:
     """The line of links at the end of a page."""
     pages, modules = (names.split() for names in LEADS_TO[name])
     api = "../api" if language == "en" else "../../api"  # it is in English
+    link = '<a class="reference internal" href="{}/{}.html"><code>{}</code></a>'
     return WORDS[language]["leads_to"].format(
         pages=", ".join(f"[{page}](../{page if page.islower() else 'layers/' + page}.md)" for page in pages),
-        modules=", ".join(f'<a class="reference internal" href="{api}/{m}.html"><code>{m}</code></a>' for m in modules),
+        modules=", ".join(link.format(api, module, module) for module in modules),
     )
 
 
