@@ -19,6 +19,8 @@ from scratchnet.book1.multi_layer_net_extend import MultiLayerNetExtend
 from scratchnet.gradient import numerical_gradient
 from scratchnet.trainer import Trainer
 
+pytestmark = pytest.mark.thread_unsafe(reason="the dtype of computation is the whole process's")
+
 SCRIPTS = Path(__file__).parent / "scripts"
 RUN = (sys.executable, "-P", "-m", "scratchnet", "run")
 N, T, D, H = 4, 3, 6, 5

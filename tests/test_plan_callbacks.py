@@ -191,6 +191,7 @@ TRIALS = [
 ]
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("change, model, optimizer", TRIALS)
 def test_whatever_a_callback_changes(change, model, optimizer):
     results = [
@@ -199,6 +200,7 @@ def test_whatever_a_callback_changes(change, model, optimizer):
     assert results[0] == results[1]
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize(
     "cls, name", [(Sigmoid, "forward"), (Affine, "backward"), (Network, "forward"), (SGD, "update")]
 )
