@@ -29,6 +29,8 @@ from scratchnet.dropin.finder import FINDER
 from scratchnet.dropin.fingerprint import file_digest, fingerprint, names_used
 from scratchnet.dropin.recognition import Readings
 
+pytestmark = pytest.mark.thread_unsafe(reason="its scripts lie in a fixture's folder")
+
 # An edition in our own words: the table of the tests has it in the place of the books'.
 FUNCTIONS = '''
 import numpy as np
@@ -698,7 +700,6 @@ def test_a_script_s_own_class_by_a_name_of_the_books_is_said_to_be_the_reader_s(
     assert said.stderr.splitlines()[0] == "scratchnet: script.py: yours: sigmoid (line 4: not the book's)"
 
 
-@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_book_2_s_two_layers_are_trained_in_whole_steps():
     """In float64, as the book's, from the numbers that the book draws."""
     np.random.seed(1)

@@ -1,5 +1,6 @@
 """The Trainer: the books' loss lists, and everything that a reader leans on around them."""
 
+import copy
 import pickle
 import re
 import signal
@@ -554,7 +555,7 @@ class Numbers:
     ids=["different", "equal", "nested"],
 )
 def test_parameters_that_are_python_floats_are_trained(params, grads, after):
-    model = Numbers(params, grads)
+    model = Numbers(copy.deepcopy(params), grads)  # trained in place
     trained(model, SGD(1.0), max_epoch=1, batch_size=ROWS)
     assert model.params == after
 

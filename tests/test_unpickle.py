@@ -6,6 +6,7 @@ import copyreg
 import functools
 import os
 import pickle
+import threading
 import tracemalloc
 from collections import Counter, OrderedDict
 from datetime import date
@@ -26,7 +27,9 @@ def load(tmp_path):
     """Write the bytes to a file and load that."""
 
     def load(data):
-        path = tmp_path / "weights.pkl"
+        folder = tmp_path / str(threading.get_ident())
+        folder.mkdir(exist_ok=True)
+        path = folder / "weights.pkl"
         path.write_bytes(data)
         return load_pickle(path)
 
