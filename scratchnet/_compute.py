@@ -9,6 +9,7 @@ the dtype of the weights.
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock  # threading.Lock, without half a millisecond of import
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -25,11 +26,17 @@ told: list[Callable[[bool], None]] = []
 """Called when that changes, and initially: the compiled operations keep a copy of it."""
 
 
-def _set(whether: bool) -> None:
+_chosen = False
+_in_full = 0  # contexts that are open, in all threads: the last that is left brings back what was chosen
+_lock = allocate_lock()
+
+
+def _tell() -> None:
+    """Bring `in_float32` and the copies of it up to date; called with the lock held."""
     global in_float32
-    in_float32 = whether
+    in_float32 = _chosen and not _in_full
     for tell in told:
-        tell(whether)
+        tell(in_float32)
 
 
 def choose(name: str | None) -> None:
@@ -38,7 +45,10 @@ def choose(name: str | None) -> None:
         raise ImportError(
             f"SCRATCHNET_COMPUTE is {name!r}, expected float32, or unset to compute in the dtype of the weights"
         )
-    _set(name == "float32")
+    global _chosen
+    with _lock:
+        _chosen = name == "float32"
+        _tell()
 
 
 def computed(value: Any) -> Any:
@@ -58,13 +68,18 @@ class in_full:
     """Within this context, layers compute in their weights' dtype: differences of a loss need the precision."""
 
     def __enter__(self) -> None:
-        self._before = in_float32
-        _set(False)
+        global _in_full
+        with _lock:
+            _in_full += 1
+            _tell()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
     ) -> None:
-        _set(self._before)
+        global _in_full
+        with _lock:
+            _in_full -= 1
+            _tell()
 
 
 choose(os.environ.get("SCRATCHNET_COMPUTE"))

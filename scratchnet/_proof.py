@@ -9,6 +9,7 @@ after it, or for batches that it did not see; so it is repeated during a fit (`_
 from __future__ import annotations
 
 import copy
+from _thread import RLock
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -45,17 +46,21 @@ def copied(*things: Any, shared: Sequence[Any]) -> Any:
         raise NoPlanError(f"the model cannot be copied, which the check requires: {error}") from None
 
 
+_turn = RLock()  # what one thread draws for its check would look to another as drawn by that one's model
+
+
 @contextmanager
 def streams_put_back() -> Iterator[None]:
-    """Context manager that restores NumPy's and Python's global random streams."""
+    """Context manager that restores NumPy's and Python's global random streams; one thread at a time is in it."""
     import random  # on use: it takes an eighth of what importing scratchnet takes
 
-    numpys, pythons = _streams()
-    try:
-        yield
-    finally:
-        np.random.set_state(numpys)
-        random.setstate(pythons)
+    with _turn:
+        numpys, pythons = _streams()
+        try:
+            yield
+        finally:
+            np.random.set_state(numpys)
+            random.setstate(pythons)
 
 
 def _streams() -> tuple[Any, Any]:

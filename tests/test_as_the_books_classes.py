@@ -62,6 +62,7 @@ def numbers_of(make, shapes, x_shape, change):
     return [dx, *(named or getattr(layer, "grads", []))]
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize(
     "change", ["nothing", "what forward was given", "what forward returned", "the weights"], ids=str
 )

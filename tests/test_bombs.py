@@ -18,6 +18,8 @@ from scratchnet.dataset.mnist import load_mnist
 from scratchnet.util import load_pickle
 from scratchnet.weights import read_weights
 
+pytestmark = pytest.mark.thread_unsafe(reason="tracemalloc counts for the whole process")
+
 LARGE = 1 << 22  # bytes that a bomb would take, or more
 ALLOWED = 1 << 20
 

@@ -134,6 +134,7 @@ def test_relu_copies_passes_nan_and_leaves_dout_alone():
     assert layer.backward(dout)[0, 1] == 0 and np.all(dout == 1) and x[0, 0] == -1
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_dropout_draws_from_numpy_s_stream():
     layer, x = layers.Dropout(0.3), normal(4, 5)
     np.random.seed(5)
@@ -211,6 +212,7 @@ def test_the_weights_dtype_decides_and_the_kernels_run_compiled(dtype):
     assert layer.dW.dtype == dtype and reference_uses() == before
 
 
+@pytest.mark.thread_unsafe(reason="what is counted is the whole process's")
 def test_float16_runs_through_the_reference_and_is_counted():
     before = reference_uses().get("im2col", 0)
     layer = layers.Convolution(normal(3, 2, 3, 2).astype(np.float16), np.zeros(3))
@@ -273,6 +275,7 @@ def test_windows_as_rows():
         util.im2col(x, 2, 2, 1, -1)
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_helpers():
     assert util.conv_output_size(28, 5) == 24.0 and util.conv_output_size(7, 2, 2) == 3.5
     x, t = np.arange(8).reshape(4, 2), np.arange(4)
@@ -310,6 +313,7 @@ def test_optimizers_take_dictionaries_of_arrays_and_of_numbers(name):
 # Networks and the Trainer
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("settings", [{}, {"weight_decay_lambda": 0.1, "activation": "sigmoid"}])
 @pytest.mark.parametrize(
     "make", [MultiLayerNet, MultiLayerNetExtend, lambda *a, **k: MultiLayerNetExtend(*a, use_batchnorm=True, **k)]
@@ -328,6 +332,7 @@ def test_networks_gradients(make, settings):
         assert np.abs(exact[name] - expected).max() < 2e-5, name  # the loss has a 1e-7 that the gradient has not
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_networks_layers_and_first_weights():
     np.random.seed(0)
     net = MultiLayerNetExtend(4, [5, 3], 2, use_dropout=True, dropout_ration=0.2, use_batchnorm=True)

@@ -12,9 +12,12 @@ from scratchnet.book1.layers import Affine, Convolution, Pooling, Relu, SoftmaxW
 from scratchnet.book1.multi_layer_net import MultiLayerNet
 from scratchnet.book1.optimizer import SGD, Adam
 
-pytestmark = pytest.mark.skipif(
-    "SCRATCHNET_DATA" not in os.environ, reason="SCRATCHNET_DATA does not name a folder with MNIST"
-)
+pytestmark = [
+    pytest.mark.thread_unsafe(reason="seeds NumPy's global stream"),
+    pytest.mark.skipif(
+        "SCRATCHNET_DATA" not in os.environ, reason="SCRATCHNET_DATA does not name a folder with MNIST"
+    ),
+]
 
 
 @pytest.mark.long

@@ -16,6 +16,8 @@ from scratchnet.book1.multi_layer_net_extend import MultiLayerNetExtend
 from scratchnet.book1.simple_convnet import SimpleConvNet
 from scratchnet.book1.trainer import Trainer
 
+pytestmark = pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
+
 ROWS = 40
 SHAPES = {(4, 2): (2, 4, 4), (4, 1): (1, 6, 6)}  # of images, by axes of W1 and channels
 OPTIMIZERS = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam")

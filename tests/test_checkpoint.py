@@ -25,6 +25,10 @@ from scratchnet.callbacks import Checkpoint, EarlyStopping
 from scratchnet.dataset import spiral
 from scratchnet.models import Sequential
 
+pytestmark = pytest.mark.thread_unsafe(
+    reason="its files are a fixture's, and have the state of NumPy's global stream"
+)
+
 X, T = spiral.load_data()
 WORDS = np.arange(800) % 7
 

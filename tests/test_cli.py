@@ -19,6 +19,8 @@ import scratchnet._commands as commands
 import scratchnet._predict_command as predict_command
 from scratchnet.__main__ import main
 
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which share nothing with the threads")
+
 COMMAND = [*PYTHON, "-m", "scratchnet"]
 
 

@@ -16,6 +16,10 @@ from scratchnet import batch_normalization, image_layers, layers, loss_layers, o
 from scratchnet.backends import KERNELS
 from scratchnet.book1 import layers as book1_layers
 
+pytestmark = pytest.mark.thread_unsafe(
+    reason="matplotlib draws in one thread only; doctest redirects the process's output"
+)
+
 DOCS = Path(__file__).parent.parent / "docs"
 if not DOCS.exists():
     pytest.skip("no docs here: the tests run against an installed package", allow_module_level=True)

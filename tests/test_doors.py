@@ -230,6 +230,7 @@ KINDS = {
 }
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("door", SAMPLES)
 def test_arrays_of_other_classes_count_as_their_numbers(door):
     np.random.seed(0)
@@ -310,6 +311,7 @@ OTHER = {
 }
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("door", LABELS)
 def test_labels_are_read_in_one_way(door):
     read = LABELS[door]
@@ -322,12 +324,14 @@ def test_labels_are_read_in_one_way(door):
         assert raised.type is error or error is not IndexError, name
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("model", [net(), book1_net()], ids=["models", "book 1"])
 def test_an_empty_set_has_no_accuracy(model):
     with pytest.raises(ValueError, match="no samples"):
         model.accuracy(np.empty((0, 2)), [])
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_accuracy_of_many_samples_is_book_1_s():
     model, x = book1_net(), np.random.default_rng(0).normal(size=(9000, 2))
     t = np.arange(9000) % 3
@@ -338,6 +342,7 @@ def test_accuracy_of_many_samples_is_book_1_s():
 # Numbers of NumPy's own types, in which products and sums overflow
 
 
+@pytest.mark.thread_unsafe(reason="redirects the process's output")
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.uint64, ">i2"])
 def test_indices_are_reckoned_in_64_bits_whatever_their_type(dtype):
     rng = np.random.default_rng(0)

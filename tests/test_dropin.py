@@ -17,6 +17,8 @@ from processes import PYTHON
 
 from scratchnet.dropin import book_of
 
+pytestmark = pytest.mark.thread_unsafe(reason="its scripts lie in a fixture's folder")
+
 RUN = [*PYTHON, "-m", "scratchnet", "run", "--quiet"]
 
 

@@ -157,6 +157,7 @@ def test_a_batch_without_weight_changes_nothing(loss):
     assert all(map(np.array_equal, arrays_of(m), arrays_of(other)))
 
 
+@pytest.mark.thread_unsafe(reason="the dtype of computation is the whole process's")
 @pytest.mark.parametrize(
     "parameters", [{}, dict(loss="poisson"), dict(loss="poisson", solver="lbfgs"), dict(dropout=0.2)]
 )
@@ -181,6 +182,7 @@ def test_class_weights_are_sample_weights():
     assert m.loss_ != MLPClassifier(**SMALL).partial_fit(X, LABELS, classes=range(10)).loss_
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_dropout_and_batch_norm_are_repeatable_kept_and_refused():
     state = np.random.get_state()[1].copy()
     a, b = (MLPClassifier(**SMALL, dropout=0.4, batch_norm=True).fit(X, LABELS) for _ in range(2))

@@ -171,6 +171,7 @@ def test_the_runtime_computes_what_predict_returns(name, tmp_path):
         np.testing.assert_allclose(outputs(path, x), wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_float64(tmp_path):
     pytest.importorskip("onnx", reason=RUNTIME)
     model = book_1_s_extended()

@@ -19,6 +19,8 @@ from scratchnet.book1.multi_layer_net_extend import MultiLayerNetExtend
 from scratchnet.gradient import numerical_gradient
 from scratchnet.trainer import Trainer
 
+pytestmark = pytest.mark.thread_unsafe(reason="the dtype of computation is the whole process's")
+
 SCRIPTS = Path(__file__).parent / "scripts"
 RUN = (sys.executable, "-P", "-m", "scratchnet", "run")
 N, T, D, H = 4, 3, 6, 5
@@ -149,6 +151,18 @@ def test_differences_of_a_loss_have_all_digits(float32):
     close = [np.abs(differences[name] - exact[name]).max() for name in exact]
     assert max(close) < 1e-6
     assert network.predict(given).dtype == np.float32 and numerical_gradient(np.sum, x(2)).dtype == np.float64
+
+
+def test_contexts_in_full_that_end_in_any_order(float32):
+    """As those of two threads do: the first to end leaves the other one in full, the last restores float32."""
+    first, second = _compute.in_full(), _compute.in_full()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    layer, given = layers.Affine(x(D, H), x(H)), x(N, D)
+    assert layer.forward(given).dtype == np.float64
+    second.__exit__(None, None, None)
+    assert layer.forward(given).dtype == np.float32
 
 
 def test_trainers_keep_parameters_and_the_optimizer_s_state(float32):

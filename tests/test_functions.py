@@ -279,6 +279,7 @@ def test_what_holds_no_real_numbers_is_refused(function, x):
         function(x)
 
 
+@pytest.mark.thread_unsafe(reason="what is counted is the whole process's")
 def test_float16_runs_in_the_reference_and_is_counted():
     def used():
         return show_config("dicts")["reference used in place of a kernel"].get("sigmoid_forward", 0)

@@ -13,6 +13,8 @@ from scratchnet import SGD, RnnlmTrainer, Trainer, TwoLayerNet, _training
 from scratchnet import trainer as trainer_module
 from scratchnet.time_layers import TimeAffine, TimeEmbedding, TimeSoftmaxWithLoss
 
+pytestmark = pytest.mark.thread_unsafe(reason="signals are the whole process's")
+
 X = np.random.default_rng(0).standard_normal((12, 2))
 T = np.arange(12) % 3
 

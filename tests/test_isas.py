@@ -14,6 +14,8 @@ from processes import PYTHON, run
 
 from scratchnet.backends import isa, isas
 
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which share nothing with the threads")
+
 HERE = Path(__file__).parent
 
 

@@ -278,6 +278,7 @@ def test_activations_keep_a_floating_dtype_and_make_float64_of_integers():
             assert make().forward(np.ones((2, 2), given)).dtype == expected
 
 
+@pytest.mark.thread_unsafe(reason="what is counted is the whole process's")
 def test_float16_runs_in_the_reference_and_is_counted():
     def uses():
         return scratchnet.show_config("dicts")["reference used in place of a kernel"]

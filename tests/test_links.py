@@ -261,6 +261,7 @@ def test_a_state_without_links_is_read_too():
 # Book 1
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @EVERY_WAY
 @pytest.mark.parametrize(
     "make",

@@ -10,9 +10,12 @@ import pytest
 from scratchnet import SGD, MultiLayerNet, Trainer, TwoLayerNet
 from scratchnet.dataset.mnist import load_mnist
 
-pytestmark = pytest.mark.skipif(
-    "SCRATCHNET_DATA" not in os.environ, reason="SCRATCHNET_DATA does not name a folder with MNIST"
-)
+pytestmark = [
+    pytest.mark.thread_unsafe(reason="seeds NumPy's global stream"),
+    pytest.mark.skipif(
+        "SCRATCHNET_DATA" not in os.environ, reason="SCRATCHNET_DATA does not name a folder with MNIST"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

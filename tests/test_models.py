@@ -36,6 +36,7 @@ def points(rows=50, columns=2, dtype=np.float64):
 # Weights
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @DTYPES
 def test_a_seed_gives_the_books_weights(dtype):
     np.random.seed(0)
@@ -49,6 +50,7 @@ def test_a_seed_gives_the_books_weights(dtype):
         np.testing.assert_array_equal(p, expected.astype(dtype))
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @DTYPES
 @pytest.mark.parametrize(
     ("std", "scale"),
@@ -73,6 +75,7 @@ def test_scales_of_a_deeper_network(std, scale, hidden, dtype):
         np.testing.assert_array_equal(p, expected)
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize(
     "make", [lambda **k: TwoLayerNet(2, 5, 3, **k), lambda **k: MultiLayerNet(2, [5], 3, **k)]
 )
@@ -181,6 +184,7 @@ def test_large_inputs_in_blocks_give_the_bits_of_one_pass(rows, dtype):
     np.testing.assert_array_equal(actual, whole)
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts for the whole process")
 def test_classifying_millions_of_points_takes_a_few_megabytes():
     net = TwoLayerNet(2, 10, 3, rng=0)
     x = np.zeros((4_900_000, 2))
@@ -268,6 +272,7 @@ def test_an_unknown_device_is_refused():
 # What is refused
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("size", [0, -1, 2.0, "3", None, True, [2], float("nan")])
 @pytest.mark.parametrize("place", range(3))
 def test_sizes_are_positive_whole_numbers(size, place):

@@ -23,6 +23,7 @@ SECONDS = 60  # in which a job that fails must have ended; it takes a few, if th
 pytestmark = [
     pytest.mark.skipif(find_spec("mpi4py") is None, reason="mpi4py is not installed: pip install mpich mpi4py"),
     pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec: pip install mpich"),
+    pytest.mark.thread_unsafe(reason="starts processes, which share nothing with the threads"),
 ]
 
 

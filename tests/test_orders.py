@@ -158,6 +158,7 @@ def test_a_bit_generator_that_a_callback_sets_is_drawn_from(compile, global_stre
     assert seen == expected and {type(call[0]) for call in calls} == {np.random.MT19937, np.random.PCG64}
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("bit_generator", [np.random.MT19937, np.random.PCG64])
 def test_a_random_state_of_the_caller_s(bit_generator):
     ours, theirs = (np.random.RandomState(bit_generator(3)) for _ in range(2))

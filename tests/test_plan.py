@@ -26,6 +26,8 @@ from scratchnet import (
     TwoLayerNet,
 )
 
+pytestmark = pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
+
 OPTIMIZERS = [SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam]
 
 

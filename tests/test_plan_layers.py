@@ -25,6 +25,8 @@ from scratchnet.layers import (
 from scratchnet.optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 from scratchnet.trainer import Trainer
 
+pytestmark = pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
+
 ROWS, OUTPUTS = 23, 3
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LOSSES = {"softmax": SoftmaxWithLoss, "sigmoid": SigmoidWithLoss, "identity": IdentityWithLoss}

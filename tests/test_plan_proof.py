@@ -13,6 +13,8 @@ import scratchnet
 from scratchnet import SGD, Adam, Affine, Relu, Sigmoid, SoftmaxWithLoss, Trainer, TwoLayerNet
 from scratchnet.util import clip_grads
 
+pytestmark = pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
+
 X, T = scratchnet.dataset.spiral.load_data()
 LABELS = T.argmax(axis=1)
 

@@ -134,6 +134,7 @@ def test_zeros_times_what_is_not_finite_are_nan(dtype, bad):
     assert_same(products.results(), products.in_small_pieces())
 
 
+@pytest.mark.thread_unsafe(reason="sets the number of threads of the whole process")
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize(
     ("N", "D", "M", "nonzeros"),

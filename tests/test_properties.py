@@ -156,6 +156,7 @@ def both_ways(layer: layers.Layer, x, t, dout, change) -> list[np.ndarray]:
     return [out, layer.backward(change(dout[: out.size].reshape(out.shape).astype(out.dtype))), *layer.grads]
 
 
+@pytest.mark.thread_unsafe(reason="what is counted is the whole process's")
 @pytest.mark.parametrize("name", LAYERS)
 @drawn
 @given(

@@ -29,6 +29,8 @@ from scratchnet.dropin.finder import FINDER
 from scratchnet.dropin.fingerprint import file_digest, fingerprint, names_used
 from scratchnet.dropin.recognition import Readings
 
+pytestmark = pytest.mark.thread_unsafe(reason="its scripts lie in a fixture's folder")
+
 # An edition in our own words: the table of the tests has it in the place of the books'.
 FUNCTIONS = '''
 import numpy as np

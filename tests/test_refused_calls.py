@@ -226,6 +226,7 @@ def test_a_class_is_no_gradient(kind):
         layer.backward(np.ndarray)
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("x", [np.float64(1), 1.0, np.array(1.0)])
 def test_dropout_of_a_number(x):
     """The book's Dropout takes it; so does TimeDropout here."""

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from processes import PYTHON
 
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes; compares the state of NumPy's global stream")
+
 SCRIPT = Path(killed_fit.__file__)
 
 

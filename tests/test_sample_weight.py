@@ -10,6 +10,8 @@ from scratchnet import SGD, Trainer, TwoLayerNet
 from scratchnet.layers import Affine, IdentityWithLoss, Sigmoid, SigmoidWithLoss, SoftmaxWithLoss
 from scratchnet.plan import Job
 
+pytestmark = pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
+
 LOSS = 1e-12  # relative, of float64: what some epochs of sums in another order may differ by
 ROWS = 23
 X = np.random.default_rng(0).standard_normal((ROWS, 4))

@@ -14,6 +14,8 @@ from processes import run
 from test_dataset_mnist import write as write_mnist
 from tolerances import FLOAT32_LOSSES, FLOAT64_LOSSES
 
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which share nothing with the threads")
+
 TESTS = Path(__file__).parent
 SCRIPTS = TESTS / "scripts"
 HOMES = {1: ["scratchnet.book1"], 2: ["scratchnet.book2", "scratchnet"]}

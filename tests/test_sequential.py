@@ -45,6 +45,8 @@ from scratchnet.layers import (
 )
 from scratchnet.plotting import plot_decision_boundary
 
+pytestmark = pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
+
 X, T = np.random.default_rng(0).standard_normal((12, 2, 6, 6)), np.arange(12) % 3
 POINTS = X.reshape(12, -1)[:, :2]
 

@@ -11,11 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from cases import make_case
+from chain_model import Chain
 from processes import PYTHON, fresh, run
 
 import scratchnet
 from scratchnet import SGD, Adam, MultiLayerNet, Trainer, layers
 from scratchnet.backends import cpu
+
+pytestmark = pytest.mark.thread_unsafe(reason="sets the number of threads of the whole process")
 
 BIG = {"N": 200, "D": 700, "M": 150}  # large enough to be split, in every direction, with odd ends
 
@@ -89,6 +92,24 @@ def test_many_callers_at_once():
 
     with ThreadPoolExecutor(8) as pool:
         assert all(result == expected for result in pool.map(call, range(48)))
+
+
+def test_models_of_one_s_own_are_verified_in_many_threads():
+    """What one thread draws to verify that its model draws nothing is not taken for what another one draws."""
+    x, t = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
+
+    def train(seed):
+        draw = np.random.default_rng(seed).standard_normal
+        affine = [layers.Affine(draw((3, 4)), np.zeros(4)), layers.Affine(draw((4, 2)), np.zeros(2))]
+        trainer = Trainer(
+            Chain([affine[0], layers.Relu(), affine[1]], layers.SoftmaxWithLoss()), SGD(), compile=True
+        )
+        trainer.fit(x, t, 2, 10, rng=seed, verbose=False)
+        return trainer.loss_list
+
+    expected = [train(seed) for seed in range(60)]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(train, range(60))) == expected
 
 
 FORK = """

@@ -189,6 +189,7 @@ def test_the_other_losses_gradients(make):
     assert_gradient(layer.backward(), numeric)
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("make", [Dropout, TimeDropout])
 def test_dropout_s_gradient(make):
     layer, x, dout = make(0.4), randn(N, T, D), randn(N, T, D, seed=2)
@@ -325,6 +326,7 @@ def test_embedding_refuses_what_is_no_word(wrong):
         Embedding(randn(V, D)).forward(np.array(wrong))
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_dropout_draws_as_the_book_does():
     x = randn(N, T, D, dtype=np.float32)
     for layer, scale in ((Dropout(0.3), 1), (TimeDropout(0.3), 1 / 0.7)):

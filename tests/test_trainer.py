@@ -1,5 +1,6 @@
 """The Trainer: the books' loss lists, and everything that a reader leans on around them."""
 
+import copy
 import pickle
 import re
 import signal
@@ -73,6 +74,7 @@ def handler():
 # The same numbers as the books' own code
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("eval_interval", [10, 1, 7])
 @pytest.mark.parametrize(
     ("dtype", "epochs", "bound"),
@@ -112,6 +114,7 @@ class Recorder:
             g[...] = 0
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_an_epoch_draws_one_permutation_and_applies_it_to_the_last_ones_order():
     model, data = Recorder(), np.arange(10)[:, None]
     np.random.seed(3)
@@ -193,6 +196,7 @@ def test_no_epochs_do_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 @pytest.mark.parametrize("rng", [lambda: 5, lambda: np.random.default_rng(5), lambda: np.random.RandomState(5)])
 def test_a_stream_of_its_own_is_reproducible_and_leaves_the_global_one_alone(rng):
     before = stream()
@@ -239,6 +243,7 @@ def test_data_is_left_as_it_is_and_may_be_read_only_or_a_list():
     assert bits(trained(x=X.tolist(), t=T.tolist()).model) == expected
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts for the whole process")
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_the_data_set_is_never_copied_whole(dtype):
     """40 MB of float32; uint8 numbers would be as much when cast."""
@@ -550,7 +555,7 @@ class Numbers:
     ids=["different", "equal", "nested"],
 )
 def test_parameters_that_are_python_floats_are_trained(params, grads, after):
-    model = Numbers(params, grads)
+    model = Numbers(copy.deepcopy(params), grads)  # trained in place
     trained(model, SGD(1.0), max_epoch=1, batch_size=ROWS)
     assert model.params == after
 
@@ -709,6 +714,7 @@ class Pressed(TwoLayerNet):
         return super().backward(dout)
 
 
+@pytest.mark.thread_unsafe(reason="signals are the whole process's")
 def test_ctrl_c_ends_the_step_and_training_can_go_on():
     model = Pressed(step=13)
     trainer = Trainer(model, SGD(1.0))
@@ -726,6 +732,7 @@ def test_ctrl_c_ends_the_step_and_training_can_go_on():
     assert trainer.current_epoch == 3 and model.steps == 33
 
 
+@pytest.mark.thread_unsafe(reason="signals are the whole process's")
 def test_ctrl_c_after_the_last_step_is_not_lost():
     trainer = Trainer(net(), SGD(1.0))
     with pytest.raises(KeyboardInterrupt):
@@ -733,6 +740,7 @@ def test_ctrl_c_after_the_last_step_is_not_lost():
     assert trainer.current_epoch == len(trainer.history) == 2
 
 
+@pytest.mark.thread_unsafe(reason="signals are the whole process's")
 def test_a_second_ctrl_c_goes_through_at_once():
     model = Pressed(step=1, times=2)
     before = bits(model)
@@ -741,6 +749,7 @@ def test_a_second_ctrl_c_goes_through_at_once():
     assert bits(model) == before and model.steps == 1
 
 
+@pytest.mark.thread_unsafe(reason="signals are the whole process's")
 def test_a_program_that_handles_the_signal_itself_keeps_doing_so():
     heard = []
     own = lambda *_: heard.append(1)  # noqa: E731
@@ -870,6 +879,7 @@ def test_comm_must_be_a_communicator(kind):
         kind(TwoLayerNet(2, 3, 3), SGD(), comm="MPI.COMM_WORLD")
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_a_shard_without_other_ranks_is_all_the_data():
     x, t = spiral.load_data()
     losses = []

@@ -266,6 +266,7 @@ def test_a_large_sum_of_losses_is_no_loss_that_is_too_large():
         Trainer(Large(chain().layers, SoftmaxWithLoss()), SGD()).fit(X, LABELS, 2, verbose=False)
 
 
+@pytest.mark.thread_unsafe(reason="seeds NumPy's global stream")
 def test_the_other_trainers_say_it_too():
     words = np.arange(100) % 5
     model = Words()
