@@ -63,6 +63,9 @@ def check_replaceable(path: Path) -> os.stat_result | None:
         older = os.stat(path)
     except FileNotFoundError:
         return None
+    except OSError:
+        _refuse_if_too_long(path)
+        raise
     _check_kind(path, older)
     if not older.st_mode & 0o222:  # which would not stop root
         raise PermissionError(errno.EACCES, "the file is read-only", str(path))
@@ -185,7 +188,7 @@ def _rename_on_windows(temporary: Path, target: Path) -> None:
 
 def _refuse_if_too_long(path: Path) -> None:
     """Say it where Windows says that there is no such file, or that its name is wrong."""
-    if sys.platform == "win32" and (len(path.name) > 255 or len(str(path)) >= 260):
+    if sys.platform == "win32" and (len(path.name) > 255 or len(os.path.abspath(path)) >= 260):
         raise OSError(errno.ENAMETOOLONG, "the name of the file, or its path, is too long", str(path))
 
 

@@ -131,9 +131,10 @@ def test_a_link_stays_a_link_and_its_file_is_written(folder, write, is_there):
         ),
     ],
 )
-def test_the_longest_names(write, name):
-    write(name)
-    assert os.listdir() == [name]
+def test_the_longest_names(folder, write, name):
+    shorter = name[-(258 - len(os.path.realpath(folder))) :] if WINDOWS else name  # where a path has 259 letters
+    write(shorter)
+    assert os.listdir() == [shorter]
     with pytest.raises(OSError, match="too long"):
         write("more" + name)
 
