@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -48,13 +49,12 @@ def _in_words(command: Callable[[Any], int], options: Any) -> int:
         code = command(options)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of our output, such as `head`, has exited
-        return 1
     except KeyboardInterrupt:
         say("stopped by Ctrl-C")
         return 130
     except (ValueError, IndexError, OverflowError, OSError, ImportError, MemoryError) as error:
-        say(f"error: {error or type(error).__name__}")
+        if not _is_reader_gone(error):
+            say(f"error: {error or type(error).__name__}")
         return 1
     except RuntimeError as error:
         from .backends import NoGPUError
@@ -64,6 +64,16 @@ def _in_words(command: Callable[[Any], int], options: Any) -> int:
             raise
         say(f"error: {'' if is_missing else 'the GPU failed: '}{error}")  # the latter is CuPy's
         return 1
+
+
+def _is_reader_gone(error: Exception) -> bool:
+    """Whether it says that the reader of our output, such as `head`, has exited.
+
+    To Windows, output that leads nowhere is an invalid argument.
+    """
+    if isinstance(error, BrokenPipeError) or sys.platform != "win32":
+        return isinstance(error, BrokenPipeError)
+    return isinstance(error, OSError) and error.errno == errno.EINVAL and error.filename is None
 
 
 def _let_go_of_output() -> None:

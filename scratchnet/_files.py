@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zlib import crc32
 
@@ -62,6 +63,9 @@ def check_replaceable(path: Path) -> os.stat_result | None:
         older = os.stat(path)
     except FileNotFoundError:
         return None
+    except OSError:
+        _refuse_if_too_long(path)
+        raise
     _check_kind(path, older)
     if not older.st_mode & 0o222:  # which would not stop root
         raise PermissionError(errno.EACCES, "the file is read-only", str(path))
@@ -86,7 +90,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     PermissionError
         The existing file or the folder is read-only.
     OSError
-        The path is a folder, a device or a FIFO, or the file cannot be written.
+        The path is a folder, a device or a FIFO, or the file cannot be written; on Windows also where another
+        program has the existing file open.
     """
     from pathlib import Path
 
@@ -106,9 +111,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
             if older is not None:
                 _permit_as(temporary, older)
-            if sys.platform == "win32":  # where an open file cannot be renamed
-                file.close()
-            os.replace(temporary, target)  # while the lock is held
+            if sys.platform == "win32":
+                file.close()  # an open file cannot be renamed there
+                _rename_on_windows(temporary, target)
+            else:
+                os.replace(temporary, target)  # while the lock is held
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -128,6 +135,9 @@ def _new_file(folder: Path, beginning: str, mode: int) -> BinaryIO:
             file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
         except PermissionError:
             raise PermissionError(errno.EACCES, "cannot create a file in the folder", str(folder)) from None
+        except FileNotFoundError:
+            _refuse_if_too_long(path)
+            raise
         if _lock(file) is False or os.fstat(file.fileno()).st_nlink == 0:  # removed as a leftover before
             file.close()
             continue
@@ -149,9 +159,37 @@ def _lock(file: BinaryIO) -> bool | None:
 
 def _remove_leftovers(folder: Path, beginning: str) -> None:
     for leftover in folder.glob(f"{beginning}*.tmp"):
-        with suppress(OSError), open(leftover, "rb") as file:
-            if _lock(file):
-                leftover.unlink()
+        with suppress(OSError):
+            if sys.platform == "win32":  # where what is open stays; what was just closed is about to be renamed
+                if time() - os.stat(leftover).st_mtime > 60:
+                    leftover.unlink()
+                continue
+            with open(leftover, "rb") as file:
+                if _lock(file):
+                    leftover.unlink()
+
+
+def _rename_on_windows(temporary: Path, target: Path) -> None:
+    """Rename a file; wait a second if the older one is open: a virus scanner or a copy to a cloud soon ends."""
+    patience = monotonic() + 1
+    while True:
+        try:
+            os.replace(temporary, target)
+            return
+        except PermissionError:
+            if monotonic() > patience:
+                message = "cannot be replaced; does another program have it open?"
+                raise PermissionError(errno.EACCES, message, str(target)) from None
+            sleep(0.02)
+        except OSError:
+            _refuse_if_too_long(target)
+            raise
+
+
+def _refuse_if_too_long(path: Path) -> None:
+    """Say it where Windows says that there is no such file, or that its name is wrong."""
+    if sys.platform == "win32" and (len(path.name) > 255 or len(os.path.abspath(path)) >= 260):
+        raise OSError(errno.ENAMETOOLONG, "the name of the file, or its path, is too long", str(path))
 
 
 def _permit_as(path: Path, older: os.stat_result) -> None:

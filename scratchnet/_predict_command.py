@@ -18,6 +18,8 @@ from .functions import sigmoid, softmax
 from .layers import Convolution, IdentityWithLoss, Pooling, SigmoidWithLoss
 from .models import Network, accuracy, load_with_texts
 
+_NO_MEMORY = 8  # Windows's number for it, also where a file is shorter than what shall be mapped
+
 
 def add_to(commands: Any) -> None:
     """Add the parser of this command to the subparsers, with its function as `run`."""
@@ -149,8 +151,10 @@ def _read_samples(path: Path) -> Array:
         x = np.asarray(open_memmap(path, mode="r")) if path.suffix == ".npy" else _read_csv(path)
         if x.dtype.kind not in "biuf":
             raise ValueError(f"its dtype is {x.dtype}")
-    except OSError:
-        raise
+    except OSError as error:
+        if getattr(error, "winerror", None) != _NO_MEMORY:
+            raise
+        raise ValueError(f"{path} does not contain rows of numbers: it has fewer than it says") from None
     except Exception as error:  # a damaged header is Python's text to NumPy, and its errors are of any kind
         raise ValueError(f"{path} does not contain rows of numbers: {error}") from None
     x = np.atleast_2d(x)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -234,6 +235,7 @@ class CSVLog:
 
     The file is written anew when a fit begins or goes on from a checkpoint, when an epoch has a number that those
     before it had not, and when it has been removed; otherwise rows are added.
+    While another program, such as a spreadsheet, keeps Windows from writing to it, rows wait for a later epoch.
 
     Parameters
     ----------
@@ -245,7 +247,8 @@ class CSVLog:
     ValueError
         The path is not a valid path.
     OSError
-        The file cannot be written: at the beginning of the fit, if that is known then.
+        The file cannot be written: at the beginning of the fit, if that is known then; at its end, if rows still
+        wait.
 
     Examples
     --------
@@ -255,6 +258,7 @@ class CSVLog:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = as_path("CSVLog: path", path)
         self._columns: list[str] = []
+        self._waiting: list[dict[str, Any]] = []
 
     def before_fit(self, trainer: Any) -> None:
         """Write the epochs so far."""
@@ -270,14 +274,29 @@ class CSVLog:
         if not self._columns or not entry.keys() <= set(self._columns) or not self.path.exists():
             self._write_anew(trainer.history)
             return
+        self._waiting.append(entry)
+        try:
+            self._write_waiting()
+        except PermissionError:
+            if sys.platform != "win32":
+                raise
+
+    def after_fit(self, trainer: Any) -> None:
+        """Add the rows that could not be written before."""
+        if self._waiting:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
         with open(self.path, "ab") as file:
-            file.write(self._text([entry]))
+            file.write(self._text(self._waiting))
+        self._waiting.clear()
 
     def _write_anew(self, history: list[dict[str, Any]]) -> None:
         self._columns = list(dict.fromkeys(name for entry in history for name in entry))
         heading = {name: name for name in self._columns}
         with whole_file(self.path) as file:
             file.write(self._text([heading, *history] if history else []))
+        self._waiting.clear()
 
     def _text(self, rows: list[dict[str, Any]]) -> bytes:
         text = io.StringIO(newline="")

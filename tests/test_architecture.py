@@ -294,7 +294,7 @@ DOORS = {"__init__", "__main__"}  # they may import everything
 
 
 def module_files():
-    return {str(path.relative_to(PACKAGE).with_suffix("")): path for path in PACKAGE.rglob("*.py")}
+    return {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in PACKAGE.rglob("*.py")}
 
 
 def imported(module: str, path: Path):

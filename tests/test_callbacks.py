@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -414,3 +415,26 @@ def test_a_log_that_was_removed_is_written_whole_again(tmp_path):
     path = tmp_path / "log.csv"
     fitted([lambda trained: path.unlink() if trained.current_epoch == 2 else None, CSVLog(path)], 3)
     assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", "1", "2", "3"]
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="elsewhere an open file can be written to")
+def test_rows_wait_while_a_spreadsheet_has_the_log_open(tmp_path):
+    winapi = pytest.importorskip("_winapi")
+    path, lengths, held = tmp_path / "log.csv", [], []
+
+    def opened_after(*epochs):
+        def change(trained):
+            while held:
+                winapi.CloseHandle(held.pop())
+            if trained.current_epoch in epochs:  # to read, and others may only read
+                held.append(winapi.CreateFile(str(path), 0x80000000, 1, 0, winapi.OPEN_EXISTING, 0, 0))
+
+        return change
+
+    log = CSVLog(path)
+    trained = fitted([log, lambda tr: lengths.append(len(read(path))), opened_after(1, 2)], 5)
+    assert read(path) == trained.history and lengths == [1, 1, 1, 4, 5]
+    with pytest.raises(PermissionError, match=r"log\.csv"):  # still open at the end
+        fitted([opened_after(7), log], 2, trained)
+    winapi.CloseHandle(held.pop())
+    assert len(read(path)) == 6

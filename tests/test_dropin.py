@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import subprocess
 import sys
@@ -81,6 +80,7 @@ def test_errors_and_exit_codes_are_the_script_s(write, text):
     assert ours.stderr == theirs.stderr and "scratchnet" not in ours.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console")
 def test_ctrl_c_is_the_script_s(write):
     folder = write(script="import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
     with subprocess.Popen(
@@ -89,7 +89,7 @@ def test_ctrl_c_is_the_script_s(write):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=processes.ctrl_c_as_usual,
     ) as process:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.1)
@@ -472,6 +472,7 @@ def test_the_start_is_quick(write):
     one of the machine. With the modules compiled by the first start, as they are where a package is installed: a
     machine that forbids Python to keep what it compiled would have it compile everything each time.
     """
+    resource = pytest.importorskip("resource", reason="no process's time is known here")
     folder = write(script="import numpy\n")
     keeps = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from chain_model import Chain
 from printed import assert_same
+from processes import run
 from test_scripts import lines
 from tolerances import FLOAT32_LOSSES
 
@@ -198,7 +198,7 @@ def test_a_script_prints_the_same_to_four_digits(tmp_path, name, option, setting
 
 def test_another_value_is_refused_in_a_line():
     command = [*RUN[:-1], "info"]
-    result = subprocess.run(command, capture_output=True, text=True, env={"SCRATCHNET_COMPUTE": "float16"})
+    result = run(*command, check=False, SCRATCHNET_COMPUTE="float16")
     assert result.returncode == 2
     assert result.stderr == (
         "scratchnet: error: SCRATCHNET_COMPUTE is 'float16', "

@@ -25,7 +25,7 @@ def python(*arguments: str, name: str | None) -> subprocess.CompletedProcess[str
 
 def suite(files: tuple[str, ...], chosen: str) -> tuple[str, ...]:
     return ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(HERE),
-            "--import-mode=importlib", "-o", f"pythonpath={HERE}", "-k", chosen,
+            "--import-mode=importlib", "-o", f"pythonpath={HERE.as_posix()}", "-k", chosen,
             *(str(HERE / file) for file in files))  # fmt: skip
 
 

@@ -116,7 +116,8 @@ def test_a_network_whose_arrays_lie_in_files_trains(tmp_path):
     expected, got = trained(model, opt), trained(other, opt)
     for a, b in zip(got[0], expected[0], strict=True):
         np.testing.assert_array_equal(a, b)
-    tied = in_files(Tied(), tmp_path)
+    (tmp_path / "tied").mkdir()
+    tied = in_files(Tied(), tmp_path / "tied")
     assert np.shares_memory(tied.params[0], tied.params[4]) and tied.params[4] is tied.layers[2].params[0]
 
 

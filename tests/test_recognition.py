@@ -539,6 +539,17 @@ def test_a_script_that_adds_the_folder_above_finds_what_it_would(tmp_path, table
     assert [*Readings(lambda name: None, 2).script(script).served] == ["Sigmoid", "Softmax", "Affine"]
 
 
+@pytest.mark.skipif(sys.platform != "win32", reason="elsewhere capitals make another folder")
+def test_the_folder_above_is_known_with_other_capitals(tmp_path, table, monkeypatch):
+    (tmp_path / "ch01").mkdir()
+    (tmp_path / "common").mkdir()
+    script = tmp_path / "ch01/script.py"
+    typed = LAYERS.replace("from common.functions import *", "from common.functions import sigmoid, softmax")
+    script.write_text(f"import sys, os\nsys.path.append(os.pardir)\n{typed}")
+    monkeypatch.chdir(str(tmp_path / "CH01").upper())
+    assert [*Readings(lambda name: None, 2).script(script).served] == ["Sigmoid", "Softmax", "Affine"]
+
+
 def known_layers(table):
     """The table knows the edition's files, and that in layers Softmax is not the book's."""
     text = LAYERS.replace("self.out = softmax(x)", "self.out = 2 * softmax(x)")

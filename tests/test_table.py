@@ -311,7 +311,7 @@ def test_predicting_with_the_wrong_data(write, capsys):
         ("huge.npy", "sample 1 are not finite", "net/weights.npz"),
         ("nothing.csv", "there is no file nothing.csv", "net/weights.npz"),
         ("semicolons.csv", "If cells are separated by ';', say so with --delimiter", "net/weights.npz"),
-        ("data.csv", "net is a folder; the file in it is net/weights.npz", "net"),
+        ("data.csv", f"net is a folder; the file in it is {Path('net/weights.npz')}", "net"),
         (
             "data.csv",
             "fewer.npz: the network's output has shape (4, 3), expected (4, 2), as its table",
@@ -377,9 +377,8 @@ def test_the_network_of_another_table_is_not_overwritten(write, capsys):
             capsys.readouterr()
             assert run(*given, "--out", "scratchnet-table", *more) == 1
             err = capsys.readouterr().err
-            assert (
-                "scratchnet-table/weights.npz is of another table, data.csv, with the target kind and the " in err
-            )
+            where = Path("scratchnet-table/weights.npz")
+            assert f"{where} is of another table, data.csv, with the target kind and the " in err
             assert "--out" in err and len(err.splitlines()) == 1 and content("scratchnet-table") == before
     assert run(*TRAIN, "--seed", "1", "--ignore", "width") == 0  # the same table again, as with spiral
     assert run(*TRAIN, "--seed", "1", "--hidden", "3") == 0
@@ -404,9 +403,10 @@ def test_a_table_does_not_overwrite_other_weights(write, capsys):
         scratchnet.MultiLayerNet(inputs, [4], 2).save_params("net/weights.npz")
         before = content("net")
         assert run(*TRAIN, "--out", "net") == 1
-        assert "net/weights.npz is not of a table" in capsys.readouterr().err and content("net") == before
+        where = Path("net/weights.npz")
+        assert f"{where} is not of a table" in capsys.readouterr().err and content("net") == before
     assert run("train", "spiral", "--out", "net", "--epochs", "1") == 1
-    assert "net/weights.npz is of other data: its network does not have 2 inputs" in capsys.readouterr().err
+    assert f"{where} is of other data: its network does not have 2 inputs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("is_new_seed", [False, True])
@@ -428,7 +428,8 @@ def test_a_run_that_was_killed_is_not_replaced_without_a_word(write, capsys):
     Path("scratchnet-table/weights.npz").unlink()  # it is written at the end
     capsys.readouterr()
     assert run(*TRAIN) == 0
-    assert "begins anew, without --resume: scratchnet-table/checkpoint.npz is of a run" in capsys.readouterr().err
+    where = Path("scratchnet-table/checkpoint.npz")
+    assert f"begins anew, without --resume: {where} is of a run" in capsys.readouterr().err
     assert run(*TRAIN, "--resume") == 0
     assert "begins anew" not in capsys.readouterr().err
 

@@ -87,9 +87,12 @@ def build(python: Path, site: Path, sdist: Path, work: Path) -> None:
         headers = [m for m in archive if m.name.startswith(f"{top}/Include/") or m.name == f"{top}/PC/pyconfig.h"]
         archive.extractall(work, headers)
     folders = (work / top / "PC", work / top / "Include", site / "numpy" / "_core" / "include")  # before Linux's
+    # Microsoft's pow and not mingw-w64's own, which differs in the last bit from Python's: Adam's rates need it.
+    (work / "pow.def").write_text("LIBRARY ucrtbase.dll\nEXPORTS\n  pow\n")
+    run("x86_64-w64-mingw32-dlltool", "-d", work / "pow.def", "-l", work / "libpow.a")
     settings = {
         "CC": f"{COMPILER} -DMS_WIN64 {' '.join(f'-I{folder}' for folder in folders)}",
-        "LDSHARED": f"{COMPILER} -shared -static-libgcc {python / 'python311.dll'}",
+        "LDSHARED": f"{COMPILER} -shared -static-libgcc -Wl,-u,pow {work / 'libpow.a'} {python / 'python311.dll'}",
         "SETUPTOOLS_EXT_SUFFIX": SUFFIX,
     }
     run(sys.executable, "-P", "-m", "pip", "wheel", "-q", "--no-deps", "-w", work / "wheel", sdist,

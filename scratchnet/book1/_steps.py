@@ -93,7 +93,8 @@ class WholeSteps:
         numbers = self._optimizer.step_numbers(1)
         sizes = [size for _, size in self._runner.masks]
         masks = draw_masks([len(batch)], sizes, [layer._ratio() for layer in self._dropped], self._dtype)
-        self._runner.run(batch, *numbers, masks, [layer._share() for layer in self._normalized])
+        rows = batch.astype(np.int64, copy=False)  # NumPy draws C's `long`, which has 32 bits on Windows
+        self._runner.run(rows, *numbers, masks, [layer._share() for layer in self._normalized])
         self._optimizer.count_steps(1)
 
 

@@ -163,5 +163,6 @@ def may_change_what_is_found(source: bytes, folder: str) -> bool:
     """
     if source.count(b"sys.path") > len(re.findall(_ADDS_THE_FOLDER_ABOVE, source)):
         return True
-    above, here = os.path.dirname(os.path.realpath(folder)), os.path.dirname(os.getcwd())
+    # realpath: on Windows the present folder has the capitals with which it was typed
+    above, here = (os.path.dirname(os.path.realpath(place)) for place in (folder, os.getcwd()))
     return b"sys.path" in source and above != here and os.path.exists(os.path.join(here, "common"))

@@ -1,5 +1,7 @@
 """Book 2's helpers for words."""
 
+import os
+
 import numpy as np
 
 __all__ = [
@@ -111,6 +113,7 @@ def eval_seq2seq(model, question, correct, id_to_char, verbose=False, is_reverse
     if verbose:
         print("Q", asked[::-1] if is_reverse else asked)
         print("T", right)
-        print(("\033[92m☑\033[0m" if said == right else "\033[91m☒\033[0m") + " " + said)
+        marks = ("X", "O") if os.name == "nt" else ("\033[91m☒\033[0m", "\033[92m☑\033[0m")
+        print(marks[said == right] + " " + said)
         print("---")
     return 1 if said == right else 0
