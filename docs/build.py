@@ -66,7 +66,8 @@ def build(site: Path) -> int:
     codes = [run.wait() for run in runs]
     shutil.move(site.with_name(f"{site.name}-ko"), site / "ko")
     if not any(codes):
-        print(f"Open {site / 'index.html'}", flush=True)
+        print(f"Open {site / 'index.html'}, or, for a search with excerpts, http://localhost:8000 after\n"
+              f"    {Path(sys.executable).name} -m http.server -d {site}", flush=True)  # fmt: skip
     return max(codes)
 
 

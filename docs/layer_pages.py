@@ -94,6 +94,9 @@ def c_link(kernel: str, up: str) -> str:
     return link(f"<code>{kernel}</code>, csrc/{file}", f"{up}source/{file}.html#L-{line}")
 
 
+NEXT = "\n\n"
+
+
 def fenced(code: str, language: str) -> str:
     """A block of code with colours."""
     return f"````{{code-block}} {language}\n{code}\n````\n"
@@ -149,6 +152,7 @@ def formula_columns(page: Page, words: dict[str, str]) -> str:
 def code(page: Page, words: dict[str, str], up: str) -> str:
     """The books' NumPy, our reference, the C; each folded."""
     parts = []
+    shown: set[str] = set()  # of the functions in C: kernels share them
     for name in page.entry.get("books", ()):
         text, book = sources.book_source(name)
         parts.append((words[f"book{book}"] + f": `{name.rpartition('.')[2]}`", fenced(text, "python")))
@@ -161,9 +165,11 @@ def code(page: Page, words: dict[str, str], up: str) -> str:
             continue
         reference = "\n\n\n".join(sources.reference_source(name) for name in kernels)
         parts.append((words["reference"].format(title), fenced(reference, "python")))
-        loops = []
+        loops = [words["c_intro"].format(gemm=link("gemm.inc", f"{up}source/gemm.inc.html")) + "\n"]
         for name in kernels:
-            loops.append(f"{c_link(name, up)}\n\n{fenced(sources.c_source(name)[0], 'c')}")
+            new = [part for part in sources.c_source(name)[0] if part not in shown]
+            shown.update(new)
+            loops.append(f"{c_link(name, up)}\n\n{fenced(NEXT.join(new), 'c')}")
         parts.append((words["c"].format(title), "\n".join(loops)))
     return "\n".join(folded(title, body, is_open=i == 0) for i, (title, body) in enumerate(parts))
 
@@ -209,12 +215,19 @@ def text_of(page: Page, language: str) -> str:
     """The page in Markdown."""
     words = WORDS[language]
     up = "../" if language == "en" else "../../"
-    parts = [f"# {page.name}\n", page.entry[language] + "\n", picture(page, words), formula_columns(page, words)]
+    name = f"*{page.entry['korean']}*\n" if language == "ko" else ""
+    parts = [
+        f"# {page.name}\n",
+        name,
+        page.entry[language] + "\n",
+        picture(page, words),
+        formula_columns(page, words),
+    ]
     if page.name not in GRAPHS:
         parts.append(words["valley"].format(charts.RATES[page.name]) + "\n")
     parts += [f"## {words['example']}\n", fenced(example(page.classes[0]), "pycon")]
     if page.kernels or "books" in page.entry:
-        parts += [f"## {words['code']}\n", code(page, words, up)]
+        parts += [f"## {words['code']}\n", words["code_intro"] + "\n", code(page, words, up)]
     parts += [f"## {words['cost']}\n", cost(page, words), f"## {words['places']}\n", places(page, words, up)]
     return "\n".join(part for part in parts if part)
 

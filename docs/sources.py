@@ -73,28 +73,39 @@ def reference_source(kernel: str) -> str:
 def function(name: str, text: str) -> str:
     """A function in C with the comment above it, or "" if the text has none of that name."""
     comment = r"(?:^/\*(?:(?!\*/).)*\*/\n)?"
-    match = re.search(rf"{comment}^static [^\n]*\bFN\({name}\)\(.*?^}}", text, re.MULTILINE | re.DOTALL)
+    end = r"(?:[^\n]*{[^\n]*}$|.*?^})"  # on its line, or on one of its own
+    match = re.search(rf"{comment}^static [^\n{{]*\bFN\({name}\)\({end}", text, re.MULTILINE | re.DOTALL)
     return match[0] if match else ""
 
 
 @cache
-def c_source(kernel: str) -> tuple[str, str]:
-    """The loop in C, below those of its file's functions that it calls, and the file's name."""
+def c_source(kernel: str) -> tuple[tuple[str, ...], str]:
+    """The loop in C, below the functions of its file that it uses and that those use, and the file's name."""
     for path in sorted(CSRC.glob("*.inc")):
         text = path.read_text("utf-8")
-        if loop := function(kernel, text):
-            called = [name for name in dict.fromkeys(re.findall(r"FN\((\w+)\)\(", loop)) if name != kernel]
-            return "\n\n".join(filter(None, [*(function(name, text) for name in called), loop])), path.name
+        if function(kernel, text):
+            return tuple(_with_what_it_uses(kernel, text, set())), path.name
     raise LookupError(f"no loop of {kernel} in csrc")
+
+
+def _with_what_it_uses(name: str, text: str, seen: set[str]) -> list[str]:
+    """A function and those of the same file that it names, each below those that it names itself."""
+    seen.add(name)
+    found = function(name, text)
+    parts = []
+    for used in re.findall(r"\bFN\((\w+)\)", found):
+        if used not in seen:
+            parts += _with_what_it_uses(used, text, seen)
+    return [*parts, found] if found else []
 
 
 @cache
 def c_line(kernel: str) -> tuple[str, int]:
     """The file of a kernel's loop in C, and the line, from 1, that it starts in."""
-    loop, file = c_source(kernel)
+    _, file = c_source(kernel)
     text = (CSRC / file).read_text("utf-8")
     start = re.search(rf"^static [^\n]*\bFN\({kernel}\)\(", text, re.MULTILINE)
-    assert start, (kernel, loop)
+    assert start, kernel
     return file, text.count("\n", 0, start.start()) + 1
 
 

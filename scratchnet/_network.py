@@ -233,7 +233,7 @@ class Network(Linked):
 
     @property
     def device(self) -> str:
-        """Where the parameters are: "cpu" or "cuda"."""
+        """Where the parameters are, "cpu" or "cuda"."""
         return "cuda" if any(map(is_on_gpu, self.params)) else "cpu"
 
     def to(self, device: str) -> Self:

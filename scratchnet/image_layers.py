@@ -267,7 +267,7 @@ class Pooling(Layer):
 
     @Computed
     def arg_max(self) -> Any:
-        """What the book's layer keeps: the position of the maximum in each window."""
+        """What the book's layer keeps (the position of the maximum in each window)."""
         if self._kept is None:
             return None
         places, _, shape = self._kept

@@ -190,7 +190,7 @@ class LSTM(_Step, LSTMCells):
 
     @Computed
     def cache(self) -> Any:
-        """What the book's layer keeps: x, h_prev, c_prev, i, f, g, o, c_next."""
+        """What the book's layer keeps (x, h_prev, c_prev, i, f, g, o, c_next)."""
         if self._kept is None:
             return None
         x, (h, c), gates = self._kept
@@ -249,7 +249,7 @@ class GRU(_Step, GRUCells):
 
     @Computed
     def cache(self) -> Any:
-        """What the book's layer keeps: x, h_prev, z, r, h_hat."""
+        """What the book's layer keeps (x, h_prev, z, r, h_hat)."""
         if self._kept is None:
             return None
         x, (h,), (gates, _, h_hat) = self._kept
@@ -322,7 +322,7 @@ class _Sequence(Recurrent):
 
     @Computed
     def layers(self) -> Any:
-        """What the book's layer keeps: a layer for each time step."""
+        """What the book's layer keeps (a layer for each time step)."""
         if self._kept is None:
             return None
         x, states, kept = self._kept
@@ -522,7 +522,7 @@ class _PerStep(Layer):
 
     @Computed
     def layers(self) -> Any:
-        """What the book's layer keeps: a layer for each time step, with its own gradients after backward."""
+        """What the book's layer keeps (a layer for each time step, with its own gradients after backward)."""
         xs = self._last_input()
         if xs is None:
             return None
@@ -742,7 +742,7 @@ class TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
     @Computed
     def cache(self) -> Any:
-        """What the book's layer keeps: ts, ys, mask, (N, T, V)."""
+        """What the book's layer keeps (ts, ys, mask, (N, T, V))."""
         if self.y is None:
             return None
         if self._counted is None or self._scores is None:
@@ -802,7 +802,7 @@ class Simple_TimeSoftmaxWithLoss(SoftmaxWithLoss):
 
     @Computed
     def cache(self) -> Any:
-        """What the book's layer keeps: a layer for each time step, and xs."""
+        """What the book's layer keeps (a layer for each time step, and xs)."""
         return None if self._xs is None else (_losses(SoftmaxWithLoss, self.y, self.t), self._xs)
 
 
@@ -822,12 +822,12 @@ class TimeSigmoidWithLoss(SigmoidWithLoss):
 
     @Computed
     def xs_shape(self) -> Any:
-        """What the book's layer keeps: the shape of the scores, (N, T)."""
+        """What the book's layer keeps (the shape of the scores, (N, T))."""
         return None if self.y is None else self.y.shape
 
     @Computed
     def layers(self) -> Any:
-        """What the book's layer keeps: a layer for each time step."""
+        """What the book's layer keeps (a layer for each time step)."""
         return None if self.y is None else _losses(SigmoidWithLoss, self.y, self.t)
 
 

@@ -111,8 +111,8 @@ def test_the_tour_s_claims_hold(site):
     assert resumed.split() == [stopped.split()[1], "True", "True"]
     reached, grammar = (float(number) for number in re.findall(r"\d\.\d+", printed_by(site, "words")[3]))
     assert grammar - 0.05 < reached < 1.05 * grammar
-    within, between = (float(number) for number in re.findall(r"-?\d\.\d+", printed_by(site, "words")[5]))
-    assert within > between + 0.2
+    animals, people, across = (float(number) for number in re.findall(r"-?\d\.\d+", printed_by(site, "words")[5]))
+    assert min(animals, people) > 0.7 > 0.2 > across
     table = printed_by(site, "table")
     assert float(table[1].split()[0]) > 0.92 and float(table[4].split()[-1]) < 1e-9
 
@@ -120,7 +120,7 @@ def test_the_tour_s_claims_hold(site):
 def test_mnist_is_learned_to_0_98(site):
     printed = printed_by(site, "mnist")
     assert float(printed[1].split()[0]) < 0.3 and float(printed[3]) > 0.98
-    assert printed[-1].endswith("True\n")
+    assert printed[-1] == "True\n"
 
 
 def test_the_tour_is_linked_from_the_start_and_leads_on(site):

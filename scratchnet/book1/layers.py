@@ -331,12 +331,12 @@ class BatchNormalization(_AsAttributes, _BatchNormalization):
 
     @Computed
     def xc(self) -> Any:
-        """What the book's layer keeps: x minus its mean."""
+        """What the book's layer keeps (x minus its mean)."""
         return None if self.xn is None else self.xn * self.std
 
     @Computed
     def batch_size(self) -> Any:
-        """What the book's layer keeps: the number of rows."""
+        """What the book's layer keeps (the number of rows)."""
         return None if self.xn is None else len(self.xn)
 
 
@@ -398,7 +398,7 @@ class Convolution(_AsAttributes, _Convolution):
 
     @Computed
     def col(self) -> Any:
-        """What the book's layer keeps: the windows of x."""
+        """What the book's layer keeps (the windows of x)."""
         if self._kept is None:
             return None
         images, W = self._kept
@@ -406,5 +406,5 @@ class Convolution(_AsAttributes, _Convolution):
 
     @Computed
     def col_W(self) -> Any:
-        """What the book's layer keeps: the filters."""
+        """What the book's layer keeps (the filters)."""
         return None if self._kept is None else self._kept[1].reshape(len(self._kept[1]), -1).T
