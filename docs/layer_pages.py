@@ -24,9 +24,22 @@ DOCS = Path(__file__).resolve().parent
 LAYERS: dict[str, dict[str, Any]] = tomllib.loads((DOCS / "layers.toml").read_text("utf-8"))
 FORMULAS: dict[str, list[str]] = tomllib.loads((DOCS / "formulas.toml").read_text("utf-8"))
 KERNELS_INTRO = """What the C code computes, declared once in
-<a href="source/scratchnet-backends-contract.py.html">contract.py</a>, which also explains the words on accuracy.
+<a href="source/scratchnet-backends-contract.py.html">contract.py</a>, which also explains the words on accuracy: exact is the reference's bits, 3 ulp at most so many units in the last
+place from the true value, sum(D+2) at most so many rounding errors of the sum of the terms' magnitudes.
 The definitions in NumPy are in <a href="source/scratchnet-backends-reference.py.html">reference.py</a>."""
 WORDS: dict[str, dict[str, str]] = tomllib.loads((DOCS / "words.toml").read_text("utf-8"))
+# What chapters have beside the layers of the pages: notebooks of the tour, modules of the API.
+BESIDE = {
+    ("book1", "3"): ("mnist", "functions"),
+    ("book1", "4"): ("", "gradient functions"),
+    ("book1", "7"): ("convnet", "book1.simple_convnet"),
+    ("book2", "1"): ("spiral own-class", "models trainer dataset.spiral"),
+    ("book2", "2"): ("words", "util"),
+    ("book2", "3"): ("", "util"),
+    ("book2", "5"): ("", "rnnlm_trainer dataset.ptb"),
+    ("book2", "6"): ("words", "rnnlm_trainer"),
+    ("book2", "7"): ("", "time_layers dataset.sequence evaluation"),
+}
 GROUPS = {
     "trained": "MatMul Affine Convolution Embedding BatchNormalization",
     "elementwise": "Sigmoid Relu Tanh Softmax Dropout",
@@ -268,13 +281,28 @@ def chapters(language: str) -> str:
     for book in ("book1", "book2"):
         lines.append(f"## {words[book]}\n")
         placed = sorted((p.entry[book], p) for p in pages() if book in p.entry)
-        for chapter in dict.fromkeys(chapter_id(c) for c, _ in placed):
+        for chapter in sorted({chapter_id(c) for c, _ in placed} | {c for b, c in BESIDE if b == book}):
             lines += [f"({book}-{chapter})=", f"### {words[f'{book}_{chapter}']}\n"]
             for section, page in placed:
                 if chapter_id(section) == chapter:
                     lines.append(f"- {chapter_name(section, words)}: [{page.name}]({page.file}.md)")
-            lines.append("")
+            lines += [*beside(book, chapter, language), ""]
     return "\n".join(lines)
+
+
+def beside(book: str, chapter: str, language: str) -> list[str]:
+    """The notebooks and modules that belong to a chapter, an entry each."""
+    notebooks, modules = (names.split() for names in BESIDE.get((book, chapter), ("", "")))
+    lines = []
+    for name in notebooks:
+        text = (DOCS / "tour" / f"{name}.md").read_text("utf-8")
+        title = re.search(rf'^\+\+\+ {{"lang": "{language}"}}\n\n# \d+\. (.*)$', text, re.MULTILINE)
+        lines.append(f"- {WORDS[language]['tour']}: [{title[1] if title else name}](tour/{name}.ipynb)")
+    up = "" if language == "en" else "../"
+    return [
+        *lines,
+        *(f"- API: {link(f'<code>scratchnet.{name}</code>', f'{up}api/{name}.html')}" for name in modules),
+    ]
 
 
 def kernel_index(up: str) -> str:
