@@ -24,9 +24,10 @@ DOCS = Path(__file__).resolve().parent
 LAYERS: dict[str, dict[str, Any]] = tomllib.loads((DOCS / "layers.toml").read_text("utf-8"))
 FORMULAS: dict[str, list[str]] = tomllib.loads((DOCS / "formulas.toml").read_text("utf-8"))
 KERNELS_INTRO = """What the C code computes, declared once in
-<a href="source/scratchnet-backends-contract.py.html">contract.py</a>, which also explains the words on accuracy: exact is the reference's bits, 3 ulp at most so many units in the last
-place from the true value, sum(D+2) at most so many rounding errors of the sum of the terms' magnitudes.
-The definitions in NumPy are in <a href="source/scratchnet-backends-reference.py.html">reference.py</a>."""
+<a href="source/scratchnet-backends-contract.py.html">contract.py</a>. The words on accuracy: exact is the bits of
+the reference, 3 ulp at most so many units in the last place from the true value, sum(D+2) at most so many rounding
+errors of the sum of the terms' magnitudes. The definitions in NumPy are in
+<a href="source/scratchnet-backends-reference.py.html">reference.py</a>."""
 WORDS: dict[str, dict[str, str]] = tomllib.loads((DOCS / "words.toml").read_text("utf-8"))
 # What chapters have beside the layers of the pages: notebooks of the tour, modules of the API.
 BESIDE = {
