@@ -94,8 +94,8 @@ def record(model: Any, x: Array, t: Array) -> list[Any]:
     passed: Any = x
     for place, given, gave in calls:
         if given is not passed:
-            source = "the samples themselves" if passed is x else "the output of the layer before it"
-            raise NoPlanError(f"{type(layers[place]).__name__} gets something else than {source}")
+            source = "samples as they are" if passed is x else "output of the layer before it"
+            raise NoPlanError(f"{type(layers[place]).__name__} does not accept the {source}")
         passed = gave
     if not calls:
         raise NoPlanError("the model's forward calls none of scratchnet's layers")

@@ -36,7 +36,7 @@ def run(
 ) -> str:
     """Run a command in namespaces for its processes and mounts; return what it printed."""
     alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | settings
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SCRATCHNET"))} | settings
     try:
         done = subprocess.run([str(c) for c in (*alone, *command)], cwd=cwd, env=environment, text=True,
                               errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
