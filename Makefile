@@ -41,7 +41,7 @@ docs: $(VENV)/.docs   ## the pages for people who learn, in English and Korean: 
 	@mkdir -p build
 	@$(PY) docs/build.py build/docs
 
-test-all: platforms native debug wheel reproducible installed test test-long    ## all that can be checked here; 70 minutes
+test-all: platforms native debug wheel reproducible installed test test-long    ## all that can be checked here; 40 to 60 minutes
 
 test-long: $(VENV)/.docs    ## the tests that `make test` leaves out: random attack, planted bugs, MNIST, the pages, ranks
 	@bash tools/chromium.sh
