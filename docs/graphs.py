@@ -211,8 +211,8 @@ def lstm() -> Graph:
         ("o", 380, r"\sigma"),
     ):
         g.node(name, x, 215, tex, f"gate gate-{name}")
-    g.node("squash", 450, 100, r"\tanh", "box")
-    g.node("show", 450, 170, r"\times")
+    g.node("squash", 480, 100, r"\tanh", "box")
+    g.node("show", 480, 170, r"\times")
     g.node("A", 245, 305, r"A = x W_x + h_{\mathrm{prev}} W_h + b", "box")
     g.edge((0, 40), "keep", C_PREV, "", r"dc_{\mathrm{prev}}")
     g.edge("keep", "add", "", "", "s")
@@ -220,13 +220,13 @@ def lstm() -> Graph:
     g.edge("g", "write", "g", "", "dg", via=[(190, 125)])
     g.edge("i", "write", "i", "", "di", via=[(300, 125)])
     g.edge("write", "add", "g\\,i", "", "s")
-    g.edge("add", (525, 40), "c", "(N, H)", "dc")
-    g.edge((450, 42), "squash")
-    g.edge("squash", "show")
+    g.edge("add", (550, 40), "c", "(N, H)", "dc")
+    g.edge((480, 42), "squash", "", "", "s - dc")
+    g.edge("squash", "show", "", "", r"dh\,o")
     g.edge("o", "show", "o", "", "do", via=[(380, 170)], at=0)
-    g.edge("show", (525, 170), "h", "(N, H)", "dh")
+    g.edge("show", (550, 170), "h", "(N, H)", "dh")
     for name, x in (("f", 100), ("g", 190), ("i", 300), ("o", 380)):
-        g.edge((x, 284), name)
+        g.edge((x, 284), name, "", "", f"dA_{name}")
     g.line([(100, 284), (380, 284)], "forward")
     g.edge((190, 385), (190, 326), "x", "(N, D)", "dx")
     g.edge((300, 385), (300, 326), H_PREV, "(N, H)", r"dh_{\mathrm{prev}}")
@@ -257,7 +257,7 @@ def gru() -> Graph:
     g.edge((320, 430), "reset", H_PREV, "", r"dh_{\mathrm{prev}}")
     g.edge("reset", "hat", r"r\,h_{\mathrm{prev}}", "", "drh")
     for gate, x in (("z", 110), ("r", 215)):
-        g.edge((x, 329), gate)
+        g.edge((x, 329), gate, "", "", f"dA_{gate}")
     g.edge((110, 430), (110, 371), "x", "(N, D)", "dx")
     g.edge((215, 430), (215, 371), H_PREV, "", r"dh_{\mathrm{prev}}")
     g.edge((460, 430), "hat", "x", "(N, D)", "dx")
