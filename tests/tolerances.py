@@ -131,9 +131,9 @@ def _cancels(v: Values) -> float:
 
 
 def _weighted(of_rows: Any, v: Values) -> float:
-    """The error of a mean by weights, from those of the rows and of the two sums."""
+    """The error of a mean by weights, from those of the rows."""
     total = abs(float(v["w"].sum()))
-    return float((np.abs(v["w"]) * of_rows).sum()) / total * (1 + _cancels(v)) if total else 0.0
+    return float((np.abs(v["w"]) * of_rows).sum()) / total * _cancels(v) if total else 0.0
 
 
 def _weighted_logs(p: Any, v: Values, bound: Any = 0) -> float:
