@@ -37,10 +37,8 @@ GROUPS = {
 # Rooms without names of their own for users: what they hold is described where users import it from.
 INNER = {"loss_layers", "image_layers", "batch_normalization", "dataset", "plan", "backends", "distributed"}
 # Members that are the library's own business, though their names have no underscore.
-INTERNAL = {
-    *("step_role", "has_classes", "what_delta_adds", "count_steps", "step_numbers", "step_state"),
-    *("step_chain", "decayed", "prepare_labels"),
-}
+INTERNAL = {"step_role", "has_classes", "what_delta_adds", "count_steps", "step_numbers", "step_state",
+            "step_chain", "decayed", "prepare_labels"}  # fmt: skip
 
 
 def members_of(cls: type) -> list[str]:

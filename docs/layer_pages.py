@@ -108,9 +108,6 @@ def c_link(kernel: str, up: str) -> str:
     return link(f"<code>{kernel}</code>, csrc/{file}", f"{up}source/{file}.html#L-{line}")
 
 
-NEXT = "\n\n"
-
-
 def fenced(code: str, language: str) -> str:
     """A block of code with colours."""
     return f"````{{code-block}} {language}\n{code}\n````\n"
@@ -183,7 +180,7 @@ def code(page: Page, words: dict[str, str], up: str) -> str:
         for name in kernels:
             new = [part for part in sources.c_source(name)[0] if part not in shown]
             shown.update(new)
-            loops.append(f"{c_link(name, up)}\n\n{fenced(NEXT.join(new), 'c')}")
+            loops += [f"{c_link(name, up)}\n", fenced("\n\n".join(new), "c")]
         parts.append((words["c"].format(title), "\n".join(loops)))
     return "\n".join(folded(title, body, is_open=i == 0) for i, (title, body) in enumerate(parts))
 
@@ -297,8 +294,8 @@ def beside(book: str, chapter: str, language: str) -> list[str]:
     lines = []
     for name in notebooks:
         text = (DOCS / "tour" / f"{name}.md").read_text("utf-8")
-        title = re.search(rf'^\+\+\+ {{"lang": "{language}"}}\n\n# \d+\. (.*)$', text, re.MULTILINE)
-        lines.append(f"- {WORDS[language]['tour']}: [{title[1] if title else name}](tour/{name}.ipynb)")
+        (title,) = re.findall(rf'^\+\+\+ {{"lang": "{language}"}}\n\n# \d+\. (.*)$', text, re.MULTILINE)
+        lines.append(f"- {WORDS[language]['tour']}: [{title}](tour/{name}.ipynb)")
     up = "" if language == "en" else "../"
     return [
         *lines,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
+from layer_pages import WORDS, link
 from nbclient import NotebookClient
 from traitlets.config import Config
 
@@ -33,7 +33,6 @@ LEADS_TO = {
 NEEDS_MNIST = {"mnist"}
 INLINE = "module://matplotlib_inline.backend_inline"  # `make` sets another
 SECONDS = 300  # a cell at most: far more than any takes
-WORDS: dict[str, dict[str, str]] = tomllib.loads((DOCS / "words.toml").read_text("utf-8"))
 
 
 def notebook(name: str, language: str) -> Any:
@@ -108,10 +107,9 @@ def leading_on(name: str, language: str) -> str:
     """The line of links at the end of a page."""
     pages, modules = (names.split() for names in LEADS_TO[name])
     api = "../api" if language == "en" else "../../api"  # it is in English
-    link = '<a class="reference internal" href="{}/{}.html"><code>{}</code></a>'
     return WORDS[language]["leads_to"].format(
         pages=", ".join(f"[{page}](../{page if page.islower() else 'layers/' + page}.md)" for page in pages),
-        modules=", ".join(link.format(api, module, module) for module in modules),
+        modules=", ".join(link(f"<code>{module}</code>", f"{api}/{module}.html") for module in modules),
     )
 
 
