@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from attempts import SAFE, FailedError, download, get_tools, mirror, print_end, pytest, run
+from attempts import SAFE, FailedError, NotHadError, download, get_tools, mirror, print_end, pytest, run
 from installed import tests_alone
 
 TOOLS = {"wine": "wine", "wineserver": "wine64", "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64-win32"}
@@ -102,6 +102,12 @@ def build(python: Path, site: Path, sdist: Path, work: Path) -> None:
         archive.extractall(site)
 
 
+def under_wine(python: Path, work: Path, cwd: Path, *arguments: str) -> str:
+    """Run the Windows Python; return what it printed. Under wine 8 its streams must be pipes."""
+    return run("sh", "-c", 'echo | wine "$@" 2>&1 | cat', "sh", python / "python.exe", *arguments, cwd=cwd,
+               WINEPREFIX=str(work / "wine"), WINEDEBUG="-all", PYTHONIOENCODING="utf-8", **SAFE)  # fmt: skip
+
+
 def on_windows(sdist: Path, work: Path) -> None:
     """Build and test for Windows, in a new folder."""
     get_tools(TOOLS)
@@ -109,12 +115,13 @@ def on_windows(sdist: Path, work: Path) -> None:
     python = work / "python"
     site = unpack_python(python, work)
     give_complex_functions(python, site)
+    said = under_wine(
+        python, work, work, "-c", "import numpy, matplotlib, sklearn, pytest, hypothesis; print('ready')"
+    )
+    if "ready" not in said:
+        raise NotHadError(f"what the tests need does not start under this wine:\n{said[-2000:]}")
     build(python, site, sdist, work)
-    room = tests_alone(sdist, work)
-    # Under wine 8 Python's streams must be pipes.
-    said = run("sh", "-c", 'echo | wine "$@" 2>&1 | cat', "sh", python / "python.exe", *pytest(()),
-               cwd=room, error=FailedError, WINEPREFIX=str(work / "wine"), WINEDEBUG="-all",
-               PYTHONIOENCODING="utf-8", **SAFE)  # fmt: skip
+    said = under_wine(python, work, tests_alone(sdist, work), *pytest(()))
     if not re.search(r"\d passed", said) or re.search(r"\d (failed|error)", said):
         raise FailedError(said[-6000:])
     print_end(f"Windows Python {VERSION} under wine, all tests", said)
